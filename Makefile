@@ -1,0 +1,53 @@
+# Everything runs in a private .venv made from requirements.lock: Python >= 3.11 and make are all it takes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench fuzz faults lock clean
+
+help: ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(READY) ## make .venv with every locked dependency
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "dealcast needs Python >= 3.11; say which: make PYTHON=python3.12 setup"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked dependencies into $(VENV) (a minute or two)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## the whole chain on a shipped export, against a sandbox that it starts
+	@$(BIN)/dealcast demo
+
+test: lint ## lint, types, and the whole suite
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## ruff and mypy, as CI runs them
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## benchmarks against their yardsticks; N= deals, PART= one of them
+	$(BIN)/python -m tests.benchmarks $(PART)
+
+fuzz: $(READY) ## the differential test of the gate against the platform's validator, at full budget
+	DEALCAST_FUZZ=full $(BIN)/python -m pytest tests/expectations/test_differential.py -q
+
+faults: $(READY) ## the whole crash and fault matrix
+	$(BIN)/python -m tests.faults
+
+lock: ## resolve requirements.lock again (needs uv)
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+		--all-extras pyproject.toml --output-file requirements.lock
+
+clean: ## remove .venv and everything made
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,148 @@
+"""Everything that can go wrong, as one tree.
+
+::
+
+    DealcastError                          exit 1
+    ├── UsageError                              2   a wrong option or setting
+    ├── ExportError                             3   the export cannot be read or mapped
+    │   ├── ExportNotFound
+    │   ├── ExportUnreadable
+    │   └── ExportUnmappable
+    ├── StoppedByGate                           4   rows that the platform would refuse
+    ├── PlatformRefused      (Terminal)         5   an answer that says no
+    │   ├── NotAuthorized
+    │   ├── NotFound
+    │   ├── AppendRejected
+    │   ├── ForecastFailed
+    │   └── UnexpectedAnswer
+    ├── PlatformUnavailable                     6   no answer, or not yet
+    │   ├── PlatformUnreachable  (Transient)
+    │   ├── PlatformBusy         (Transient)
+    │   ├── StillProcessing      (Transient)
+    │   └── DeadlinePassed       (Terminal)
+    ├── StoppedByGuard                          7   the export as a whole is not to be trusted
+    ├── OutcomeUnknown       (Terminal)         8   sent, and no answer came
+    └── CollectionBusy                          6   another sync of the collection is at work
+
+``Transient`` and ``Terminal`` are types: the retry condition asks for nothing else. Every message says what happened,
+where (file, line, column, request id), and what to do next.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class Transient:
+    """Marks an error that a later attempt may not meet."""
+
+    retry_after: float | None = None
+    """Seconds the platform asked to wait, if it did."""
+
+
+class Terminal:
+    """Marks an error that no repetition mends."""
+
+
+class DealcastError(Exception):
+    """The root: catch it to catch everything that dealcast raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(DealcastError):
+    """An option, argument or setting is wrong."""
+
+    exit_code = 2
+
+
+class ExportError(DealcastError):
+    """The export cannot be turned into deals."""
+
+    exit_code = 3
+
+
+class ExportNotFound(ExportError):
+    """No file lies at the given location."""
+
+
+class ExportUnreadable(ExportError):
+    """The file is empty, not a table, or in an encoding that cannot be settled."""
+
+
+class ExportUnmappable(ExportError):
+    """The table lacks what a deal needs, or can be read in more than one way."""
+
+
+class StoppedByGate(DealcastError):
+    """More rows fail than the quarantine may hold; nothing was sent."""
+
+    exit_code = 4
+
+
+class PlatformRefused(Terminal, DealcastError):
+    """The platform answered no."""
+
+    exit_code = 5
+
+
+class NotAuthorized(PlatformRefused):
+    """The token is missing, wrong, or lacks the right (401, 403)."""
+
+
+class NotFound(PlatformRefused):
+    """The collection, request or invocation is unknown to the platform (404)."""
+
+
+class AppendRejected(PlatformRefused):
+    """The request ended in `error`: the platform's validation refused the file whole."""
+
+
+class ForecastFailed(PlatformRefused):
+    """The invocation ended in `error`, or its primary result did."""
+
+
+class UnexpectedAnswer(PlatformRefused):
+    """An answer outside the contract: a body that cannot be read, a status word that is not documented."""
+
+
+class PlatformUnavailable(DealcastError):
+    """The platform cannot be reached or is not done."""
+
+    exit_code = 6
+
+
+class PlatformUnreachable(Transient, PlatformUnavailable):
+    """The request was not sent, or a repeatable one got no answer."""
+
+
+class PlatformBusy(Transient, PlatformUnavailable):
+    """The platform asked to come back later (429, 502, 503, 504)."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class StillProcessing(Transient, PlatformUnavailable):
+    """The request or invocation is queued or in progress; the text is the progress message."""
+
+
+class DeadlinePassed(Terminal, PlatformUnavailable):
+    """The deadline passed while the platform was, and may still be, at work."""
+
+
+class StoppedByGuard(DealcastError):
+    """The export as a whole looks wrong beside the last completed sync; nothing was sent."""
+
+    exit_code = 7
+
+
+class OutcomeUnknown(Terminal, DealcastError):
+    """A request was sent and no answer came: it may or may not have been accepted."""
+
+    exit_code = 8
+
+
+class CollectionBusy(PlatformUnavailable):
+    """Another sync of the same collection holds its claim."""
