@@ -1,0 +1,24 @@
+"""What a deal must be: the schema's one declaration, the Great Expectations suite made from it, and the gate.
+
+``check(frame)`` judges a whole file, ``Gate`` a file in batches; both hide Great Expectations, which they import on first use.
+"""
+
+from expectations.gate import FAILURES_SCHEMA, Gate, Verdict, build_docs, check, suite
+from expectations.report import CheckReport, Failure, GateError, RuleResult
+from expectations.schema import Severity
+from expectations.survey import Survey
+
+__all__ = [
+    "FAILURES_SCHEMA",
+    "CheckReport",
+    "Failure",
+    "Gate",
+    "GateError",
+    "RuleResult",
+    "Severity",
+    "Survey",
+    "Verdict",
+    "build_docs",
+    "check",
+    "suite",
+]

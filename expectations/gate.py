@@ -1,0 +1,189 @@
+"""The gate: batches of deals in, verdicts and one report out, judged by Great Expectations.
+
+Great Expectations takes seconds to import, so it is imported when a gate is made and not before.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expectations.examination import Examination, Findings, deals_table
+from expectations.report import LISTED, SAMPLES, CheckReport, Failure, GateError, RuleResult
+from expectations.rules import RULES, Rule
+from expectations.schema import SOURCE_LINE, Severity
+from expectations.survey import Survey
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from great_expectations.core import ExpectationSuite
+
+FAILURES_SCHEMA = pa.schema(
+    [
+        (SOURCE_LINE, pa.int64()),
+        ("id", pa.string()),
+        ("column", pa.string()),
+        ("value", pa.string()),
+        ("rule", pa.string()),
+        ("severity", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's word on one batch.
+
+    ``passing`` says for each row whether the platform would take it; ``failures`` lists every failure of the batch, warnings
+    included, in row order, as :data:`FAILURES_SCHEMA`.
+    """
+
+    passing: pa.BooleanArray
+    failures: pa.Table
+
+
+class Gate:
+    """Judges a file batch by batch; :meth:`report` sums up.
+
+    Args:
+        survey: what the whole file says, made before from the same rows.
+        now: naive, in the collection's timezone; without it nothing is overdue or in the future.
+        extra_suite: a JSON file in Great Expectations' own suite format, whose expectations are held as well.
+    """
+
+    def __init__(self, survey: Survey, now: datetime | None = None, extra_suite: Path | None = None) -> None:
+        from expectations.gx_session import Session  # noqa: PLC0415  # seconds of import, only for who needs it
+
+        self._survey, self._now = survey, now
+        self._session = Session(RULES, extra_suite)
+        self._rules: dict[tuple[str, str], Rule] = {rule.key: rule for rule in (*RULES, *self._session.extra_rules)}
+        self._rows: Counter[str] = Counter()
+        self._failed: Counter[tuple[str, str]] = Counter()
+        self._samples: dict[tuple[str, str], list[Failure]] = {key: [] for key in self._rules}
+        self._failures: list[Failure] = []
+
+    def check(self, frame: pd.DataFrame) -> Verdict:
+        """Judge one deals frame.
+
+        Raises:
+            ValueError: the frame is not a deals frame (a column missing, repeated or not text).
+            GateError: Great Expectations or the metric broke.
+        """
+        examination = Examination(deals_table(frame), self._survey, self._now)
+        findings = self._session.validate(frame, examination)
+        verdict = self._verdict(examination.table, findings)
+        self._count(findings, verdict, examination.table)
+        return verdict
+
+    def report(self) -> CheckReport:
+        """What all batches so far amount to."""
+        whole, validation_result = self._session.conclude()
+        self._failed.update({key: failed for key, failed in whole.items() if key not in self._failed})
+        return CheckReport(
+            rows=self._rows["all"],
+            passed=self._rows["all"] - self._rows[Severity.CRITICAL],
+            failing=self._rows[Severity.CRITICAL],
+            warnings=self._rows[Severity.WARNING],
+            results=tuple(
+                RuleResult(rule.column, rule.name, rule.text, rule.severity, self._failed[key], tuple(self._samples[key]))
+                for key, rule in self._rules.items()
+            ),
+            failures=tuple(self._failures),
+            validation_result=validation_result,
+        )
+
+    def _verdict(self, table: pa.Table, findings: Findings) -> Verdict:
+        passing = np.ones(table.num_rows, dtype=bool)
+        for key, positions in findings.items():
+            if self._rules[key].severity is Severity.CRITICAL:
+                passing[positions] = False
+        return Verdict(pa.array(passing), self._list(table, findings))
+
+    def _list(self, table: pa.Table, findings: Findings) -> pa.Table:
+        found = [(self._rules[key], positions) for key, positions in findings.items() if len(positions)]
+        if not found:
+            return FAILURES_SCHEMA.empty_table()
+        positions = np.concatenate([positions for _, positions in found])
+        order = np.argsort(positions, kind="stable")
+        rows = pa.array(positions[order])
+        which = pa.array(np.repeat(np.arange(len(found)), [len(positions) for _, positions in found])[order])
+        values = pa.chunked_array([_cells(table, rule, positions) for rule, positions in found])
+
+        def named(names: Sequence[str]) -> pa.Array:
+            return pa.array(names).take(which)
+
+        return pa.table(
+            [
+                table[SOURCE_LINE].take(rows),
+                table["id"].take(rows),
+                named([rule.column for rule, _ in found]),
+                values.take(pa.array(order)),
+                named([rule.name for rule, _ in found]),
+                named([rule.severity.value for rule, _ in found]),
+            ],
+            schema=FAILURES_SCHEMA,
+        )
+
+    def _count(self, findings: Findings, verdict: Verdict, table: pa.Table) -> None:
+        self._rows["all"] += table.num_rows
+        self._rows[Severity.CRITICAL] += pc.sum(pc.invert(verdict.passing)).as_py() or 0
+        warned = [positions for key, positions in findings.items() if self._rules[key].severity is Severity.WARNING]
+        self._rows[Severity.WARNING] += len(np.unique(np.concatenate(warned)))
+        for key, positions in findings.items():
+            self._failed[key] += len(positions)
+            room = SAMPLES - len(self._samples[key])
+            if room and len(positions):
+                first = self._list(table, {key: positions[:room]})
+                self._samples[key] += _failures(first)
+        self._failures += _failures(verdict.failures.slice(0, LISTED - len(self._failures)))
+
+
+def _cells(table: pa.Table, rule: Rule, positions: Any) -> pa.Array:
+    """The values that break the rule."""
+    if rule.column not in table.column_names:
+        return pa.nulls(len(positions), pa.string())
+    return table[rule.column].take(pa.array(positions)).combine_chunks()
+
+
+def _failures(rows: pa.Table) -> list[Failure]:
+    return [
+        Failure(row[SOURCE_LINE], row["id"], row["column"], row["value"], row["rule"], Severity(row["severity"]))
+        for row in rows.to_pylist()
+    ]
+
+
+def check(frame: pd.DataFrame, now: datetime | None = None) -> CheckReport:
+    """Judge one deals frame that is a whole file.
+
+    Raises:
+        ValueError: the frame is not a deals frame.
+        GateError: Great Expectations or the metric broke.
+    """
+    gate = Gate(Survey.of([deals_table(frame)]), now)
+    gate.check(frame)
+    return gate.report()
+
+
+def suite() -> ExpectationSuite:
+    """The genuine ``great_expectations.ExpectationSuite`` of the deals schema."""
+    from expectations.gx_suite import build_suite  # noqa: PLC0415  # seconds of import, only for who needs it
+
+    return build_suite()
+
+
+def build_docs(report: CheckReport, directory: Path) -> Path:
+    """Write Data Docs of the report's validation result into ``directory`` and return its ``index.html``."""
+    from expectations.data_docs import write_docs  # noqa: PLC0415  # seconds of import, only for who needs it
+
+    return write_docs(report.validation_result, directory)
+
+
+__all__ = ["FAILURES_SCHEMA", "Gate", "GateError", "Verdict", "build_docs", "check", "suite"]

@@ -1,0 +1,115 @@
+"""The genuine Great Expectations suite: one metric, one expectation class, one expectation for each rule.
+
+Stock expectations filter the whole frame by each column's nulls, several times over. Here one table metric examines the frame
+once, vectorised, and every expectation reads its rule's rows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import pandas as pd
+from great_expectations.core import ExpectationSuite, ExpectationValidationResult
+from great_expectations.core.metric_domain_types import MetricDomainTypes
+from great_expectations.execution_engine.execution_engine import ExecutionEngine
+from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
+from great_expectations.expectations.expectation import BatchExpectation
+from great_expectations.expectations.metadata_types import FailureSeverity
+from great_expectations.expectations.metrics.metric_provider import metric_value
+from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
+
+from expectations.examination import Examination
+from expectations.report import SAMPLES
+from expectations.rules import RULES, Rule
+
+METRIC = "table.deals.examination"
+SUITE_NAME = "deals"
+ATTRIBUTE = "dealcast_examination"
+"""Where a frame carries its examination; a frame without one is examined as a whole file of its own."""
+
+
+class DealsExamination(TableMetricProvider):
+    """The one metric: which rows of the frame break which rule."""
+
+    metric_name = METRIC
+    value_keys = ()
+
+    @metric_value(engine=PandasExecutionEngine)
+    def _pandas(
+        cls,  # noqa: N805  # the decorator binds the class
+        execution_engine: PandasExecutionEngine,
+        metric_domain_kwargs: dict[str, Any],
+        metric_value_kwargs: dict[str, Any],  # noqa: ARG002  # great_expectations calls by these names
+        metrics: dict[str, Any],  # noqa: ARG002  # great_expectations calls by these names
+        runtime_configuration: dict[str, Any],  # noqa: ARG002  # great_expectations calls by these names
+    ) -> Examination:
+        frame, _, _ = execution_engine.get_compute_domain(metric_domain_kwargs, domain_type=MetricDomainTypes.TABLE)
+        return examined(frame)
+
+
+def examined(frame: pd.DataFrame) -> Examination:
+    """The frame's examination, finished."""
+    examination = frame.attrs.get(ATTRIBUTE) or Examination.of(frame)
+    _ = examination.findings
+    return examination
+
+
+class ExpectDealsToKeepRule(BatchExpectation):
+    """Expect every row of a deals frame to keep one named rule of one column."""
+
+    column: str
+    rule: str
+
+    metric_dependencies: ClassVar[tuple[str, ...]] = (METRIC,)
+    success_keys: ClassVar[tuple[str, ...]] = ("column", "rule")
+    domain_keys: ClassVar[tuple[str, ...]] = ("batch_id",)
+    args_keys: ClassVar[tuple[str, ...]] = ("column", "rule")
+
+    def _validate(
+        self,
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any] | None = None,  # noqa: ARG002  # great_expectations calls by these names
+        execution_engine: ExecutionEngine[Any] | None = None,  # noqa: ARG002  # great_expectations calls by these names
+    ) -> dict[str, Any]:
+        examination: Examination = metrics[METRIC]
+        positions = examination.findings[self.column, self.rule]
+        rows = examination.table.num_rows
+        return {
+            "success": not len(positions),
+            "result": {
+                "element_count": rows,
+                "unexpected_count": len(positions),
+                "unexpected_percent": 100 * len(positions) / rows if rows else 0.0,
+                "partial_unexpected_list": examination.table[self.column].take(positions[:SAMPLES]).to_pylist(),
+            },
+        }
+
+
+def expectation(rule: Rule) -> ExpectDealsToKeepRule:
+    """The expectation that holds one rule."""
+    return ExpectDealsToKeepRule(
+        column=rule.column, rule=rule.name, description=f"**{rule.column}** {rule.text}", severity=FailureSeverity(rule.severity.value)
+    )
+
+
+def build_suite(rules: Iterable[Rule] = RULES) -> ExpectationSuite:
+    """A suite of one expectation for each rule."""
+    return ExpectationSuite(name=SUITE_NAME, expectations=[expectation(rule) for rule in rules])
+
+
+def merge(results: list[ExpectationValidationResult]) -> ExpectationValidationResult:
+    """One expectation's results over several batches as one."""
+    parts = [result.result for result in results]
+    rows, failed = (sum(part.get(key, 0) for part in parts) for key in ("element_count", "unexpected_count"))
+    samples = [value for part in parts for value in part.get("partial_unexpected_list", ())][:SAMPLES]
+    return ExpectationValidationResult(
+        success=all(result.success for result in results),
+        expectation_config=results[0].expectation_config,
+        result={
+            "element_count": rows,
+            "unexpected_count": failed,
+            "unexpected_percent": 100 * failed / rows if rows else 0.0,
+            "partial_unexpected_list": samples,
+        },
+    )

@@ -1,0 +1,77 @@
+"""What the gate says: plain frozen types that know nothing of Great Expectations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from expectations.schema import Severity
+
+if TYPE_CHECKING:
+    from great_expectations.core import ExpectationSuiteValidationResult
+
+SAMPLES = 20
+"""Failures kept for each rule."""
+
+LISTED = 1000
+"""Failures kept for the whole file."""
+
+
+class GateError(RuntimeError):
+    """The gate itself broke: an exception inside Great Expectations or a metric says nothing about the data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One cell that breaks one rule; ``line`` is where its row starts in the export (header = 1), ``value`` None when empty."""
+
+    line: int
+    id: str | None
+    column: str
+    value: str | None
+    rule: str
+    severity: Severity
+
+
+@dataclass(frozen=True, slots=True)
+class RuleResult:
+    """One rule over the whole file: how many rows break it, and the first of them."""
+
+    column: str
+    rule: str
+    text: str
+    severity: Severity
+    failed: int
+    samples: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """The whole file's outcome.
+
+    ``failing`` counts the rows that break a critical rule, ``warnings`` those that break a warning; ``results`` has every rule,
+    ``failures`` the first thousand failures in the file's order. ``validation_result`` is Great Expectations' own.
+    """
+
+    rows: int
+    passed: int
+    failing: int
+    warnings: int
+    results: tuple[RuleResult, ...]
+    failures: tuple[Failure, ...]
+    validation_result: ExpectationSuiteValidationResult = field(repr=False, compare=False)
+
+    @property
+    def failed_rules(self) -> tuple[RuleResult, ...]:
+        """The rules that some row breaks."""
+        return tuple(result for result in self.results if result.failed)
+
+    @property
+    def stopped_by(self) -> tuple[RuleResult, ...]:
+        """Critical expectations about the file as a whole that it does not meet: no quarantine mends them."""
+        return tuple(result for result in self.results if not result.column and result.failed and result.severity is Severity.CRITICAL)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file can be sent whole."""
+        return not self.failing and not self.stopped_by

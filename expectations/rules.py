@@ -1,0 +1,101 @@
+"""The rules that the schema's declaration implies, and the warnings beside them.
+
+A rule is critical when the platform would refuse the file, a warning when the deal is implausible but can be sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from expectations.schema import COLUMNS, Column, Kind, Null, Severity
+
+REQUIRED = "required"
+UNIQUE = "unique"
+SINCE_1970 = "since 1970"
+NOT_NEGATIVE = "not negative"
+ONE_OF = "one of"
+CLOSED_NEEDS_DATE = "closed needs closedDatetime"
+
+CLOSED_BEFORE_CREATED = "closed before created"
+STAGE_BEFORE_CREATED = "stage before created"
+CLOSED_IN_FUTURE = "closed in the future"
+LONG_OVERDUE = "open and long overdue"
+WON_WITHOUT_VALUE = "won without value"
+OUTLIER = "outlier for its stage"
+
+OVERDUE_DAYS = 90
+"""An open deal is long overdue when its expected closure is more than so many days past."""
+
+
+def not_before(column: str) -> str:
+    """The name of the rule that a datetime must not precede ``column``."""
+    return f"not before {column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that must hold for one column; ``text`` says it in a sentence that tells what to mend."""
+
+    column: str
+    name: str
+    text: str
+    severity: Severity = Severity.CRITICAL
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Column and name: what identifies a rule."""
+        return self.column, self.name
+
+
+KIND_TEXTS = {
+    Kind.DATETIME: "must be a real date and time written yyyy-mm-ddTHH:MM:SS, without fraction or zone",
+    Kind.DECIMAL: "must be a plain decimal number such as 1000.50: digits and at most one point",
+    Kind.INTEGER: "must be a whole number written in digits only",
+    Kind.BOOLEAN: "must be true or false, in lower case",
+}
+
+
+def _kind_rules(column: Column) -> Iterator[Rule]:
+    if column.kind is Kind.STRING:
+        return
+    yield Rule(column.name, column.kind.value, KIND_TEXTS[column.kind])
+    if column.kind is Kind.DATETIME:
+        yield Rule(column.name, SINCE_1970, "must not be before 1970")
+    elif column.kind in {Kind.DECIMAL, Kind.INTEGER}:
+        yield Rule(column.name, NOT_NEGATIVE, "must not be negative")
+
+
+def column_rules(column: Column) -> Iterator[Rule]:
+    """The critical rules of one column, in the order in which they are reported."""
+    if column.null is Null.FORBIDDEN:
+        yield Rule(column.name, REQUIRED, "must not be empty")
+    if column.null is Null.WHILE_OPEN:
+        yield Rule(column.name, CLOSED_NEEDS_DATE, "may be empty only while status is open")
+    if column.unique:
+        yield Rule(column.name, UNIQUE, "must occur only once in the file")
+    yield from _kind_rules(column)
+    if column.choices:
+        yield Rule(column.name, ONE_OF, f"must be one of {', '.join(column.choices)}")
+    if column.not_before:
+        yield Rule(column.name, not_before(column.not_before), f"must not be before {column.not_before}")
+
+
+def _warning(column: str, name: str, text: str) -> Rule:
+    return Rule(column, name, text, Severity.WARNING)
+
+
+CRITICAL_RULES: tuple[Rule, ...] = tuple(rule for column in COLUMNS for rule in column_rules(column))
+"""What the platform refuses."""
+
+WARNING_RULES: tuple[Rule, ...] = (
+    _warning("closedDatetime", CLOSED_BEFORE_CREATED, "is before creationDatetime: the deal closed before it was created"),
+    _warning("closedDatetime", CLOSED_IN_FUTURE, "lies in the future although the deal is won or lost"),
+    _warning("expectedClosureDatetime", LONG_OVERDUE, f"is more than {OVERDUE_DAYS} days past although the deal is open"),
+    _warning("currentStageStartDatetime", STAGE_BEFORE_CREATED, "is before creationDatetime: the stage began before the deal"),
+    _warning("value", WON_WITHOUT_VALUE, "is 0 although the deal is won"),
+    _warning("value", OUTLIER, "is far from the other values of its stage"),
+)
+"""What can be sent and is probably wrong."""
+
+RULES: tuple[Rule, ...] = CRITICAL_RULES + WARNING_RULES
