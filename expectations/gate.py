@@ -57,14 +57,18 @@ class Gate:
         survey: what the whole file says, made before from the same rows.
         now: naive, in the collection's timezone; without it nothing is overdue or in the future.
         extra_suite: a JSON file in Great Expectations' own suite format, whose expectations are held as well.
+        rules: what to hold the deals to.
+
+    Raises:
+        ValueError: ``extra_suite`` cannot be read as a suite.
     """
 
-    def __init__(self, survey: Survey, now: datetime | None = None, extra_suite: Path | None = None) -> None:
+    def __init__(self, survey: Survey, now: datetime | None = None, extra_suite: Path | None = None, rules: Sequence[Rule] = RULES) -> None:
         from expectations.gx_session import Session  # noqa: PLC0415  # seconds of import, only for who needs it
 
         self._survey, self._now = survey, now
-        self._session = Session(RULES, extra_suite)
-        self._rules: dict[tuple[str, str], Rule] = {rule.key: rule for rule in (*RULES, *self._session.extra_rules)}
+        self._session = Session(rules, extra_suite)
+        self._rules: dict[tuple[str, str], Rule] = {rule.key: rule for rule in (*rules, *self._session.extra_rules)}
         self._rows: Counter[str] = Counter()
         self._failed: Counter[tuple[str, str]] = Counter()
         self._samples: dict[tuple[str, str], list[Failure]] = {key: [] for key in self._rules}
@@ -136,7 +140,7 @@ class Gate:
         self._rows["all"] += table.num_rows
         self._rows[Severity.CRITICAL] += pc.sum(pc.invert(verdict.passing)).as_py() or 0
         warned = [positions for key, positions in findings.items() if self._rules[key].severity is Severity.WARNING]
-        self._rows[Severity.WARNING] += len(np.unique(np.concatenate(warned)))
+        self._rows[Severity.WARNING] += len(np.unique(np.concatenate(warned))) if warned else 0
         for key, positions in findings.items():
             self._failed[key] += len(positions)
             room = SAMPLES - len(self._samples[key])

@@ -51,7 +51,7 @@ class Session:
         carrier.attrs = {ATTRIBUTE: examination}
         results = self._run(carrier, self._suite)
         self._merged = _merged(self._merged, results)
-        findings = examination.findings
+        findings = {key: examination.findings[key] for key in map(_key, results)}
         if self._extra:
             extra = self._run(self._extra.typed(examination.table), self._extra.per_row, {"result_format": "COMPLETE"})
             findings = findings | self._extra.findings(extra)
@@ -74,6 +74,11 @@ class Session:
         for result in outcome.results:
             _raise_if_broken(result)
         return list(outcome.results)
+
+
+def _key(result: ExpectationValidationResult) -> tuple[str, str]:
+    kwargs = result.expectation_config.kwargs if result.expectation_config else {}
+    return kwargs["column"], kwargs["rule"]
 
 
 def _raise_if_broken(result: ExpectationValidationResult) -> None:

@@ -1,0 +1,125 @@
+"""Every rule of the schema catches its named example, and nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import pandas as pd
+import pytest
+
+from expectations import CheckReport, Gate, Survey
+from expectations.examination import deals_table
+from expectations.rules import CRITICAL_RULES, RULES, WARNING_RULES, Rule
+from expectations.schema import Severity
+
+Overrides = dict[str, str | None]
+MakeFrame = Callable[[Sequence[Overrides]], pd.DataFrame]
+
+WRONG = {
+    "required": None,
+    "datetime": "2024-02-30T00:00:00",
+    "since 1970": "1969-12-31T23:59:59",
+    "decimal": "1,5",
+    "integer": "1.0",
+    "not negative": "-1",
+    "boolean": "True",
+    "one of": "won",
+    "not before creationDatetime": "2024-05-01T07:59:59",
+    "closed needs closedDatetime": None,
+}
+ORDINARY: Overrides = {"stage": "Open", "status": "open", "closedDatetime": None}
+WARNED: dict[str, list[Overrides]] = {
+    "closed before created": [{"closedDatetime": "2024-05-01T07:59:59"}],
+    "closed in the future": [{"closedDatetime": "2024-07-01T12:00:01"}],
+    "open and long overdue": [{**ORDINARY, "expectedClosureDatetime": "2024-04-02T11:59:59"}],
+    "stage before created": [{"currentStageStartDatetime": "2024-05-01T07:59:59"}],
+    "won without value": [{"value": "0.00"}],
+    "outlier for its stage": [{**ORDINARY, "value": "999999999"}, *[ORDINARY] * 40],
+}
+
+
+def example(rule: Rule) -> list[Overrides]:
+    """The rows of which the first breaks ``rule`` (for ids: the first two)."""
+    if rule.name == "unique":
+        return [{"id": "7"}, {"id": "7"}, {}]
+    if rule.severity is Severity.WARNING:
+        return WARNED[rule.name]
+    return [{rule.column: WRONG[rule.name]}, {}]
+
+
+def judge(frame: pd.DataFrame, now: datetime, rules: Sequence[Rule] = RULES) -> tuple[set[tuple[int, str, str]], CheckReport]:
+    """All failures as (line, column, rule), and the report."""
+    gate = Gate(Survey.of([deals_table(frame)]), now, rules=rules)
+    rows = gate.check(frame).failures.to_pylist()
+    return {(row["source_line"], row["column"], row["rule"]) for row in rows}, gate.report()
+
+
+def named(rule: Rule) -> str:
+    return f"{rule.column}: {rule.name}"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=named)
+def test_a_rule_catches_its_example_alone(rule: Rule, make_frame: MakeFrame, now: datetime) -> None:
+    failures, report = judge(make_frame(example(rule)), now)
+    lines = (2, 3) if rule.name == "unique" else (2,)
+    assert failures == {(line, rule.column, rule.name) for line in lines}
+    assert report.ok is (rule.severity is Severity.WARNING)
+    assert [(result.column, result.rule, result.failed) for result in report.failed_rules] == [(rule.column, rule.name, len(lines))]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=named)
+def test_without_the_rule_its_example_passes(rule: Rule, make_frame: MakeFrame, now: datetime) -> None:
+    """No rule stands in for another: each is needed."""
+    failures, report = judge(make_frame(example(rule)), now, [other for other in RULES if other is not rule])
+    assert failures == set()
+    assert report.ok
+    assert report.warnings == 0
+
+
+def test_a_sound_file_passes(make_frame: MakeFrame, now: datetime) -> None:
+    failures, report = judge(make_frame([{}, {}, ORDINARY]), now)
+    assert failures == set()
+    assert (report.rows, report.passed, report.failing, report.warnings, report.ok) == (3, 3, 0, 0, True)
+    assert report.validation_result.success
+    assert report.validation_result.statistics["evaluated_expectations"] == len(RULES)
+
+
+def test_keys_are_unique() -> None:
+    """A rule is known by its column and name."""
+    assert len({rule.key for rule in RULES}) == len(CRITICAL_RULES) + len(WARNING_RULES)
+
+
+def test_a_null_id_is_missing_not_repeated(make_frame: MakeFrame, now: datetime) -> None:
+    failures, _ = judge(make_frame([{"id": None}, {"id": None}, {}]), now)
+    assert failures == {(2, "id", "required"), (3, "id", "required")}
+
+
+def test_every_occurrence_of_an_id_is_named(make_frame: MakeFrame, now: datetime) -> None:
+    failures, report = judge(make_frame([{"id": "7"}, {}, {"id": "7"}, {"id": "7"}]), now)
+    assert failures == {(line, "id", "unique") for line in (2, 4, 5)}
+    assert (report.passed, report.failing) == (1, 3)
+
+
+def test_an_empty_text_is_null(make_frame: MakeFrame, now: datetime) -> None:
+    failures, _ = judge(make_frame([{"stage": "", "numberOfMeetings": "", "companyIsCustomer": "", "lastSyncedAt": ""}]), now)
+    assert failures == {(2, "stage", "required")}
+
+
+def test_datetimes_that_are_wrong_are_not_compared(make_frame: MakeFrame, now: datetime) -> None:
+    failures, _ = judge(make_frame([{"creationDatetime": "2025", "closedDatetime": "1960-01-01T00:00:00"}]), now)
+    assert failures == {(2, "creationDatetime", "datetime"), (2, "closedDatetime", "since 1970")}
+
+
+@pytest.mark.parametrize("status", [None, "lost"])
+def test_only_an_open_deal_may_lack_its_closing(status: str | None, make_frame: MakeFrame, now: datetime) -> None:
+    failures, _ = judge(make_frame([{"status": status, "closedDatetime": None}]), now)
+    assert (2, "closedDatetime", "closed needs closedDatetime") in failures
+
+
+def test_a_warning_never_blocks(make_frame: MakeFrame, now: datetime) -> None:
+    rows: list[Overrides] = [row for example in WARNED.values() for row in example]
+    _, report = judge(make_frame(rows), now)
+    assert report.ok
+    assert report.passed == report.rows == len(rows)
+    assert report.warnings == len(WARNED)
