@@ -13,6 +13,6 @@ def write_docs(result: ExpectationSuiteValidationResult, directory: Path) -> Pat
     """Write the page and return its path."""
     directory.mkdir(parents=True, exist_ok=True)
     page = directory / "index.html"
-    document = ValidationResultsPageRenderer(run_info_at_end=True).render(result)  # type: ignore[no-untyped-call]  # as they ship it
+    document = ValidationResultsPageRenderer(run_info_at_end=True).render(result)
     page.write_text(str(DefaultJinjaPageView().render(document)), encoding="utf-8")
     return page

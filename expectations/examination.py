@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from expectations import rules
 from expectations.schema import COLUMN_NAMES, COLUMNS, EPOCH, SOURCE_LINE, Column, Kind, Null
 from expectations.survey import Survey
-from expectations.texts import NEGATIVES, PATTERNS, amounts, matches, text
+from expectations.texts import NEGATIVES, PATTERNS, amounts, holds_nul, matches, text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,18 +43,31 @@ def deals_table(frame: pd.DataFrame) -> pa.Table:
     given = list(frame.columns)
     if missing := [name for name in wanted if given.count(name) != 1]:
         raise ValueError(f"Not a deals frame: {', '.join(missing)} missing or repeated.")
-    columns = {name: pa.chunked_array(pa.array(frame[name], from_pandas=True)) for name in wanted}
+    return pa.table({**{name: _column(frame, name) for name in COLUMN_NAMES}, SOURCE_LINE: _lines(frame)})
+
+
+def _column(frame: pd.DataFrame, name: str) -> pa.ChunkedArray:
     try:
-        texts = {name: text(columns[name]) for name in COLUMN_NAMES}
-    except TypeError as error:
-        raise ValueError(f"Not a deals frame: {error}") from error
-    return pa.table({**texts, SOURCE_LINE: columns[SOURCE_LINE].cast(pa.int64())})
+        return text(pa.chunked_array(pa.array(frame[name], from_pandas=True)))
+    except (TypeError, pa.ArrowException) as error:
+        raise ValueError(f"Not a deals frame: {name} must be text, and is {frame[name].dtype}.") from error
+
+
+def _lines(frame: pd.DataFrame) -> pa.ChunkedArray:
+    lines = pa.array(frame[SOURCE_LINE], from_pandas=True)
+    if not pa.types.is_integer(lines.type) and len(lines):
+        raise ValueError(f"Not a deals frame: {SOURCE_LINE} must be line numbers, and is {frame[SOURCE_LINE].dtype}.")
+    return lines.cast(pa.int64())
 
 
 def _where(mask: pa.ChunkedArray) -> Positions:
     """Positions of the true entries."""
     positions: Positions = pc.indices_nonzero(mask).to_numpy().astype(np.int64)
     return positions
+
+
+def _nowhere() -> Positions:
+    return np.empty(0, dtype=np.int64)
 
 
 def _both(*masks: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -107,6 +120,8 @@ class Examination:
         if column.choices:
             yield rules.ONE_OF, _where(pc.invert(_is_in(values, column.choices)))
         match column.kind:
+            case Kind.STRING if not column.choices:
+                yield rules.NO_NUL, _where(pc.match_substring(values, "\0")) if holds_nul(values) else _nowhere()
             case Kind.DATETIME:
                 yield from self._datetimes(column, values)
             case Kind.DECIMAL | Kind.INTEGER:
@@ -154,13 +169,13 @@ class Examination:
 
     def _closed_in_future(self) -> Positions:
         if self.now is None:
-            return np.empty(0, dtype=np.int64)
+            return _nowhere()
         later = pc.greater(self.table["closedDatetime"], f"{self.now:%Y-%m-%dT%H:%M:%S}")
         return _where(_both(later, self._sound["closedDatetime"], _is_in(self.table["status"], ("closed_won", "closed_lost"))))
 
     def _long_overdue(self) -> Positions:
         if self.now is None:
-            return np.empty(0, dtype=np.int64)
+            return _nowhere()
         past = f"{self.now - timedelta(days=rules.OVERDUE_DAYS):%Y-%m-%dT%H:%M:%S}"
         overdue = pc.less(self.table["expectedClosureDatetime"], past)
         return _where(_both(overdue, self._sound["expectedClosureDatetime"], pc.equal(self.table["status"], "open")))

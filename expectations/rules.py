@@ -15,6 +15,7 @@ UNIQUE = "unique"
 SINCE_1970 = "since 1970"
 NOT_NEGATIVE = "not negative"
 ONE_OF = "one of"
+NO_NUL = "no NUL"
 CLOSED_NEEDS_DATE = "closed needs closedDatetime"
 
 CLOSED_BEFORE_CREATED = "closed before created"
@@ -58,6 +59,8 @@ KIND_TEXTS = {
 
 def _kind_rules(column: Column) -> Iterator[Rule]:
     if column.kind is Kind.STRING:
+        if not column.choices:
+            yield Rule(column.name, NO_NUL, "must not hold the character NUL, with which the file is refused as not being text")
         return
     yield Rule(column.name, column.kind.value, KIND_TEXTS[column.kind])
     if column.kind is Kind.DATETIME:

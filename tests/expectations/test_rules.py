@@ -25,6 +25,7 @@ WRONG = {
     "not negative": "-1",
     "boolean": "True",
     "one of": "won",
+    "no NUL": "a\0b",
     "not before creationDatetime": "2024-05-01T07:59:59",
     "closed needs closedDatetime": None,
 }
