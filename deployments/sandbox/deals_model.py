@@ -1,0 +1,169 @@
+"""``DealsDataModel``: the platform's rules for a deals CSV, as Pandera checks over text columns.
+
+Names of checks are the documented ones where the documentation shows them (D): ``not_nullable``, ``isin([...])``,
+``str_matches(...)``, ``datetime_after_epoch``. The patterns are matched by RE2 on Arrow memory, where ``\\d`` is ASCII and
+``$`` is the very end of the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pandera
+import pyarrow as pa
+import pyarrow.compute as pc
+
+NAME = "DealsDataModel"
+TEXT = pd.ArrowDtype(pa.string())
+
+DATETIME = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:$)"
+DECIMAL = r"^-?\d+(?:\.\d+)?$"
+INTEGER = r"^-?\d+$"
+STATUSES = ["closed_won", "closed_lost", "open"]
+TRUTHS = ["true", "false"]
+
+EXISTS = "datetime_exists"
+AFTER_EPOCH = "datetime_after_epoch"
+NOT_NEGATIVE = "greater_than_or_equal_to(0)"
+ADDED_AFTER_CREATION = "addDatetime_not_before_creationDatetime"
+CLOSED_UNLESS_OPEN = "closedDatetime_required_unless_open"
+
+DATETIMES = {
+    "creationDatetime": False,
+    "addDatetime": False,
+    "closedDatetime": True,
+    "expectedClosureDatetime": True,
+    "currentStageStartDatetime": False,
+    "lastInteractionDatetime": True,
+    "lastUpdateDatetime": False,
+    "lastSyncedAt": True,
+}
+DECIMALS = {"value": False, "accountAverageResponseTime": True, "companyRevenue": True, "contactAverageResponseTime": True}
+INTEGERS = (
+    "numberOfSentEmails",
+    "numberOfEmailOpens",
+    "numberOfReceivedEmails",
+    "numberOfMeetings",
+    "companyNumberOfEmployees",
+    "contactNumberOfConversions",
+)
+BOOLEANS = ("companyIsCustomer", "contactEmailOptedOut")
+REQUIRED = ("id", "status", "stage")
+
+COLUMNS = tuple(
+    """id name description creationDatetime addDatetime closedDatetime expectedClosureDatetime status stage
+    currentStageStartDatetime value numberOfSentEmails numberOfEmailOpens numberOfReceivedEmails numberOfMeetings
+    lastInteractionDatetime accountId accountAverageResponseTime companyId companyNumberOfEmployees companyRevenue
+    companyIndustry companyType companyDescription companyTechnologies companyCity companyCountry companyIsCustomer
+    contactId contactNumberOfConversions contactEmailDomainType contactEmailOptedOut contactAverageResponseTime
+    lastUpdateDatetime lastSyncedAt""".split()
+)
+"""All 35, in the order of the specification's example (S)."""
+
+
+_Array: TypeAlias = "pa.ChunkedArray"
+
+
+def _check(verdict: Callable[[_Array], _Array], name: str) -> pandera.Check:
+    """Wrap an Arrow verdict (true, false, or null for "nothing to say") as a Pandera check that keeps rows' positions."""
+
+    def check(cells: pd.Series[str]) -> pd.Series[bool]:
+        return pd.Series(_passed(verdict(_arrow(cells))), index=cells.index)
+
+    return pandera.Check(check, name=name.split("(")[0], error=name, ignore_na=False)
+
+
+def _arrow(cells: pd.Series[str]) -> _Array:
+    array = pa.array(cells)
+    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _passed(verdict: _Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    passed: np.ndarray[tuple[int], np.dtype[np.bool_]] = pc.fill_null(verdict, True).to_numpy()
+    return passed
+
+
+def _str_matches(pattern: str) -> pandera.Check:
+    return _check(lambda cells: pc.match_substring_regex(cells, pattern), f"str_matches('{pattern}')")
+
+
+def _isin(words: list[str]) -> pandera.Check:
+    wanted = pa.array(words, pa.string())
+    return _check(lambda cells: pc.or_kleene(pc.is_null(cells), pc.is_in(cells, value_set=wanted)), f"isin({words})")
+
+
+def _well_formed(cells: _Array) -> _Array:
+    """Null where the text does not look like a datetime: another check says so."""
+    return pc.if_else(pc.match_substring_regex(cells, DATETIME), cells, None)
+
+
+def _exists(cells: _Array) -> _Array:
+    """Whether the calendar has the day and the clock the time. Arrow refuses a whole array for one value, without saying which."""
+    well_formed = _well_formed(cells)
+    try:
+        well_formed.cast(pa.timestamp("s"))
+    except pa.ArrowInvalid:
+        return pa.chunked_array([pa.array([text is None or _is_real(text) for text in well_formed.to_pylist()], pa.bool_())])
+    return pc.true_unless_null(well_formed)
+
+
+def _is_real(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _after_epoch(cells: _Array) -> _Array:
+    return pc.greater_equal(_well_formed(cells), "1970-01-01T00:00:00")
+
+
+def _not_negative(pattern: str) -> pandera.Check:
+    def verdict(cells: _Array) -> _Array:
+        return pc.invert(pc.and_(pc.match_substring_regex(cells, pattern), pc.starts_with(cells, "-")))
+
+    return _check(verdict, NOT_NEGATIVE)
+
+
+def _added_after_creation(deals: pd.DataFrame) -> pd.Series[bool]:
+    created, added = (_well_formed(_arrow(deals[name])) for name in ("creationDatetime", "addDatetime"))
+    return pd.Series(_passed(pc.greater_equal(added, created)), index=deals.index)
+
+
+def _closed_unless_open(deals: pd.DataFrame) -> pd.Series[bool]:
+    closed, status = _arrow(deals["closedDatetime"]), _arrow(deals["status"])
+    is_open = pc.fill_null(pc.equal(status, "open"), False)
+    return pd.Series(_passed(pc.or_(pc.is_valid(closed), is_open)), index=deals.index)
+
+
+def _column(name: str) -> pandera.Column:
+    if name in DATETIMES:
+        checks = [_str_matches(DATETIME), _check(_exists, EXISTS), _check(_after_epoch, AFTER_EPOCH)]
+        return pandera.Column(TEXT, checks, nullable=DATETIMES[name])
+    if name in DECIMALS:
+        return pandera.Column(TEXT, [_str_matches(DECIMAL), _not_negative(DECIMAL)], nullable=DECIMALS[name])
+    if name in INTEGERS:
+        return pandera.Column(TEXT, [_str_matches(INTEGER), _not_negative(INTEGER)], nullable=True)
+    if name in BOOLEANS:
+        return pandera.Column(TEXT, [_isin(TRUTHS)], nullable=True)
+    if name == "status":
+        return pandera.Column(TEXT, [_isin(STATUSES)], nullable=False)
+    return pandera.Column(TEXT, nullable=name not in REQUIRED)
+
+
+CELLS = pandera.DataFrameSchema({name: _column(name) for name in COLUMNS}, name=NAME)
+"""What each cell must be."""
+
+ACROSS = {
+    ("creationDatetime", "addDatetime"): pandera.Check(_added_after_creation, name=ADDED_AFTER_CREATION, error=ADDED_AFTER_CREATION),
+    ("status", "closedDatetime"): pandera.Check(_closed_unless_open, name=CLOSED_UNLESS_OPEN, error=CLOSED_UNLESS_OPEN, ignore_na=False),
+}
+"""What two cells of a row must be to each other."""
+
+UNIQUE = pandera.DataFrameSchema({"id": pandera.Column(TEXT, unique=True, nullable=True)}, name=NAME)
+"""What the ids of a whole file must be; a null id is the cell's own failure, said once."""

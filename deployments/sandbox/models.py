@@ -1,0 +1,175 @@
+"""The bodies of the product's routes, as the contract documents them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from deployments.sandbox.store import Collection, Invocation, Upload
+
+Status = Literal["queued", "in_progress", "completed", "error"]
+"""The four words (S; for invocations A)."""
+
+RESULT = "baseline-forecast"
+"""The id of an invocation's one result, which says what the sandbox's forecast is."""
+
+ZONES = sorted(available_timezones())
+
+
+def _whole(number: object) -> object:
+    """JSON knows one kind of number: 3.0 is an integer."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+def _zone(name: str) -> str:
+    if name not in ZONES:
+        raise ValueError(f"{name!r} is not an IANA time zone name")
+    return name
+
+
+Moment = Annotated[
+    datetime,
+    PlainSerializer(lambda moment: moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"), return_type=str, when_used="json"),
+]
+Integer = Annotated[int, BeforeValidator(_whole)]
+Zone = Annotated[str, AfterValidator(_zone), Field(json_schema_extra={"enum": ZONES})]
+
+
+class Body(BaseModel):
+    """A JSON body that means what it says: no unknown fields, no conversions."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Error(BaseModel):
+    """The body of every refusal (the contract leaves its shape open)."""
+
+    detail: str
+
+
+class NewCollection(Body):
+    """What a collection is created with (D)."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    product: Literal["SalesForecasting"]
+    timezone: Zone
+    tag: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
+
+
+class CollectionBody(NewCollection):
+    """A collection."""
+
+    id: str
+
+    @classmethod
+    def of(cls, collection: Collection) -> CollectionBody:
+        """Show a stored collection."""
+        return cls(id=collection.id, **collection.body)
+
+
+class CollectionPage(BaseModel):
+    """A page of collections, oldest first; ``next`` and ``previous`` are paths to the neighbouring pages (A)."""
+
+    count: int
+    next: str | None
+    previous: str | None
+    results: list[CollectionBody]
+
+
+class UploadRequest(BaseModel):
+    """An append or override on its way (S)."""
+
+    id: str
+    collectionId: str
+    dataType: Literal["deals"] = "deals"
+    separator: str
+    dumpDatetime: Moment
+    status: Status
+    message: str | None
+    validationErrors: list[dict[str, Any]] | None
+
+    @classmethod
+    def of(cls, upload: Upload) -> UploadRequest:
+        """Show a stored upload."""
+        return cls(
+            id=upload.id,
+            collectionId=upload.collection,
+            separator=upload.separator,
+            dumpDatetime=upload.accepted,
+            status=upload.status,
+            message=upload.message,
+            validationErrors=upload.errors,
+        )
+
+
+class ForecastArgs(Body):
+    """What to predict (D)."""
+
+    horizon: Annotated[Integer, Field(ge=1, le=12, description="months to predict")]
+    first_month_to_predict: Annotated[
+        str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$", description="YYYY-MM; by default the month after the last month in the data")
+    ] | None = None
+
+
+class NewInvocation(Body):
+    """A request for a forecast (D)."""
+
+    collectionId: str
+    invocationType: Literal["sales-forecasting"]
+    args: ForecastArgs
+
+
+class InvocationResult(BaseModel):
+    """What one result of an invocation offers (D)."""
+
+    primaryResult: bool
+    status: Literal["completed", "error"]
+    jsonAvailable: bool
+    csvAvailable: bool
+    xlsxAvailable: bool
+
+
+class InvocationBody(BaseModel):
+    """A forecast on its way (D); ``message`` says why it ended in error (A)."""
+
+    id: str
+    collectionId: str
+    invocationType: Literal["sales-forecasting"] = "sales-forecasting"
+    args: dict[str, Any]
+    status: Status
+    message: str | None
+    invocationResults: dict[str, InvocationResult]
+
+    @classmethod
+    def of(cls, invocation: Invocation) -> InvocationBody:
+        """Show a stored invocation."""
+        results = {}
+        if invocation.status in {"completed", "error"}:
+            there = invocation.forecast is not None
+            results[RESULT] = InvocationResult(
+                primaryResult=True,
+                status="completed" if there else "error",
+                jsonAvailable=there,
+                csvAvailable=there,
+                xlsxAvailable=there,
+            )
+        return cls(
+            id=invocation.id,
+            collectionId=invocation.collection,
+            args=invocation.args,
+            status=invocation.status,
+            message=invocation.message,
+            invocationResults=results,
+        )
+
+
+class Prediction(BaseModel):
+    """One month of a forecast: its first day and the estimated revenue from won deals (D; the names are A)."""
+
+    month: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-01$")]
+    revenue: float
