@@ -1,0 +1,212 @@
+"""The command line. Nothing heavy is imported before a command needs it, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, ParamSpec
+
+import click
+
+from flows.errors import DealcastError
+
+P = ParamSpec("P")
+
+EPILOG = (
+    "Exit codes: 0 done, 2 usage, 3 export cannot be read or mapped, 4 stopped by the gate, 5 refused by the platform, "
+    "6 platform unreachable or deadline passed, 7 stopped by the guard, 8 outcome of a submit unknown, 1 anything else."
+)
+
+
+class _Command(click.Command):
+    """A command whose usage errors and dealcast errors end in one message and the documented exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what dealcast raises on purpose never ends in a traceback."""
+        try:
+            return super().invoke(ctx)
+        except DealcastError as error:
+            fail(error)
+
+
+def fail(error: DealcastError) -> NoReturn:
+    """Say what happened on stderr and leave with the error's exit code."""
+    click.echo(f"dealcast: {error}", err=True)
+    sys.exit(error.exit_code)
+
+
+class _Group(click.Group):
+    command_class = _Command
+
+
+def _export_options(command: Callable[P, Any]) -> Callable[P, Any]:
+    """The argument and options that say how an export is read."""
+    options = [
+        click.argument("export", metavar="EXPORT"),
+        click.option(
+            "--crm", required=True, metavar="NAME", help="Dialect of the export: see `dealcast crms`; `canonical`, or a TOML file."
+        ),
+        click.option("--pipeline", metavar="NAME", help="The one pipeline to take, where the export holds several."),
+        click.option("--crm-timezone", metavar="ZONE", help="IANA zone of the export's times that name none. Default: the dialect's."),
+        click.option("--timezone", metavar="ZONE", help="IANA zone of the collection. Default: what the platform says; for check, UTC."),
+        click.option(
+            "--date-order", type=click.Choice(["day-first", "month-first"]), help="How to read 03/04/24 where no value proves it."
+        ),
+        click.option("--currency", metavar="CODE", help="The one currency to take, where the export holds several."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(cls=_Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="dealcast")
+def main() -> None:
+    """Keep a sales-forecasting platform fed with a company's CRM deals.
+
+    An export is read, checked with Great Expectations before anything is sent, appended to a collection of the platform,
+    and only once the platform has completed that is a forecast invoked and brought home.
+
+    \b
+    Begin here:
+      dealcast demo                                      see it all on a shipped export, no account needed
+      dealcast crms EXPORT                               which dialect fits your export, and what it fills
+      dealcast check EXPORT --crm hubspot                what the platform would refuse; nothing is sent
+      dealcast sync EXPORT --crm hubspot --collection ID send it, and bring the forecast home
+
+    \b
+    Environment:
+      DEALCAST_PLATFORM_URL  the platform (default https://nostradamus.u-hopper.com)
+      DEALCAST_TOKEN         its API token
+      DEALCAST_HOME          where the ledger, staging and forecasts lie (default ~/.dealcast)
+      DEALCAST_LEDGER        the ledger, if it is to lie elsewhere: any fsspec URL
+    """
+    _quiet_the_libraries()
+
+
+@main.command()
+@_export_options
+@click.option("--collection", required=True, metavar="ID", help="The platform's collection.")
+@click.option("--horizon", type=click.IntRange(1, 12), default=6, show_default=True, help="Months to forecast.")
+@click.option("--first-month", metavar="YYYY-MM", help="First month to predict. Default: the one after the last in the data.")
+@click.option(
+    "--mode", type=click.Choice(["append", "override"]), default="append", show_default=True, help="Merge by id, or replace all data."
+)
+@click.option("--full", is_flag=True, help="Send every deal, not only what is new or changed since the last completed sync.")
+@click.option(
+    "--quarantine-limit", metavar="0|N|P%", default="0", show_default=True, help="Failing rows to hold back before the sync stops."
+)
+@click.option("--accept-shrink", is_flag=True, help="Go on although the export is much smaller, or older, than the last one.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N deals, for a trial.")
+@click.option("--dry-run", is_flag=True, help="Read and check; send nothing.")
+@click.option(
+    "--forecast", type=click.Choice(["if-new", "always", "never"]), default="if-new", show_default=True, help="When to invoke one."
+)
+@click.option("--no-forecast", is_flag=True, help="The same as --forecast never.")
+@click.option("--out", metavar="DIR", help="Where forecast, certificate, report and quarantine go. Default: in DEALCAST_HOME.")
+def sync(no_forecast: bool, forecast: str, **options: Any) -> None:
+    """Send an export's new and changed deals to a collection and bring a forecast home.
+
+    EXPORT is a path, a glob (the newest match wins) or any fsspec URL: .csv, .csv.gz, .zip, .xlsx.
+
+    \b
+    Examples:
+      dealcast sync deals.csv --crm hubspot --collection acme
+      dealcast sync 'exports/*.csv' --crm salesforce --collection acme --quarantine-limit 2% --horizon 12
+    """
+    from deployments.running import run_sync  # noqa: PLC0415 - prefect takes seconds to import
+
+    run_sync({**options, "forecast": "never" if no_forecast else forecast})
+
+
+@main.command()
+@click.option("--collection", required=True, metavar="ID", help="The platform's collection.")
+@click.argument("request_id", required=False, metavar="[REQUEST_ID]")
+def resume(collection: str, request_id: str | None) -> None:
+    """Go on with a sync that was accepted and did not end: wait for it, and bring its forecast home."""
+    from deployments.running import run_resume  # noqa: PLC0415 - prefect takes seconds to import
+
+    run_resume(collection, request_id)
+
+
+@main.command()
+@_export_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.option("--docs", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Write Great Expectations' Data Docs there.")
+def check(**options: Any) -> None:
+    """Read and check an export as a sync would; nothing is sent.
+
+    Ends with 0 if every deal could be sent, with 4 if the platform would refuse some.
+    """
+    from deployments.checking import check_export  # noqa: PLC0415 - great_expectations takes seconds to import
+
+    sys.exit(check_export(**options))
+
+
+@main.group(cls=_Group)
+def collections() -> None:
+    """List or create the platform's collections: one for each pipeline."""
+
+
+@collections.command("list")
+def list_collections() -> None:
+    """List the collections that the token can see."""
+    from deployments.collections import show  # noqa: PLC0415 - only this command needs it
+
+    show()
+
+
+@collections.command("create")
+@click.argument("name")
+@click.option("--timezone", required=True, metavar="ZONE", help="IANA zone in which the platform reads the deals' times.")
+def create_collection(name: str, timezone: str) -> None:
+    """Create an empty collection and print its id."""
+    from deployments.collections import create  # noqa: PLC0415 - only this command needs it
+
+    create(name, timezone)
+
+
+@main.command()
+@click.argument("export", required=False, metavar="[EXPORT]")
+def crms(export: str | None) -> None:
+    """List the known dialects; with a file, say which one fits and what each of the 35 columns would get."""
+    from deployments.dialects import show_dialects, show_fit  # noqa: PLC0415 - pandas takes a second to import
+
+    if export is None:
+        show_dialects()
+    else:
+        show_fit(export)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Port on loopback; 0 takes a free one.")
+@click.option("--data", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Where it keeps its data. Default: nowhere.")
+@click.option("--token", metavar="T", default="sandbox", show_default=True, help="The token it accepts.")
+def sandbox(port: int, data: Path | None, token: str) -> None:
+    """Run the platform in small on this machine, to rehearse against. Ctrl-C ends it."""
+    from deployments.sandbox import serve  # noqa: PLC0415 - fastapi and pandera take seconds to import
+
+    serve(port=port, data=data, token=token)
+
+
+@main.command()
+@click.option("--out", metavar="DIR", help="Where the forecast goes. Default: a new folder in the temporary one.")
+def demo(out: str | None) -> None:
+    """Show the whole chain on a shipped export, against a sandbox that it starts. Needs no account and no network."""
+    from deployments.demo import run_demo  # noqa: PLC0415 - prefect takes seconds to import
+
+    run_demo(out)
+
+
+def _quiet_the_libraries() -> None:
+    """Keep other packages' telemetry, banners and progress bars out of a command's run."""
+    for name, value in {
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    }.items():
+        os.environ.setdefault(name, value)

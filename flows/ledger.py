@@ -1,0 +1,189 @@
+"""What was begun and what was answered, kept outside Prefect so that a killed sync can go on.
+
+One small JSON per sync under ``<ledger>/<collection>/``, rewritten before and after every step that cannot be taken
+back (write to a temporary file, fsync, rename; one put on an object store). Beside it, the Arrow file of the
+deals that the sync sends, by id and content. Nothing in either holds a row's content.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from flows.errors import UsageError
+from flows.nostradamus import UploadMode
+
+KEPT = 50
+"""Finished syncs that a collection's ledger remembers: history for the guard and for poll delays."""
+
+TIMEZONE = "_timezone.txt"
+"""The file that remembers a collection's timezone, an IANA name."""
+
+Outcome = Literal["intended", "unsent", "unknown", "accepted", "completed", "refused", "superseded"]
+"""``intended``: about to be sent. ``unsent``: surely not accepted, to be tried again.
+``unknown``: sent, or perhaps sent, without an answer. The rest is the platform's word,
+but ``superseded``: a later sync sent those deals."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Sending(_Record):
+    """A POST and what became of it; the id is the request's or the invocation's."""
+
+    state: Outcome
+    intended_at: datetime
+    sends: int = 0
+    id: str | None = None
+    accepted_at: datetime | None = None
+    completed_at: datetime | None = None
+    reason: str | None = None
+
+    def seconds(self) -> float | None:
+        """How long the platform took, from accepted to seen completed; None while it is not."""
+        if self.accepted_at is None or self.completed_at is None:
+            return None
+        return (self.completed_at - self.accepted_at).total_seconds()
+
+
+class Entry(_Record):
+    """One sync of one collection, from the intent to send to the forecast brought home."""
+
+    version: int = 1
+    fingerprint: str
+    collection: str
+    mode: UploadMode
+    created_at: datetime
+    export: dict[str, Any] = Field(description="path, sha256, modified, deals, value and newest update of the whole export")
+    csv_sha256: str
+    rows: int
+    quarantined: int
+    unchanged: int = 0
+    totals: dict[str, str]
+    upload: Sending
+    absorbed: bool = Field(False, description="the rows sent count as held by the platform")
+    wanted: dict[str, Any] | None = Field(None, description="arguments of the forecast that this sync is to bring home; null: none")
+    options: dict[str, Any] = Field(default_factory=dict, description="the sync's options, for `dealcast resume`")
+    forecast: Sending | None = None
+    certified: bool = Field(False, description="forecast and certificate are written")
+
+    @property
+    def awaits_forecast(self) -> bool:
+        """Whether the upload completed and its forecast is wanted and not yet home."""
+        return self.upload.state == "completed" and self.wanted is not None and not self.certified
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing of this sync is left to do."""
+        return self.upload.state in ("refused", "superseded") or (
+            self.upload.state == "completed" and self.absorbed and not self.awaits_forecast
+        )
+
+
+class Ledger:
+    """The syncs of all collections, at a folder or any fsspec URL (``s3://bucket/dealcast``)."""
+
+    def __init__(self, url: str) -> None:
+        """Name the place; nothing is read or made yet.
+
+        Raises:
+            UsageError: the URL's protocol is not known, or its package is not installed.
+        """
+        try:
+            self._fs, self._root = fsspec.url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise UsageError(
+                f"The ledger {url!r} cannot be opened: {error}. Set DEALCAST_LEDGER to a folder or a URL that fsspec knows."
+            ) from error
+
+    def write(self, entry: Entry) -> Entry:
+        """Make ``entry`` the durable truth of its fingerprint, whole or not at all."""
+        self.put(entry.collection, f"{entry.fingerprint}.json", entry.model_dump_json(indent=1).encode())
+        return entry
+
+    def read(self, collection: str, fingerprint: str) -> Entry | None:
+        """The entry of ``fingerprint``, or None."""
+        data = self.get(collection, f"{fingerprint}.json")
+        return None if data is None else self._entry(data, f"{collection}/{fingerprint}.json")
+
+    def entries(self, collection: str) -> list[Entry]:
+        """All remembered syncs of ``collection``, oldest first."""
+        self._fs.invalidate_cache()
+        try:
+            names = [Path(path).name for path in self._fs.ls(f"{self._root}/{collection}", detail=False)]
+        except FileNotFoundError:
+            return []
+        found = [self.read(collection, name.removesuffix(".json")) for name in names if name.endswith(".json") and not name.startswith("_")]
+        return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.created_at)
+
+    def last_completed(self, collection: str) -> Entry | None:
+        """The newest sync of ``collection`` whose upload the platform completed."""
+        completed = [entry for entry in self.entries(collection) if entry.upload.state == "completed"]
+        return completed[-1] if completed else None
+
+    def prune(self, collection: str) -> None:
+        """Forget finished syncs beyond the newest :data:`KEPT`, the last completed one excepted."""
+        finished = [entry for entry in self.entries(collection) if entry.finished]
+        completed = [entry.fingerprint for entry in finished if entry.upload.state == "completed"]
+        for entry in finished[:-KEPT]:
+            if entry.fingerprint not in completed[-1:]:
+                self.delete(collection, f"{entry.fingerprint}.json")
+
+    def put(self, collection: str, name: str, data: bytes) -> None:
+        """Write one file of ``collection`` so that a reader sees the old or the new one, never a part."""
+        path = f"{self._root}/{collection}/{name}"
+        if isinstance(self._fs, LocalFileSystem):
+            _replace(Path(path), data)
+        else:
+            self._fs.pipe_file(path, data)
+
+    def get(self, collection: str, name: str) -> bytes | None:
+        """One file of ``collection``, or None where there is none."""
+        try:
+            return bytes(self._fs.cat_file(f"{self._root}/{collection}/{name}"))
+        except FileNotFoundError:
+            return None
+
+    def delete(self, collection: str, name: str) -> None:
+        """Remove one file of ``collection``; that it is gone already is no error."""
+        with suppress(FileNotFoundError):
+            self._fs.rm_file(f"{self._root}/{collection}/{name}")
+
+    def _entry(self, data: bytes, where: str) -> Entry:
+        try:
+            return Entry.model_validate(json.loads(data))
+        except (ValueError, ValidationError) as error:
+            raise UsageError(
+                f"The ledger's file {self._root}/{where} cannot be read ({type(error).__name__}): this version of dealcast did not "
+                "write it. Move it away to forget that sync, or point DEALCAST_LEDGER elsewhere."
+            ) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Replace ``path`` durably: the bytes and the name are on disk before this returns."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f"_{path.name}.{os.getpid()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as sink:
+            sink.write(data)
+            sink.flush()
+            os.fsync(sink.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

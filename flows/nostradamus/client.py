@@ -1,0 +1,182 @@
+"""An httpx client for the platform: one method per endpoint, one translation of errors, no retry (Prefect retries)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from flows.errors import OutcomeUnknown, UnexpectedAnswer, UsageError
+from flows.nostradamus.models import Collection, Invocation, ResultFormat, UploadMode, UploadRequest
+from flows.nostradamus.translation import failure, quote, refusal
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_PAGE = 100
+_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+_Answer = TypeVar("_Answer", bound=BaseModel)
+
+
+class Nostradamus:
+    """A connection to the platform (D, S); close it, or use it as a context manager.
+
+    Args:
+        url: base URL; `http://` is refused for hosts that are not loopback, unless ``allow_http``.
+        token: sent as ``Authorization: Token <secret>`` (S), only ever to ``url``'s host: redirects are not followed.
+        allow_http: send the token in clear to any host.
+
+    Every method raises :class:`NotAuthorized`, :class:`NotFound`, :class:`PlatformRefused` or :class:`UnexpectedAnswer`
+    for an answer that says no, :class:`PlatformBusy` for one that asks to come back, :class:`PlatformUnreachable` where
+    repeating is safe, and the POSTs :class:`OutcomeUnknown` where the request went out and no answer came.
+    """
+
+    def __init__(self, url: str, token: str, *, allow_http: bool = False) -> None:
+        """Check the URL and open the connection pool; nothing is sent yet."""
+        try:
+            base = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise UsageError(f"DEALCAST_PLATFORM_URL is {url!r}: {error}.") from error
+        if base.scheme not in ("http", "https") or not base.host:
+            raise UsageError(f"DEALCAST_PLATFORM_URL is {url!r}: it must be a URL such as https://nostradamus.u-hopper.com")
+        if base.scheme == "http" and base.host not in _LOOPBACK and not allow_http:
+            raise UsageError(f"{url} would send the token in clear: use https://, or set DEALCAST_ALLOW_HTTP=true if you must.")
+        if not token or not token.isascii() or not token.isprintable():
+            raise UsageError(
+                "DEALCAST_TOKEN is not set, or holds characters that no token has: export the platform's API token under that name."
+            )
+        self._http = httpx.Client(
+            base_url=base,
+            headers={"Authorization": f"Token {token}"},
+            timeout=_TIMEOUT,
+            follow_redirects=False,
+            trust_env=base.scheme == "https",
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def create_collection(self, name: str, timezone: str) -> Collection:
+        """Create an empty collection whose naive datetimes are read in ``timezone``, an IANA name (A)."""
+        body = {"name": name, "product": "SalesForecasting", "timezone": timezone, "tag": {}, "properties": {}}
+        return _parse(Collection, self._post("/api/collection", json=body, expect=(200, 201)))
+
+    def collections(self) -> Iterator[Collection]:
+        """All collections of the token's organisation, page by page (D: a limit and an offset)."""
+        offset = 0
+        while True:
+            response = self._get("/api/collection", params={"limit": _PAGE, "offset": offset})
+            page = _page_of(response)
+            yield from page
+            if len(page) < _PAGE:
+                return
+            offset += len(page)
+
+    def upload(self, collection_id: str, csv: Path, *, separator: str = ",", mode: UploadMode = "append") -> UploadRequest:
+        """Send a deals CSV, streamed from disk (S: append; D: override); answered before it is validated."""
+        with csv.open("rb") as body:
+            response = self._post(
+                f"/api/collection/{_segment(collection_id)}/data/deals/{mode}",
+                files={"file": (csv.name, body, "text/csv")},
+                data={"separator": separator},
+                expect=(202,),
+            )
+        return _parse(UploadRequest, response, sent=True)
+
+    def append(self, collection_id: str, csv: Path, *, separator: str = ",") -> UploadRequest:
+        """Merge a deals CSV into the collection (S)."""
+        return self.upload(collection_id, csv, separator=separator, mode="append")
+
+    def upload_status(self, collection_id: str, request_id: str, *, mode: UploadMode = "append") -> UploadRequest:
+        """Where an upload stands (S: append; A: the path of override's)."""
+        path = f"/api/collection/{_segment(collection_id)}/data/deals/{mode}/{_segment(request_id)}"
+        return _parse(UploadRequest, self._get(path))
+
+    def dump(self, collection_id: str, to: Path) -> None:
+        """Write the deals that the collection holds to ``to``, as the platform's CSV (D)."""
+        with to.open("wb") as sink:
+            for block in self._stream(f"/api/collection/{_segment(collection_id)}/data/deals/dump"):
+                sink.write(block)
+
+    def invoke(self, collection_id: str, *, horizon: int, first_month: str | None = None) -> Invocation:
+        """Ask for a forecast of ``horizon`` months, 1 to 12, from ``first_month`` (``YYYY-MM``) or the platform's default."""
+        args: dict[str, Any] = {"horizon": horizon}
+        if first_month is not None:
+            args["first_month_to_predict"] = first_month
+        body = {"collectionId": collection_id, "invocationType": "sales-forecasting", "args": args}
+        return _parse(Invocation, self._post("/api/invocation", json=body, expect=(202,)), sent=True)
+
+    def invocation(self, invocation_id: str) -> Invocation:
+        """Where an invocation stands, and once completed, its results."""
+        return _parse(Invocation, self._get(f"/api/invocation/{_segment(invocation_id)}"))
+
+    def result(self, invocation_id: str, form: ResultFormat) -> bytes:
+        """The primary result as it comes."""
+        return self._get(f"/api/invocation/{_segment(invocation_id)}/{form}").content
+
+    def _get(self, path: str, params: dict[str, int] | None = None) -> httpx.Response:
+        try:
+            response = self._http.get(path, params=params)
+        except httpx.HTTPError as error:
+            raise failure(error, repeatable=True) from error
+        if response.status_code != 200:
+            raise refusal(response)
+        return response
+
+    def _stream(self, path: str) -> Iterator[bytes]:
+        try:
+            with self._http.stream("GET", path) as response:
+                if response.status_code != 200:
+                    response.read()
+                    raise refusal(response)
+                yield from response.iter_bytes()
+        except httpx.HTTPError as error:
+            raise failure(error, repeatable=True) from error
+
+    def _post(self, path: str, *, expect: tuple[int, ...], **body: Any) -> httpx.Response:
+        try:
+            response = self._http.post(path, **body)
+        except httpx.HTTPError as error:
+            raise failure(error, repeatable=False) from error
+        if response.status_code not in expect:
+            raise refusal(response)
+        return response
+
+
+def _segment(identifier: str) -> str:
+    """An id as one path segment, so that an odd one cannot reach another endpoint."""
+    if not identifier or identifier in (".", "..") or any(character in identifier for character in "/?#\\") or not identifier.isprintable():
+        raise UsageError(f"{identifier!r} is not an id: ids have no slashes, question marks or blanks at all.")
+    return identifier
+
+
+def _parse(kind: type[_Answer], response: httpx.Response, *, sent: bool = False) -> _Answer:
+    """Read a documented body; where a POST was accepted but its id cannot be read, the outcome cannot be followed."""
+    try:
+        return kind.model_validate_json(response.content)
+    except ValidationError as error:
+        where = f"{response.request.method} {response.request.url.path} answered {response.status_code}"
+        message = f"{where}, but its body is not the documented {kind.__name__}: {quote(response)}."
+        if sent:
+            raise OutcomeUnknown(f"{message} It was accepted under an id that is not known.") from error
+        raise UnexpectedAnswer(f"{message} Is DEALCAST_PLATFORM_URL the platform?") from error
+
+
+def _page_of(response: httpx.Response) -> list[Collection]:
+    """One page of collections: a bare list, or a list under ``results``, ``items`` or ``collections`` (A)."""
+    try:
+        body = response.json()
+        if isinstance(body, dict):
+            body = next(body[key] for key in ("results", "items", "collections", "data") if key in body)
+        return [Collection.model_validate(entry) for entry in body]
+    except (ValueError, StopIteration, TypeError) as error:
+        raise UnexpectedAnswer(f"GET /api/collection answered a body that is no list of collections: {quote(response)}.") from error

@@ -1,0 +1,90 @@
+"""HTTP to the error tree, once: what an answer or a failure means, without ever naming the token."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from flows.errors import (
+    DealcastError,
+    NotAuthorized,
+    NotFound,
+    OutcomeUnknown,
+    PlatformBusy,
+    PlatformRefused,
+    PlatformUnreachable,
+    UnexpectedAnswer,
+)
+
+_LONGEST_QUOTE = 300
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+
+
+def refusal(response: httpx.Response) -> DealcastError:
+    """The error that an answer other than the documented success means; the answer's body must have been read."""
+    request = response.request
+    where = f"{request.method} {request.url.path} answered {response.status_code}"
+    said = quote(response)
+    code = response.status_code
+    if code in (401, 403):
+        return NotAuthorized(f"{where}: {said}. Check DEALCAST_TOKEN: it is missing, wrong, or lacks the right.")
+    if code == 404:
+        return NotFound(f"{where}: {said}. Check the id, and that DEALCAST_PLATFORM_URL is right; `dealcast collections list` shows yours.")
+    if code == 429 or code >= 500:
+        wait = retry_after(response)
+        later = f"it asks to wait {wait:.0f} s" if wait is not None else "it may answer later"
+        return PlatformBusy(f"{where}: {said}; {later}.", wait)
+    if response.is_redirect:
+        host = httpx.URL(response.headers.get("location", "")).host or "another path"
+        return UnexpectedAnswer(
+            f"{where}, a redirect to {host}: not followed, so that the token stays here. If the platform moved, set DEALCAST_PLATFORM_URL."
+        )
+    if response.is_success:
+        return UnexpectedAnswer(f"{where}, which the contract does not know here: {said}. Is DEALCAST_PLATFORM_URL the platform?")
+    return PlatformRefused(f"{where}: {said}.")
+
+
+def failure(error: httpx.HTTPError, *, repeatable: bool) -> DealcastError:
+    """The error that a failed exchange means: not sent, sent without an answer, or simply to be repeated (a GET)."""
+    try:
+        where = f"{error.request.method} {error.request.url.path}"
+        host = error.request.url.netloc.decode()
+    except RuntimeError:  # httpx raises it where no request was attached
+        where, host = "request", "the platform"
+    why = str(error) or type(error).__name__
+    if isinstance(error, _NOT_SENT):
+        return PlatformUnreachable(
+            f"{where}: {host} cannot be reached ({why}); nothing was sent. Check DEALCAST_PLATFORM_URL and the network."
+        )
+    if repeatable:
+        return PlatformUnreachable(f"{where}: no whole answer from {host} ({why}).")
+    return OutcomeUnknown(f"{where}: sent to {host}, but no answer came ({why}); it may or may not have been accepted.")
+
+
+def quote(response: httpx.Response) -> str:
+    """What the body says, in at most 300 characters; its shape is not documented (S), so any body will do."""
+    try:
+        body = response.json()
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        body = response.text
+    if isinstance(body, dict):
+        body = next((body[key] for key in ("message", "detail", "error") if body.get(key)), body)
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    text = " ".join(text.split()).rstrip(".")
+    return (text[:_LONGEST_QUOTE] + " ...") if len(text) > _LONGEST_QUOTE else text or "an empty body"
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Seconds that the Retry-After header asks for, given as seconds or as a date; None where it says nothing."""
+    header = response.headers.get("retry-after", "").strip()
+    if not header:
+        return None
+    if header.isdigit():
+        return float(header)
+    try:
+        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return None

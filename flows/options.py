@@ -1,0 +1,66 @@
+"""What one sync is asked to do: the same declaration makes the flow's parameters and the form in the Prefect UI."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class SyncOptions(BaseModel):
+    """One sync: an export, a collection, and the policies between them. Nothing in here is secret."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    export: str = Field(description="path, glob (newest wins) or fsspec URL of the CRM export: .csv, .csv.gz, .zip, .xlsx")
+    crm: str = Field(description="the export's dialect: a shipped one (see `dealcast crms`), `canonical`, or a path to a TOML")
+    collection: str = Field(description="id of the platform's collection")
+    pipeline: str | None = Field(None, description="the one pipeline to take, where the export holds several")
+    crm_timezone: str | None = Field(None, description="IANA zone of the export's times that name none; default: the dialect's")
+    timezone: str | None = Field(None, description="IANA zone of the collection; default: asked of the platform")
+    date_order: Literal["day-first", "month-first"] | None = Field(
+        None, description="how to read dates such as 03/04/24 that prove neither order"
+    )
+    currency: str | None = Field(None, description="the one currency to take, where the export holds several")
+    horizon: int = Field(6, ge=1, le=12, description="months to forecast, 1 to 12")
+    first_month: str | None = Field(None, description="first month to predict, YYYY-MM; default: the one after the last in the data")
+    mode: Literal["append", "override"] = Field(
+        "append", description="append: merge by id; override: replace all that the collection holds"
+    )
+    full: bool = Field(False, description="send every deal, not only what is new or changed since the last completed sync")
+    quarantine_limit: str = Field("0", description="failing rows to hold back before the sync stops: a number, or a share such as 2%")
+    accept_shrink: bool = Field(False, description="go on although the export is much smaller or older than the last completed one")
+    limit: int | None = Field(None, ge=1, description="take only the first deals of the export, for a trial")
+    dry_run: bool = Field(False, description="read and check, send nothing")
+    forecast: Literal["if-new", "always", "never"] = Field(
+        "if-new", description="invoke a forecast after new data, after every sync, or never"
+    )
+    out: str | None = Field(None, description="folder for forecast, certificate, report and quarantine; default: in DEALCAST_HOME")
+
+    @field_validator("collection")
+    @classmethod
+    def _no_path(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._~-]*", value):
+            raise ValueError("a collection id has letters, digits, '.', '_', '~' and '-' only")
+        return value
+
+    @field_validator("first_month")
+    @classmethod
+    def _a_month(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", value):
+            raise ValueError("write it as YYYY-MM, for example 2026-12")
+        return value
+
+    @field_validator("quarantine_limit")
+    @classmethod
+    def _a_number_or_share(cls, value: str) -> str:
+        if not re.fullmatch(r"[0-9]+|[0-9]+(\.[0-9]+)?%", value):
+            raise ValueError("write a number of rows such as 20, or a share such as 2%")
+        return value
+
+    def may_hold_back(self, rows: int) -> int:
+        """How many failing rows of ``rows`` the quarantine may hold."""
+        if self.quarantine_limit.endswith("%"):
+            return int(rows * float(self.quarantine_limit[:-1]) / 100)
+        return int(self.quarantine_limit)

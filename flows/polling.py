@@ -1,0 +1,68 @@
+"""When to look again: one retry condition and one table of delays for every task that talks to the platform.
+
+Prefect does the retrying and the waiting; this module only says whether, and after how many seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from flows.errors import DeadlinePassed, StillProcessing, Transient
+from flows.ledger import Entry
+from flows.settings import Settings
+
+PATIENCE = 10_000
+"""Retries of a polling task: the deadline ends it long before."""
+
+JITTER = 0.1
+"""Share by which Prefect may stretch a delay, so that many collections do not ask in step."""
+
+_GROWTH = 1.1
+_MOST_DELAYS = 50
+_LONGEST_REQUESTED_WAIT = 900.0
+
+
+def is_transient(task: Any, task_run: Any, state: Any) -> bool:  # noqa: ARG001 - the signature is Prefect's
+    """Prefect's retry condition: try again exactly where the error's type says so."""
+    return isinstance(state.data, Transient)
+
+
+def delays(settings: Settings, expected: float | None = None, elapsed: float = 0.0) -> list[float]:
+    """Seconds between looks: each about a tenth of the time waited so far, never above the settings' cap.
+
+    Where history says that the platform takes ``expected`` seconds, the second look comes just then.
+    """
+    waits: list[float] = []
+    if expected is not None and expected > elapsed:
+        waits.append(max(expected - elapsed, 0.0))
+    wait = max(settings.poll_delay, (_GROWTH - 1) * (elapsed + sum(waits))) if not waits else max(0.1, (_GROWTH - 1) * expected)  # type: ignore[operator] # waits means expected
+    while len(waits) < _MOST_DELAYS:
+        waits.append(min(wait, settings.poll_delay_max))
+        wait *= _GROWTH
+    return waits
+
+
+def expected_seconds(entries: Sequence[Entry]) -> float | None:
+    """How long the platform took for the collection's recent uploads: their median; None without history."""
+    recent = sorted(seconds for entry in entries[-5:] if (seconds := entry.upload.seconds()) is not None)
+    return recent[len(recent) // 2] if recent else None
+
+
+def still_processing(what: str, status: str, accepted_at: datetime, settings: Settings, resume: str) -> StillProcessing | DeadlinePassed:
+    """The error of a look that found no end: its text is the progress message, or past the deadline what to do next."""
+    elapsed = (datetime.now(UTC) - accepted_at).total_seconds()
+    if elapsed < settings.deadline:
+        return StillProcessing(f"{what}: {status}, {elapsed:.0f} of {settings.deadline:.0f} s")
+    return DeadlinePassed(
+        f"{what} is still {status} {elapsed:.0f} s after it was accepted; the deadline is {settings.deadline:.0f} s. "
+        f"The platform may yet finish it. Go on later with `{resume}`, or allow more time with DEALCAST_DEADLINE."
+    )
+
+
+def obey(error: Transient) -> None:
+    """Wait as long as the platform asked to (Retry-After), up to a quarter of an hour; Prefect's own delay follows."""
+    if error.retry_after:
+        time.sleep(min(error.retry_after, _LONGEST_REQUESTED_WAIT))

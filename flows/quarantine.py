@@ -1,0 +1,48 @@
+"""Deals that the gate holds back: a CSV that names what to mend, and that syncs by itself once mended (``--crm canonical``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from expectations import Severity, Verdict
+from expectations.schema import COLUMN_NAMES, SOURCE_LINE
+
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        ("line", pa.int64()),
+        ("failed_column", pa.string()),
+        ("failed_value", pa.string()),
+        ("failed_rule", pa.string()),
+        *((name, pa.string()) for name in COLUMN_NAMES),
+    ]
+)
+"""A row per deal: its line in the export, what failed (several joined with ``; ``), and the deal as the 35 columns."""
+
+_JOIN = "; "
+
+
+def open_quarantine(path: Path) -> pacsv.CSVWriter:
+    """Open ``path`` for writing tables of :data:`QUARANTINE_SCHEMA`."""
+    return pacsv.CSVWriter(path, QUARANTINE_SCHEMA)
+
+
+def quarantined(table: pa.Table, verdict: Verdict) -> pa.Table:
+    """The rows of ``table`` that the gate refuses, with the reasons."""
+    failing = table.filter(pc.invert(verdict.passing))
+    failures = verdict.failures.filter(pc.equal(verdict.failures["severity"], str(Severity.CRITICAL)))
+    reasons = failures.group_by(SOURCE_LINE, use_threads=False).aggregate([("column", "list"), ("value", "list"), ("rule", "list")])
+    place = pc.index_in(failing[SOURCE_LINE], value_set=reasons[SOURCE_LINE].combine_chunks())
+    reasons = reasons.take(place.combine_chunks())
+    joined = [_joined(reasons[f"{what}_list"]) for what in ("column", "value", "rule")]
+    return pa.table([failing[SOURCE_LINE], *joined, *(failing[name] for name in COLUMN_NAMES)], schema=QUARANTINE_SCHEMA)
+
+
+def _joined(lists: pa.ChunkedArray) -> pa.Array:
+    """Lists of text as one text each; a null entry (an empty cell) is shown as nothing."""
+    lists = lists.combine_chunks()
+    flat = pc.fill_null(lists.flatten(), "")
+    return pc.binary_join(pa.ListArray.from_arrays(lists.offsets, flat), _JOIN)

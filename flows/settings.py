@@ -1,0 +1,81 @@
+"""Where and how dealcast runs: read from the environment inside a flow or command, never at import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from flows.errors import UsageError
+from flows.nostradamus import Nostradamus
+
+
+class Settings(BaseSettings):
+    """The environment's ``DEALCAST_...`` variables, one field each; times are seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="DEALCAST_", extra="ignore", frozen=True)
+
+    platform_url: str = Field("https://nostradamus.u-hopper.com", description="the platform's base URL (S)")
+    token: SecretStr = Field(SecretStr(""), description="the platform's API token")
+    token_block: str | None = Field(None, description="name of a Prefect Secret block that holds the token, in place of DEALCAST_TOKEN")
+    home: Path = Field(Path("~/.dealcast"), description="folder for the ledger, staging and forecasts")
+    ledger: str | None = Field(None, description="where syncs are remembered: a folder or any fsspec URL; default: `ledger` in the home")
+    deadline: float = Field(3600.0, gt=0, description="seconds from acceptance until a request or invocation counts as overdue")
+    poll_delay: float = Field(1.0, gt=0, description="seconds before the second look at a request; later ones grow by a tenth")
+    poll_delay_max: float = Field(60.0, gt=0, description="the longest time between two looks, in seconds")
+    send_retries: int = Field(8, ge=0, description="how often a send that the platform could not take is tried again")
+    on_unknown: Literal["resend", "stop"] = Field(
+        "resend", description="what to do where a send got no answer: `resend`, or `stop` with exit 8"
+    )
+    allow_http: bool = Field(False, description="send the token over http:// to hosts that are not loopback")
+    extra_suite: Path | None = Field(None, description="a Great Expectations suite (JSON) whose expectations join the gate's")
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's location, as an fsspec URL or a path."""
+        return self.ledger or str(self.home_folder / "ledger")
+
+    @property
+    def home_folder(self) -> Path:
+        """The home with ``~`` expanded."""
+        return self.home.expanduser()
+
+    @property
+    def has_token(self) -> bool:
+        """Whether the environment says where the token is."""
+        return bool(self.token.get_secret_value() or self.token_block)
+
+    def platform(self) -> Nostradamus:
+        """Open a client with the token of the environment, or of the named Prefect Secret block.
+
+        Raises:
+            UsageError: no token is set, the block cannot be loaded, or the URL would send the token in clear.
+        """
+        return Nostradamus(self.platform_url, self._token(), allow_http=self.allow_http)
+
+    def _token(self) -> str:
+        if self.token_block is None:
+            return self.token.get_secret_value()
+        from prefect.blocks.system import Secret  # noqa: PLC0415 - two seconds of import that only this path needs
+
+        try:
+            return str(Secret.load(self.token_block, _sync=True).get())  # type: ignore[union-attr, call-arg] # prefect's sync_compatible hides the type
+        except ValueError as error:
+            raise UsageError(
+                f"DEALCAST_TOKEN_BLOCK names the block {self.token_block!r}, which Prefect does not know: create it as a Secret block."
+            ) from error
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        UsageError: a variable has a value that its setting does not admit.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"DEALCAST_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors(include_input=False))
+        raise UsageError(f"The environment is not usable: {wrong}.") from error

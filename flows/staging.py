@@ -1,0 +1,175 @@
+"""Deals between the tasks: staged in a private folder, first as an Arrow file of all of them, then as the CSV to be sent."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expectations import Gate, Survey
+from expectations.schema import COLUMN_NAMES, SOURCE_LINE, STATUSES
+from flows.crm import open_export
+from flows.deals_csv import open_deals_csv
+from flows.guard import ExportStats
+from flows.known import KNOWN_SCHEMA, Fingerprint, Known, canonical_text, content_of, write_content
+from flows.options import SyncOptions
+from flows.quarantine import open_quarantine, quarantined
+from flows.records import CheckedDeals, ExportFacts, StagedDeals
+
+STAGED_SCHEMA = pa.schema([*((name, pa.string()) for name in COLUMN_NAMES), (SOURCE_LINE, pa.int64())])
+
+
+def staging_folder(home: Path) -> Path:
+    """Make a folder that only its owner can read, for one run."""
+    folder = home / "staging" / uuid4().hex
+    folder.mkdir(mode=0o700, parents=True)
+    return folder
+
+
+def empty(folder: Path) -> None:
+    """Remove a staging folder and all that lies in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def stage(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
+    """Extract the export into ``folder``, batch by batch.
+
+    ``lastSyncedAt`` is filled with this moment in the collection's ``timezone`` where the export leaves it empty.
+
+    Raises:
+        ExportError: the export cannot be read or mapped; the message says where and what to do.
+    """
+    synced_at = datetime.now(ZoneInfo(timezone)).replace(tzinfo=None, microsecond=0)
+    extraction = open_export(
+        options.export,
+        crm=options.crm,
+        pipeline=options.pipeline,
+        crm_timezone=options.crm_timezone,
+        timezone=timezone,
+        date_order=options.date_order,
+        currency=options.currency,
+        limit=options.limit,
+    )
+    path = folder / "deals.arrow"
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, STAGED_SCHEMA) as writer:
+        for frame in extraction:
+            table = pa.Table.from_pandas(frame, preserve_index=False).select(STAGED_SCHEMA.names).cast(STAGED_SCHEMA)
+            place = table.schema.get_field_index("lastSyncedAt")
+            writer.write_table(table.set_column(place, "lastSyncedAt", pc.fill_null(table["lastSyncedAt"], synced_at.isoformat())))
+    facts, account = extraction.facts, extraction.account
+    export = ExportFacts(facts.path, facts.sha256, facts.bytes, facts.encoding, facts.separator, facts.dialect, facts.modified)
+    return StagedDeals(
+        path, export, account.rows, account.deals, dict(account.non_rows), {k: dict(v) for k, v in account.filled.items()}, synced_at
+    )
+
+
+def batches(staged: StagedDeals) -> Iterator[pa.Table]:
+    """The staged deals as they lie on disk, memory-mapped, a batch at a time."""
+    with pa.memory_map(str(staged.path)) as source:
+        reader = pa.ipc.open_file(source)
+        for number in range(reader.num_record_batches):
+            yield pa.Table.from_batches([reader.get_batch(number)])
+
+
+def frame_of(table: pa.Table) -> pd.DataFrame:
+    """A deals frame on the table's own Arrow memory."""
+    frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    return frame
+
+
+def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder: Path, extra_suite: Path | None = None) -> CheckedDeals:
+    """Run every staged deal through the gate; write what passes and is not ``known`` as the CSV to be sent.
+
+    With ``full``, or where ``override`` would change anything, all that passes is written. The quarantine file is written
+    whenever a row fails, so that it can be looked at even where the sync then stops.
+    """
+    gate = Gate(Survey.of(batches(staged)), now=staged.synced_at, extra_suite=extra_suite)
+    writing = _Writing(options, known)
+    csv, quarantine, content = folder / "deals.csv", folder / "quarantine.csv", folder / "content.arrow"
+    with open_deals_csv(csv) as sendable, open_quarantine(quarantine) as aside:
+        for table in batches(staged):
+            verdict = gate.check(frame_of(table))
+            sendable.write_table(writing.select(table, table.filter(verdict.passing)).select(list(COLUMN_NAMES)))
+            if not pc.all(verdict.passing).as_py():
+                aside.write_table(quarantined(table, verdict))
+    report = gate.report()
+    write_content(writing.content(), content)
+    return CheckedDeals(
+        staged=staged,
+        report=report,
+        csv=csv,
+        sha256=_sha256(csv),
+        rows=writing.rows,
+        unchanged=report.rows - report.failing - writing.rows,
+        quarantine=quarantine if report.failing else None,
+        fingerprint=writing.fingerprint.hex(),
+        content=content,
+        totals={status: str(total) for status, total in writing.totals.items()},
+        stats=writing.stats(staged.deals),
+    )
+
+
+class _Writing:
+    """What is picked up while the passing rows go by: the rows to send, their fingerprint and contents, the totals."""
+
+    def __init__(self, options: SyncOptions, known: Known) -> None:
+        self.known = known
+        self.compare = Known(known.table.slice(0, 0)) if options.full or options.mode == "override" else known
+        self.fingerprint = Fingerprint(options.collection, options.mode)
+        self.totals = dict.fromkeys(STATUSES, Decimal(0))
+        self.rows = 0
+        self.newest_update: str | None = None
+        self._contents: list[pa.Table] = []
+        self._ids: list[pa.Array] = []
+
+    def select(self, table: pa.Table, passing: pa.Table) -> pa.Table:
+        """The rows of ``passing`` that are to be sent; ``table`` is the batch they come from."""
+        self._ids += table["id"].chunks
+        newest = pc.max(passing["lastUpdateDatetime"]).as_py()
+        self.newest_update = max(filter(None, (self.newest_update, newest)), default=None)
+        _add_totals(self.totals, passing)
+        text = canonical_text(passing)
+        content = content_of(passing, text)
+        new = self.compare.changed(content)
+        self.fingerprint.add(text.filter(new))
+        self._contents.append(content.filter(new))
+        self.rows += self._contents[-1].num_rows
+        return passing.filter(new)
+
+    def content(self) -> pa.Table:
+        """Id and content hash of every row to send."""
+        return pa.concat_tables([KNOWN_SCHEMA.empty_table(), *self._contents])
+
+    def stats(self, deals: int) -> ExportStats:
+        """The export as a whole, for the guard."""
+        ids = pa.chunked_array(self._ids, pa.string())
+        return ExportStats(deals, float(sum(self.totals.values())), self.newest_update, self.known.vanished(ids), self.known.table.num_rows)
+
+
+def _add_totals(totals: dict[str, Decimal], passing: pa.Table) -> None:
+    """Add up ``value`` by status, exactly: the gate has passed it as a plain decimal."""
+    for status in totals:
+        values = passing["value"].filter(pc.equal(passing["status"], status))
+        if len(values):
+            totals[status] += _exact_sum(values)
+
+
+def _exact_sum(values: pa.ChunkedArray) -> Decimal:
+    try:
+        return Decimal(pc.sum(values.cast(pa.decimal128(38, 6))).as_py())
+    except pa.ArrowInvalid:  # more digits than that: rare, and slower
+        return sum((Decimal(value) for value in values.to_pylist()), Decimal(0))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()

@@ -1,0 +1,213 @@
+"""The flow: export -> deals -> checked deals -> append request -> completed append -> invocation -> forecast -> report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task, allow_failure, flow
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from flows.claim import claim
+from flows.errors import AppendRejected, NotFound, OutcomeUnknown, UsageError
+from flows.known import absorb
+from flows.ledger import Entry, Ledger
+from flows.options import SyncOptions
+from flows.polling import PATIENCE, delays, expected_seconds
+from flows.records import AcceptedAppend, CheckedDeals, InvokedForecast
+from flows.report import Outcome, out_folder
+from flows.settings import Settings, load_settings
+from flows.staging import empty, staging_folder
+from flows.tasks import (
+    accepted_of,
+    await_append,
+    await_forecast,
+    check_deals,
+    download_forecast,
+    extract_deals,
+    find_collection,
+    forecast_args,
+    guard_export,
+    invoke_forecast,
+    publish_report,
+    submit_append,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What one run works with."""
+
+    settings: Settings
+    ledger: Ledger
+    folder: Path
+
+
+def _run_name() -> str:
+    parameters = flow_run.parameters
+    options = parameters.get("options") or parameters
+    collection = options["collection"] if isinstance(options, dict) else options.collection
+    return f"{collection} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+@flow(name="sync-deals", flow_run_name=_run_name, persist_result=False)
+def sync_deals(options: SyncOptions) -> State[Any] | Outcome:
+    """Bring a CRM export's deals to the platform, and a forecast home.
+
+    Args:
+        options: the export, its dialect, the collection, and the policies between them.
+
+    Raises:
+        DealcastError: see `flows/errors.py`; the run's state message says what happened and what to do next.
+    """
+    with _run(options.collection) as run:
+        timezone = find_collection(options)
+        _settle_earlier(options.collection, run)
+        deals = extract_deals(options, run.folder, timezone)
+        checked = check_deals(deals, options, run.folder)
+        if options.dry_run:
+            return publish_report(Outcome(options, out_folder(options, run.settings), checked))
+        guard_export(checked, options)
+        if not checked.rows:
+            return _nothing_new(options, checked, run)
+        accepted = _sending(submit_append, run)(checked, options)
+        return _bring_home(accepted, options, checked, run)
+
+
+@flow(name="resume-sync", flow_run_name=_run_name, persist_result=False)
+def resume_sync(collection: str, request_id: str | None = None) -> State[Any] | Outcome:
+    """Go on with a sync that was accepted and did not end: wait for it, and bring its forecast home. No export is read.
+
+    Args:
+        collection: id of the platform's collection.
+        request_id: the append request to go on with; default: the last one that did not end.
+
+    Raises:
+        DealcastError: as `sync-deals`; UsageError where the ledger knows no such request.
+    """
+    with _run(collection) as run:
+        entry = _unfinished_entry(collection, request_id, run.ledger)
+        if entry is None:
+            return Completed(name="NothingNew", message=f"Nothing of {collection} is left to resume.")
+        return _bring_home(accepted_of(entry), SyncOptions.model_validate(entry.options), None, run)
+
+
+def _bring_home(accepted: AcceptedAppend, options: SyncOptions, checked: CheckedDeals | None, run: _Run) -> State[Any] | Outcome:
+    """From an accepted append to the report: what a sync and a resumed one have in common."""
+    completed = _waiting(await_append, accepted, run)(accepted, return_state=True)
+    if completed.is_completed():
+        _take_in(accepted, run.ledger)
+    args, forecast = forecast_args(options), None
+    if args is not None:
+        invoked = _sending(invoke_forecast, run)(allow_failure(completed), args, return_state=True)
+        if completed.is_completed():
+            finished = _waiting(await_forecast, invoked.result(), run)(invoked.result())
+            forecast = download_forecast(finished, options)
+    if not completed.is_completed():
+        error = completed.result(raise_on_failure=False)
+        return Failed(message=f"Forecast not invoked: {error}", data=error)
+    entry = run.ledger.read(accepted.collection, accepted.fingerprint)
+    return publish_report(
+        Outcome(options, out_folder(options, run.settings), checked, entry, forecast, sent=checked is None or checked.rows > 0)
+    )
+
+
+def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: _Run) -> State[Any] | Outcome:
+    """Every deal is held by the platform already: only a forecast that is still owed, or asked for, is left to do."""
+    last = run.ledger.last_completed(options.collection)
+    args = forecast_args(options)
+    if last is None or args is None or (last.certified and last.wanted == args and options.forecast == "if-new"):
+        publish_report(Outcome(options, out_folder(options, run.settings), checked, last))
+        return Completed(name="NothingNew", message="Nothing new since the last completed sync: nothing was sent, nothing invoked.")
+    if last.certified or last.wanted != args:
+        last = run.ledger.write(last.model_copy(update={"wanted": args, "forecast": None, "certified": False}))
+    return _bring_home(accepted_of(last), options, checked, run)
+
+
+def _settle_earlier(collection: str, run: _Run) -> None:
+    """Learn what became of uploads that an earlier run left: nothing new is compared, let alone sent, before that is known."""
+    for entry in run.ledger.entries(collection):
+        if entry.upload.state in ("intended", "unknown") and run.settings.on_unknown == "stop":
+            raise OutcomeUnknown(
+                f"An earlier {entry.mode} to {collection} was sent and its outcome is unknown "
+                f"({entry.upload.reason or 'the run was killed'}), and DEALCAST_ON_UNKNOWN is `stop`. Look at the collection, "
+                "then run again with DEALCAST_ON_UNKNOWN=resend: a repeat merges by id."
+            )
+        if entry.upload.state == "accepted":
+            accepted = accepted_of(entry)
+            state = _waiting(await_append, accepted, run)(accepted, return_state=True)
+            error = None if state.is_completed() else state.result(raise_on_failure=False)
+            if isinstance(error, NotFound):
+                lost = entry.upload.model_copy(update={"state": "unknown", "reason": str(error)})
+                run.ledger.write(entry.model_copy(update={"upload": lost}))
+            elif isinstance(error, BaseException) and not isinstance(error, AppendRejected):
+                raise error
+        if entry.upload.state in ("accepted", "completed"):
+            _take_in(AcceptedAppend(collection, entry.fingerprint, "", datetime.now(UTC)), run.ledger)
+
+
+def _take_in(accepted: AcceptedAppend, ledger: Ledger) -> None:
+    """Count a completed upload as held by the platform, and what it makes obsolete as superseded."""
+    entry = ledger.read(accepted.collection, accepted.fingerprint)
+    if entry is None or entry.absorbed or entry.upload.state != "completed":
+        return
+    absorb(ledger, entry)
+    for older in ledger.entries(accepted.collection):
+        if older.created_at >= entry.created_at or older.finished:
+            continue
+        change: dict[str, Any] = {"wanted": None}
+        if older.upload.state in ("intended", "unknown", "unsent"):
+            change["upload"] = older.upload.model_copy(update={"state": "superseded"})
+        ledger.write(older.model_copy(update=change))
+
+
+def _unfinished_entry(collection: str, request_id: str | None, ledger: Ledger) -> Entry | None:
+    """The sync to go on with: the named one, or the newest that was accepted and did not end."""
+    entries = ledger.entries(collection)
+    if request_id is not None:
+        found = [entry for entry in entries if entry.upload.id == request_id]
+        if not found:
+            known = ", ".join(str(entry.upload.id) for entry in entries[-5:] if entry.upload.id) or "none"
+            raise UsageError(f"The ledger knows no request {request_id!r} of {collection}; it knows: {known}.")
+        return found[-1]
+    left = [entry for entry in entries if not entry.finished]
+    if left and left[-1].upload.id is None:
+        raise UsageError(
+            f"The last sync of {collection} was not accepted ({left[-1].upload.state}), and its rows are not kept: "
+            "run the same `dealcast sync` again."
+        )
+    return left[-1] if left else None
+
+
+def _sending(step: Task[P, R], run: _Run) -> Task[P, R]:
+    """``step`` with retries for a platform that cannot take it now."""
+    return step.with_options(retries=run.settings.send_retries, retry_delay_seconds=delays(run.settings))
+
+
+def _waiting(step: Task[P, R], sent: AcceptedAppend | InvokedForecast, run: _Run) -> Task[P, R]:
+    """``step`` with as many looks as the deadline allows, spaced by how long the collection's earlier ones took."""
+    elapsed = (datetime.now(UTC) - sent.accepted_at).total_seconds()
+    expected = expected_seconds(run.ledger.entries(sent.collection)) if isinstance(sent, AcceptedAppend) else None
+    return step.with_options(retries=PATIENCE, retry_delay_seconds=delays(run.settings, expected, elapsed))
+
+
+@contextmanager
+def _run(collection: str) -> Iterator[_Run]:
+    """Claim the collection and make a private staging folder; both end with the run."""
+    settings = load_settings()
+    ledger = Ledger(settings.ledger_url)
+    with claim(collection, ledger, settings.home_folder):
+        folder = staging_folder(settings.home_folder)
+        try:
+            yield _Run(settings, ledger, folder)
+        finally:
+            empty(folder)

@@ -1,0 +1,329 @@
+"""The arrows of the story: one Prefect task each, none of which hands on a row, a secret or an open connection."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from prefect.states import Cancelled
+
+from flows import ledger as ledgers
+from flows.errors import (
+    AppendRejected,
+    ForecastFailed,
+    NotFound,
+    PlatformUnavailable,
+    StillProcessing,
+    StoppedByGate,
+    Transient,
+    UnexpectedAnswer,
+    UsageError,
+)
+from flows.forecast import download
+from flows.guard import guard
+from flows.known import Known, ids_in_doubt, keep_content
+from flows.ledger import Entry, Ledger, Sending
+from flows.nostradamus import UploadRequest
+from flows.options import SyncOptions
+from flows.polling import JITTER, is_transient, obey, still_processing
+from flows.records import AcceptedAppend, CheckedDeals, CompletedAppend, CompletedForecast, Forecast, InvokedForecast, StagedDeals
+from flows.rejection import describe
+from flows.report import Outcome, keep_quarantine, keep_rejection, out_folder, publish
+from flows.sending import send_once
+from flows.settings import Settings, load_settings
+from flows.staging import check_staged, stage
+
+_GRACE = 60.0
+"""Seconds after 202 in which a 404 only means that the platform's parts do not agree yet (A)."""
+
+_PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+_RETRIED: dict[str, Any] = {**_PLAIN, "retries": 3, "retry_condition_fn": is_transient, "retry_jitter_factor": JITTER}
+
+
+def say(step: str, message: str, **facts: Any) -> None:
+    """Log one line of a step with its ids and counts as structured extras; never a row's content."""
+    get_run_logger().info(message, extra={"dealcast_step": step, **{f"dealcast_{key}": value for key, value in facts.items()}})
+
+
+@task(task_run_name="find_collection", **_RETRIED)
+def find_collection(options: SyncOptions) -> str:
+    """The collection's timezone: as asked, as remembered in the ledger, or as the platform says (D)."""
+    settings = load_settings()
+    ledger = Ledger(settings.ledger_url)
+    zone = options.timezone or (ledger.get(options.collection, ledgers.TIMEZONE) or b"").decode()
+    if not zone and options.dry_run and not settings.has_token:
+        zone = "UTC"
+    if not zone:
+        zone = _ask_timezone(options.collection, settings)
+        ledger.put(options.collection, ledgers.TIMEZONE, zone.encode())
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise UsageError(f"{zone!r} is no time zone: use an IANA name such as Europe/Rome.") from error
+    return zone
+
+
+@task(task_run_name="extract_deals", **_PLAIN)
+def extract_deals(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
+    """Export -> deals: read, map by the dialect, stage; every row of the file is a deal or a named non-row."""
+    deals = stage(options, folder, timezone)
+    aside = "".join(f", {count:,} {why}" for why, count in deals.non_rows.items())
+    how = f"{deals.export.encoding}, separator {deals.export.separator!r}, dialect {deals.export.dialect}"
+    say("extract", f"{deals.rows:,} rows read from {deals.export.path} ({how}): {deals.deals:,} deals{aside}", deals=deals.deals)
+    return deals
+
+
+@task(task_run_name="check_deals", **_PLAIN)
+def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> CheckedDeals:
+    """Deals -> checked deals: the Great Expectations gate; failing rows go to the quarantine, up to its limit.
+
+    Raises:
+        StoppedByGate: more rows fail than the quarantine may hold; they are listed in ``quarantine.csv``.
+    """
+    settings = load_settings()
+    ledger = Ledger(settings.ledger_url)
+    known = Known.load(ledger, options.collection).without(ids_in_doubt(ledger, ledger.entries(options.collection)))
+    checked = check_staged(deals, options, known, folder, settings.extra_suite)
+    kept = keep_quarantine(checked, out_folder(options, settings))
+    report = checked.report
+    say(
+        "check",
+        f"{report.rows:,} deals checked: {checked.rows:,} to send, {checked.unchanged:,} unchanged, {checked.quarantined:,} held back, "
+        f"{report.warnings:,} with a warning",
+        rows=report.rows,
+        to_send=checked.rows,
+        held_back=checked.quarantined,
+    )
+    allowed = options.may_hold_back(report.rows)
+    if report.stopped_by or checked.quarantined > allowed:
+        critical = [rule for rule in report.failed_rules if rule.severity == "critical"]
+        worst = "; ".join(f"{rule.column or 'the file'}: {rule.text} ({rule.failed:,})" for rule in critical)
+        raise StoppedByGate(
+            f"{checked.quarantined:,} of {report.rows:,} deals would be refused by the platform, {allowed:,} may be held back; "
+            f"nothing was sent. Failed: {worst}. "
+            f"Mend the rows named in {kept}, or send the rest with --quarantine-limit {checked.quarantined}."
+        )
+    return checked
+
+
+@task(task_run_name="guard_export", **_PLAIN)
+def guard_export(checked: CheckedDeals, options: SyncOptions) -> None:
+    """Stop an export that as a whole is not to be trusted (empty, shrunk, older), unless told to accept it."""
+    if options.accept_shrink or options.limit is not None:
+        return
+    guard(checked.stats, _ledger().last_completed(options.collection))
+
+
+@task(task_run_name="submit_append", **_RETRIED)
+def submit_append(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend:
+    """Checked deals -> append request: one POST, written down before and after (S: 202 answers an UploadRequest)."""
+    settings, ledger = load_settings(), _ledger()
+    entry = _entry_for(checked, options, ledger)
+
+    def record(upload: Sending) -> None:
+        ledger.write(entry.model_copy(update={"upload": upload}))
+
+    def post() -> str:
+        with settings.platform() as platform:
+            return platform.upload(options.collection, checked.csv, mode=options.mode).id
+
+    upload = send_once(entry.upload, record, post, what=f"{options.mode} to {options.collection}", policy=settings.on_unknown)
+    say("submit", f"{checked.rows:,} deals sent, accepted as request {upload.id}", request_id=upload.id, rows=checked.rows)
+    return accepted_of(entry.model_copy(update={"upload": upload}))
+
+
+@task(task_run_name="await_append", **_RETRIED)
+def await_append(accepted: AcceptedAppend) -> CompletedAppend:
+    """Append request -> completed append: one GET an attempt; only this makes a :class:`CompletedAppend`.
+
+    Raises:
+        StillProcessing: queued or in progress; Prefect looks again.
+        AppendRejected: the platform's validation refused the file; the message says which columns and checks.
+        DeadlinePassed: neither completed nor refused in time, counted from acceptance.
+    """
+    settings, ledger = load_settings(), _ledger()
+    entry = _known_entry(ledger, accepted.collection, accepted.fingerprint)
+    if entry.upload.state == "completed" and entry.upload.completed_at:
+        answer = UploadRequest(id=accepted.request_id, status="completed")
+        return CompletedAppend(accepted, answer, entry.upload.completed_at)
+    answer = _look(accepted, entry, settings)
+    if answer.status == "completed":
+        upload = entry.upload.model_copy(update={"state": "completed", "completed_at": datetime.now(UTC)})
+        ledger.write(entry.model_copy(update={"upload": upload}))
+        say("await", f"request {accepted.request_id} completed", request_id=accepted.request_id)
+        return CompletedAppend(accepted, answer, upload.completed_at or datetime.now(UTC))
+    if answer.status == "error":
+        ledger.write(entry.model_copy(update={"upload": entry.upload.model_copy(update={"state": "refused", "reason": answer.message})}))
+        kept = keep_rejection(answer, out_folder(SyncOptions.model_validate(entry.options), settings))
+        raise AppendRejected(
+            f"The platform refused append request {accepted.request_id}: {describe(answer)}\nIts whole answer is in {kept}."
+        )
+    raise _unfinished(f"append request {accepted.request_id}", answer.status, accepted.accepted_at, accepted.collection, settings)
+
+
+@task(task_run_name="invoke_forecast", **_RETRIED)
+def invoke_forecast(completed: CompletedAppend | BaseException, args: dict[str, Any]) -> InvokedForecast:
+    """Completed append -> invocation: nothing but a :class:`CompletedAppend` leads to the POST (S: only after ``completed``)."""
+    if not isinstance(completed, CompletedAppend):
+        why = f"No forecast was invoked, since the append is not completed: {completed}"
+        return Cancelled(name="Skipped", message=why)  # type: ignore[return-value] # prefect takes a returned state as the task's own
+    settings, ledger = load_settings(), _ledger()
+    entry = _known_entry(ledger, completed.accepted.collection, completed.accepted.fingerprint)
+
+    def record(forecast: Sending) -> None:
+        ledger.write(entry.model_copy(update={"forecast": forecast}))
+
+    def post() -> str:
+        with settings.platform() as platform:
+            return platform.invoke(entry.collection, horizon=args["horizon"], first_month=args["first_month"]).id
+
+    forecast = send_once(entry.forecast, record, post, what=f"forecast of {entry.collection}", policy=settings.on_unknown)
+    say("invoke", f"forecast of {args['horizon']} months invoked as {forecast.id}", invocation_id=forecast.id)
+    return _invoked_of(entry, forecast, args)
+
+
+@task(task_run_name="await_forecast", **_RETRIED)
+def await_forecast(invoked: InvokedForecast) -> CompletedForecast:
+    """Invocation -> finished forecast: one GET an attempt, as :func:`await_append`.
+
+    Raises:
+        ForecastFailed: the invocation, or its primary result, ended in ``error``.
+    """
+    settings, ledger = load_settings(), _ledger()
+    entry = _known_entry(ledger, invoked.collection, invoked.fingerprint)
+    if entry.forecast and entry.forecast.completed_at:
+        return CompletedForecast(invoked, entry.forecast.completed_at)
+    answer = _look(invoked, entry, settings)
+    failed = answer.status == "error" or any(result.status == "error" for result in (answer.invocation_results or {}).values())
+    if failed:
+        refused = Sending(state="refused", intended_at=invoked.accepted_at, reason=answer.message)
+        ledger.write(entry.model_copy(update={"forecast": refused}))
+        raise ForecastFailed(
+            f"Invocation {invoked.invocation_id} failed: {answer.message or 'no reason given'}. The deals are in; run the sync again."
+        )
+    if answer.status != "completed":
+        raise _unfinished(f"invocation {invoked.invocation_id}", answer.status, invoked.accepted_at, invoked.collection, settings)
+    done = datetime.now(UTC)
+    if entry.forecast:
+        ledger.write(entry.model_copy(update={"forecast": entry.forecast.model_copy(update={"state": "completed", "completed_at": done})}))
+    say("await", f"invocation {invoked.invocation_id} completed", invocation_id=invoked.invocation_id)
+    return CompletedForecast(invoked, done)
+
+
+@task(task_run_name="download_forecast", **_RETRIED)
+def download_forecast(finished: CompletedForecast, options: SyncOptions) -> Forecast:
+    """Finished forecast -> files: json, csv and xlsx, written only if they agree."""
+    settings = load_settings()
+    folder = out_folder(options, settings)
+    with settings.platform() as platform:
+        files, months = download(platform, finished.invoked.invocation_id, folder)
+    say("download", f"forecast of {len(months)} months in {folder}", months=len(months))
+    return Forecast(finished.invoked.invocation_id, folder, files, months)
+
+
+@task(task_run_name="publish_report", **_PLAIN)
+def publish_report(outcome: Outcome) -> Outcome:
+    """Everything -> report: ``report.md`` and ``certificate.json`` beside the forecast, and the Prefect artifacts."""
+    publish(outcome, _ledger())
+    say("report", outcome.headline)
+    return outcome
+
+
+def accepted_of(entry: Entry) -> AcceptedAppend:
+    """The accepted request that ``entry`` remembers."""
+    if entry.upload.id is None or entry.upload.accepted_at is None:
+        raise UnexpectedAnswer(f"The ledger has no request id for sync {entry.fingerprint} of {entry.collection}.")
+    return AcceptedAppend(entry.collection, entry.fingerprint, entry.upload.id, entry.upload.accepted_at)
+
+
+def forecast_args(options: SyncOptions) -> dict[str, Any] | None:
+    """The invocation's arguments, or None where no forecast is asked for."""
+    return None if options.forecast == "never" else {"horizon": options.horizon, "first_month": options.first_month}
+
+
+def _ledger() -> Ledger:
+    return Ledger(load_settings().ledger_url)
+
+
+def _known_entry(ledger: Ledger, collection: str, fingerprint: str) -> Entry:
+    entry = ledger.read(collection, fingerprint)
+    if entry is None:
+        raise UnexpectedAnswer(f"The ledger lost sync {fingerprint} of {collection} while it ran: was it moved? Run the sync again.")
+    return entry
+
+
+def _entry_for(checked: CheckedDeals, options: SyncOptions, ledger: Ledger) -> Entry:
+    """The ledger's entry of this very sync, begun now or by a run that did not end; its contents are kept before it is sent."""
+    found = ledger.read(options.collection, checked.fingerprint)
+    if found is not None and not found.finished:
+        return found.model_copy(update={"wanted": forecast_args(options), "options": options.model_dump()})
+    keep_content(ledger, options.collection, checked.fingerprint, checked.content)
+    export = checked.staged.export
+    return Entry(
+        fingerprint=checked.fingerprint,
+        collection=options.collection,
+        mode=options.mode,
+        created_at=datetime.now(UTC),
+        export={"path": export.path, "sha256": export.sha256, "limited": options.limit is not None, **checked.stats.remembered()},
+        csv_sha256=checked.sha256,
+        rows=checked.rows,
+        quarantined=checked.quarantined,
+        unchanged=checked.unchanged,
+        totals=checked.totals,
+        upload=Sending(state="unsent", intended_at=datetime.now(UTC)),
+        wanted=forecast_args(options),
+        options=options.model_dump(),
+    )
+
+
+def _ask_timezone(collection: str, settings: Settings) -> str:
+    with settings.platform() as platform:
+        held = list(platform.collections())
+    for candidate in held:
+        if candidate.id == collection:
+            return candidate.timezone or "UTC"
+    yours = ", ".join(f"{candidate.id} ({candidate.name})" for candidate in held[:10]) or "none"
+    raise NotFound(
+        f"The platform knows no collection {collection!r} for this token; nothing was sent. It has: {yours}. "
+        "Create one with `dealcast collections create NAME --timezone ZONE`."
+    )
+
+
+def _look(sent: AcceptedAppend | InvokedForecast, entry: Entry, settings: Settings) -> Any:
+    """One GET of where an upload or an invocation stands."""
+    try:
+        with settings.platform() as platform:
+            if isinstance(sent, AcceptedAppend):
+                return platform.upload_status(sent.collection, sent.request_id, mode=entry.mode)
+            return platform.invocation(sent.invocation_id)
+    except NotFound as error:
+        if (datetime.now(UTC) - sent.accepted_at).total_seconds() < _GRACE:
+            raise StillProcessing(f"{error} It was accepted a moment ago.") from error
+        raise
+    except PlatformUnavailable as error:
+        if isinstance(error, Transient):
+            obey(error)
+        raise
+
+
+def _unfinished(what: str, status: str, accepted_at: datetime, collection: str, settings: Settings) -> Exception:
+    if status not in ("queued", "in_progress"):
+        return UnexpectedAnswer(
+            f"{what} is {status!r}, a word that the contract does not know. Nothing is repeated or invoked; look at it, "
+            f"then `dealcast resume --collection {collection}`."
+        )
+    error = still_processing(what, status, accepted_at, settings, f"dealcast resume --collection {collection}")
+    if isinstance(error, StillProcessing):
+        say("await", str(error))
+    return error
+
+
+def _invoked_of(entry: Entry, forecast: Sending, args: dict[str, Any]) -> InvokedForecast:
+    if forecast.id is None or forecast.accepted_at is None:
+        raise UnexpectedAnswer(f"The ledger has no invocation id for sync {entry.fingerprint} of {entry.collection}.")
+    return InvokedForecast(entry.collection, entry.fingerprint, forecast.id, args, forecast.accepted_at)
