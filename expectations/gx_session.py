@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import great_expectations as gx
@@ -105,5 +106,9 @@ def _suite_result(results: Results) -> ExpectationSuiteValidationResult:
             "unsuccessful_expectations": len(results) - good,
             "success_percent": 100 * good / len(results) if results else None,
         },
-        meta={"great_expectations_version": gx.__version__},
+        meta={
+            "great_expectations_version": gx.__version__,
+            "run_id": {"run_name": "dealcast", "run_time": datetime.now(UTC).isoformat()},
+            "active_batch_definition": {"data_asset_name": "deals"},
+        },
     )

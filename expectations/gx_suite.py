@@ -10,18 +10,23 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import pandas as pd
+import pyarrow as pa
 from great_expectations.core import ExpectationSuite, ExpectationValidationResult
 from great_expectations.core.metric_domain_types import MetricDomainTypes
 from great_expectations.execution_engine.execution_engine import ExecutionEngine
 from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
 from great_expectations.expectations.expectation import BatchExpectation
+from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.expectations.metrics.metric_provider import metric_value
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
+from great_expectations.render.components import CollapseContent, LegacyDiagnosticRendererType, RenderedTableContent
+from great_expectations.render.renderer.renderer import renderer
 
-from expectations.examination import Examination
+from expectations.examination import Examination, Positions
 from expectations.report import SAMPLES
 from expectations.rules import RULES, Rule
+from expectations.schema import SOURCE_LINE
 
 METRIC = "table.deals.examination"
 SUITE_NAME = "deals"
@@ -75,21 +80,46 @@ class ExpectDealsToKeepRule(BatchExpectation):
         examination: Examination = metrics[METRIC]
         positions = examination.findings[self.column, self.rule]
         rows = examination.table.num_rows
+        samples = _samples(examination.table, self.column, positions)
         return {
             "success": not len(positions),
             "result": {
                 "element_count": rows,
                 "unexpected_count": len(positions),
                 "unexpected_percent": 100 * len(positions) / rows if rows else 0.0,
-                "partial_unexpected_list": examination.table[self.column].take(positions[:SAMPLES]).to_pylist(),
+                "partial_unexpected_list": [sample["value"] for sample in samples],
+                "details": {"samples": samples},
             },
         }
+
+    @classmethod
+    @renderer(renderer_type=LegacyDiagnosticRendererType.UNEXPECTED_TABLE)
+    def _diagnostic_unexpected_table_renderer(
+        cls,
+        configuration: ExpectationConfiguration | None = None,  # noqa: ARG003  # great_expectations calls by these names
+        result: ExpectationValidationResult | None = None,
+        runtime_configuration: dict[str, Any] | None = None,  # noqa: ARG003  # great_expectations calls by these names
+    ) -> list[RenderedTableContent | CollapseContent] | None:
+        """Data Docs' table of the first failing rows, by line and id."""
+        samples = result.result["details"]["samples"] if result else []
+        if not samples:
+            return None
+        rows = [[str(cell) if cell is not None else "(empty)" for cell in sample.values()] for sample in samples]
+        styling = {"body": {"classes": ["table-bordered", "table-sm", "mt-3"]}}
+        return [RenderedTableContent(content_block_type="table", header_row=["Line", "Id", "Value"], table=rows, styling=styling)]
+
+
+def _samples(table: pa.Table, column: str, positions: Positions) -> list[dict[str, Any]]:
+    first = pa.array(positions[:SAMPLES])
+    cells = {"line": table[SOURCE_LINE], "id": table["id"], "value": table[column]}
+    samples: list[dict[str, Any]] = pa.table({name: values.take(first) for name, values in cells.items()}).to_pylist()
+    return samples
 
 
 def expectation(rule: Rule) -> ExpectDealsToKeepRule:
     """The expectation that holds one rule."""
     return ExpectDealsToKeepRule(
-        column=rule.column, rule=rule.name, description=f"**{rule.column}** {rule.text}", severity=FailureSeverity(rule.severity.value)
+        column=rule.column, rule=rule.name, description=f"{rule.column} {rule.text}", severity=FailureSeverity(rule.severity.value)
     )
 
 
@@ -102,7 +132,8 @@ def merge(results: list[ExpectationValidationResult]) -> ExpectationValidationRe
     """One expectation's results over several batches as one."""
     parts = [result.result for result in results]
     rows, failed = (sum(part.get(key, 0) for part in parts) for key in ("element_count", "unexpected_count"))
-    samples = [value for part in parts for value in part.get("partial_unexpected_list", ())][:SAMPLES]
+    values = [value for part in parts for value in part.get("partial_unexpected_list", ())][:SAMPLES]
+    samples = [sample for part in parts for sample in part.get("details", {}).get("samples", ())][:SAMPLES]
     return ExpectationValidationResult(
         success=all(result.success for result in results),
         expectation_config=results[0].expectation_config,
@@ -110,6 +141,7 @@ def merge(results: list[ExpectationValidationResult]) -> ExpectationValidationRe
             "element_count": rows,
             "unexpected_count": failed,
             "unexpected_percent": 100 * failed / rows if rows else 0.0,
-            "partial_unexpected_list": samples,
+            "partial_unexpected_list": values,
+            "details": {"samples": samples},
         },
     )

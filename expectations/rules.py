@@ -36,7 +36,7 @@ def not_before(column: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One thing that must hold for one column; ``text`` says it in a sentence that tells what to mend."""
+    """One thing that must hold for one column; ``text`` goes on from the column's name and tells what to mend."""
 
     column: str
     name: str
@@ -92,12 +92,12 @@ CRITICAL_RULES: tuple[Rule, ...] = tuple(rule for column in COLUMNS for rule in 
 """What the platform refuses."""
 
 WARNING_RULES: tuple[Rule, ...] = (
-    _warning("closedDatetime", CLOSED_BEFORE_CREATED, "is before creationDatetime: the deal closed before it was created"),
-    _warning("closedDatetime", CLOSED_IN_FUTURE, "lies in the future although the deal is won or lost"),
-    _warning("expectedClosureDatetime", LONG_OVERDUE, f"is more than {OVERDUE_DAYS} days past although the deal is open"),
-    _warning("currentStageStartDatetime", STAGE_BEFORE_CREATED, "is before creationDatetime: the stage began before the deal"),
-    _warning("value", WON_WITHOUT_VALUE, "is 0 although the deal is won"),
-    _warning("value", OUTLIER, "is far from the other values of its stage"),
+    _warning("closedDatetime", CLOSED_BEFORE_CREATED, "should not be before creationDatetime: a deal closes after it is created"),
+    _warning("closedDatetime", CLOSED_IN_FUTURE, "should not lie in the future while status says won or lost"),
+    _warning("expectedClosureDatetime", LONG_OVERDUE, f"should not be more than {OVERDUE_DAYS} days past while status is open"),
+    _warning("currentStageStartDatetime", STAGE_BEFORE_CREATED, "should not be before creationDatetime: a stage begins after its deal"),
+    _warning("value", WON_WITHOUT_VALUE, "should not be 0 while status says won"),
+    _warning("value", OUTLIER, "should not be far from the other values of its stage"),
 )
 """What can be sent and is probably wrong."""
 

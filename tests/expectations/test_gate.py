@@ -75,6 +75,7 @@ def test_the_validation_result_is_great_expectations_own(size: int, make_frame: 
         "unexpected_count": 2,
         "unexpected_percent": pytest.approx(100 / 3),
         "partial_unexpected_list": ["7", "7"],
+        "details": {"samples": [{"line": 4, "id": "7", "value": "7"}, {"line": 6, "id": "7", "value": "7"}]},
     }
 
 
