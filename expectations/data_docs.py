@@ -55,8 +55,8 @@ def _render(result: ExpectationSuiteValidationResult) -> str:
     for outcome in harmless.results:
         outcome.result = _escaped(outcome.result)
     renderer = ValidationResultsPageRenderer(run_info_at_end=True)
-    document = renderer.render(harmless)  # type: ignore[no-untyped-call]  # theirs is untyped
-    return str(DefaultJinjaPageView().render(document))
+    view = DefaultJinjaPageView()
+    return str(view.render(renderer.render(harmless)))  # type: ignore[no-untyped-call]  # theirs is untyped
 
 
 def _escaped(found: Any) -> Any:
