@@ -13,7 +13,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from deployments.sandbox import collection_routes, control_routes, data_routes, invocation_routes
+from deployments.sandbox.fault_injector import FaultInjector
 from deployments.sandbox.gatekeeper import Gatekeeper
+from deployments.sandbox.request_log import RequestLog, RequestLogger
 from deployments.sandbox.service import Platform
 from deployments.sandbox.worker import Speed
 
@@ -60,21 +62,26 @@ def create_app(
             yield
             await platform.worker.stop()
 
-    app = FastAPI(title="dealcast sandbox", version="1", description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="dealcast sandbox",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _refused, RequestValidationError: _invalid},
+    )
     for routes in (collection_routes, data_routes, invocation_routes, control_routes):
         app.include_router(routes.router)
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
+    app.state.request_log = RequestLog()
     app.add_middleware(Gatekeeper, max_bytes=max_upload_bytes)
+    app.add_middleware(FaultInjector)
+    app.add_middleware(RequestLogger)
     return app
 
 
-async def _refused(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
+async def _refused(_: Request, error: HTTPException) -> JSONResponse:
     return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
 
 
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
+async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
     problems = [f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()]
     return JSONResponse({"detail": "; ".join(problems)}, 422)

@@ -12,6 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -31,7 +32,7 @@ class UnreadableCsv(Exception):
 class _Marked(io.RawIOBase):
     """The upload followed by one last row, which a quote left open would swallow."""
 
-    def __init__(self, upload: io.BufferedIOBase, last_row: bytes) -> None:
+    def __init__(self, upload: io.BytesIO | io.BufferedReader, last_row: bytes) -> None:
         self._upload = upload
         self._last_row = io.BytesIO(last_row)
 
@@ -39,7 +40,8 @@ class _Marked(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        return self._upload.read(size) or self._last_row.read(size)
+        block = self._upload.read(size)
+        return block if len(block) == size else block + self._last_row.read(size - len(block))
 
 
 def read_batches(upload: bytes | Path, separator: str) -> Iterator[pa.Table]:
@@ -50,7 +52,8 @@ def read_batches(upload: bytes | Path, separator: str) -> Iterator[pa.Table]:
             or none of the known columns (which is what a wrong separator looks like).
     """
     if not separator.isascii():
-        with _with_commas(upload, separator) as rewritten:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="") as rewritten:
+            _rewrite_with_commas(upload, separator, rewritten)
             yield from read_batches(Path(rewritten.name), ",")
         return
     _refuse_nul(upload)
@@ -109,7 +112,7 @@ def _reader(raw: object, separator: str, columns: list[str] | None) -> pacsv.CSV
     )
 
 
-def _open(upload: bytes | Path) -> io.BufferedIOBase:
+def _open(upload: bytes | Path) -> io.BytesIO | io.BufferedReader:
     return io.BytesIO(upload) if isinstance(upload, bytes) else upload.open("rb")
 
 
@@ -120,19 +123,16 @@ def _refuse_nul(upload: bytes | Path) -> None:
                 raise UnreadableCsv("The file holds NUL characters: it is not UTF-8 text (UTF-16, or a binary file).")
 
 
-def _with_commas(upload: bytes | Path, separator: str) -> tempfile._TemporaryFileWrapper[str]:
+def _rewrite_with_commas(upload: bytes | Path, separator: str, target: TextIO) -> None:
     """Rewrite a file whose separator lies outside ASCII, which the fast reader cannot split at."""
-    rewritten = tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="", suffix=".csv")
+    csv.field_size_limit(BLOCK_BYTES)
     try:
         with _open(upload) as raw:
-            csv.field_size_limit(BLOCK_BYTES)
             rows = csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), delimiter=separator)
-            csv.writer(rewritten, lineterminator="\n").writerows(rows)
+            csv.writer(target, lineterminator="\n").writerows(rows)
     except (UnicodeDecodeError, csv.Error) as error:
-        rewritten.close()
         raise UnreadableCsv(f"The file cannot be read as UTF-8 CSV: {error}.") from error
-    rewritten.flush()
-    return rewritten
+    target.flush()
 
 
 def _explain(error: pa.ArrowInvalid) -> str:

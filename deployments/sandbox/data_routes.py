@@ -6,7 +6,7 @@ import os
 import shutil
 import uuid
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi import Path as PathParameter
@@ -16,7 +16,6 @@ from starlette.datastructures import UploadFile
 
 from deployments.sandbox.models import UploadRequest
 from deployments.sandbox.service import OwnCollection, Platform, ThePlatform, refusals
-from deployments.sandbox.store import Upload
 
 router = APIRouter(prefix="/api/collection/{collection_id}/data/deals", tags=["Deals"])
 
@@ -44,17 +43,17 @@ _FORM: dict[str, Any] = {
         },
     }
 }
-_UPLOAD = {"status_code": 202, "responses": refusals(404, 413, 415, 422), "openapi_extra": _FORM}
+_REFUSED = refusals(404, 413, 415, 422)
 RequestId = Annotated[str, PathParameter(description="the request's id")]
 
 
-@router.post("/append", **_UPLOAD)
+@router.post("/append", status_code=202, responses=_REFUSED, openapi_extra=_FORM)
 async def append(request: Request, platform: ThePlatform, collection: OwnCollection) -> UploadRequest:
     """Merge a file of deals into the collection; a known id replaces that deal (S, A)."""
     return await _accept(request, platform, collection.id, "append")
 
 
-@router.post("/override", **_UPLOAD)
+@router.post("/override", status_code=202, responses=_REFUSED, openapi_extra=_FORM)
 async def override(request: Request, platform: ThePlatform, collection: OwnCollection) -> UploadRequest:
     """Replace the collection's deals by a file; a rejected file leaves them as they were (D)."""
     return await _accept(request, platform, collection.id, "override")
@@ -78,7 +77,9 @@ def delete_deals(platform: ThePlatform, collection: OwnCollection) -> None:
     platform.deals.delete(collection.id)
 
 
-@router.get("/dump", responses=refusals(404) | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}, response_class=StreamingResponse)
+@router.get(
+    "/dump", responses=refusals(404) | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}, response_class=StreamingResponse
+)
 def dump(platform: ThePlatform, collection: OwnCollection) -> StreamingResponse:
     """Return the deals held, as CSV (D)."""
     return StreamingResponse(platform.deals.dump(collection.id), media_type="text/csv; charset=utf-8")
@@ -93,23 +94,21 @@ async def _accept(request: Request, platform: Platform, collection: str, operati
             raise HTTPException(415, f"file: must be text/csv, not {file.content_type}.")
         if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n\0':
             raise HTTPException(422, "separator: one character is required, no quote or line break.")
-        fate = request.scope["state"].get("fate")
-        upload = await run_in_threadpool(_store, platform, file, collection, operation, separator, fate)
+        identifier = uuid.uuid4().hex
+        await run_in_threadpool(_store, file.file, platform.uploads / identifier)
+    fate = request.scope["state"].get("fate")
+    upload = await run_in_threadpool(platform.store.add_upload, identifier, collection, operation, separator, fate)
+    platform.worker.wake_uploads(collection)
     return UploadRequest.of(upload)
 
 
-def _store(platform: Platform, file: UploadFile, collection: str, operation: str, separator: str, fate: str | None) -> Upload:
-    """Put the file on disk for good before the request is accepted."""
-    identifier = uuid.uuid4().hex
-    path = platform.uploads / identifier
+def _store(file: BinaryIO, path: Path) -> None:
+    """Put the file on disk for good: only then may the request be accepted."""
     with path.open("wb") as target:
-        shutil.copyfileobj(file.file, target, 1 << 20)
+        shutil.copyfileobj(file, target, 1 << 20)
         target.flush()
         os.fsync(target.fileno())
-    _sync_folder(platform.uploads)
-    upload = platform.store.add_upload(identifier, collection, operation, separator, fate)
-    platform.worker.wake_uploads(collection)
-    return upload
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

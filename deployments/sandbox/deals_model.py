@@ -1,7 +1,7 @@
-"""``DealsDataModel``: the platform's rules for a deals CSV, as Pandera checks over text columns.
+r"""``DealsDataModel``: the platform's rules for a deals CSV, as Pandera checks over text columns.
 
 Names of checks are the documented ones where the documentation shows them (D): ``not_nullable``, ``isin([...])``,
-``str_matches(...)``, ``datetime_after_epoch``. The patterns are matched by RE2 on Arrow memory, where ``\\d`` is ASCII and
+``str_matches(...)``, ``datetime_after_epoch``. The patterns are matched by RE2 on Arrow memory, where ``\d`` is ASCII and
 ``$`` is the very end of the text.
 """
 
@@ -23,47 +23,12 @@ TEXT = pd.ArrowDtype(pa.string())
 DATETIME = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:$)"
 DECIMAL = r"^-?\d+(?:\.\d+)?$"
 INTEGER = r"^-?\d+$"
-STATUSES = ["closed_won", "closed_lost", "open"]
-TRUTHS = ["true", "false"]
 
 EXISTS = "datetime_exists"
 AFTER_EPOCH = "datetime_after_epoch"
 NOT_NEGATIVE = "greater_than_or_equal_to(0)"
 ADDED_AFTER_CREATION = "addDatetime_not_before_creationDatetime"
 CLOSED_UNLESS_OPEN = "closedDatetime_required_unless_open"
-
-DATETIMES = {
-    "creationDatetime": False,
-    "addDatetime": False,
-    "closedDatetime": True,
-    "expectedClosureDatetime": True,
-    "currentStageStartDatetime": False,
-    "lastInteractionDatetime": True,
-    "lastUpdateDatetime": False,
-    "lastSyncedAt": True,
-}
-DECIMALS = {"value": False, "accountAverageResponseTime": True, "companyRevenue": True, "contactAverageResponseTime": True}
-INTEGERS = (
-    "numberOfSentEmails",
-    "numberOfEmailOpens",
-    "numberOfReceivedEmails",
-    "numberOfMeetings",
-    "companyNumberOfEmployees",
-    "contactNumberOfConversions",
-)
-BOOLEANS = ("companyIsCustomer", "contactEmailOptedOut")
-REQUIRED = ("id", "status", "stage")
-
-COLUMNS = tuple(
-    """id name description creationDatetime addDatetime closedDatetime expectedClosureDatetime status stage
-    currentStageStartDatetime value numberOfSentEmails numberOfEmailOpens numberOfReceivedEmails numberOfMeetings
-    lastInteractionDatetime accountId accountAverageResponseTime companyId companyNumberOfEmployees companyRevenue
-    companyIndustry companyType companyDescription companyTechnologies companyCity companyCountry companyIsCustomer
-    contactId contactNumberOfConversions contactEmailDomainType contactEmailOptedOut contactAverageResponseTime
-    lastUpdateDatetime lastSyncedAt""".split()
-)
-"""All 35, in the order of the specification's example (S)."""
-
 
 _Array: TypeAlias = "pa.ChunkedArray"
 
@@ -74,7 +39,7 @@ def _check(verdict: Callable[[_Array], _Array], name: str) -> pandera.Check:
     def check(cells: pd.Series[str]) -> pd.Series[bool]:
         return pd.Series(_passed(verdict(_arrow(cells))), index=cells.index)
 
-    return pandera.Check(check, name=name.split("(")[0], error=name, ignore_na=False)
+    return pandera.Check(check, name=name.split("(", maxsplit=1)[0], error=name, ignore_na=False)
 
 
 def _arrow(cells: pd.Series[str]) -> _Array:
@@ -141,23 +106,66 @@ def _closed_unless_open(deals: pd.DataFrame) -> pd.Series[bool]:
     return pd.Series(_passed(pc.or_(pc.is_valid(closed), is_open)), index=deals.index)
 
 
-def _column(name: str) -> pandera.Column:
-    if name in DATETIMES:
-        checks = [_str_matches(DATETIME), _check(_exists, EXISTS), _check(_after_epoch, AFTER_EPOCH)]
-        return pandera.Column(TEXT, checks, nullable=DATETIMES[name])
-    if name in DECIMALS:
-        return pandera.Column(TEXT, [_str_matches(DECIMAL), _not_negative(DECIMAL)], nullable=DECIMALS[name])
-    if name in INTEGERS:
-        return pandera.Column(TEXT, [_str_matches(INTEGER), _not_negative(INTEGER)], nullable=True)
-    if name in BOOLEANS:
-        return pandera.Column(TEXT, [_isin(TRUTHS)], nullable=True)
-    if name == "status":
-        return pandera.Column(TEXT, [_isin(STATUSES)], nullable=False)
-    return pandera.Column(TEXT, nullable=name not in REQUIRED)
+def _text(*, null: bool = True) -> pandera.Column:
+    return pandera.Column(TEXT, nullable=null)
 
 
-CELLS = pandera.DataFrameSchema({name: _column(name) for name in COLUMNS}, name=NAME)
+def _word(words: list[str], *, null: bool = True) -> pandera.Column:
+    return pandera.Column(TEXT, [_isin(words)], nullable=null)
+
+
+def _moment(*, null: bool = True) -> pandera.Column:
+    return pandera.Column(TEXT, [_str_matches(DATETIME), _check(_exists, EXISTS), _check(_after_epoch, AFTER_EPOCH)], nullable=null)
+
+
+def _number(pattern: str, *, null: bool = True) -> pandera.Column:
+    return pandera.Column(TEXT, [_str_matches(pattern), _not_negative(pattern)], nullable=null)
+
+
+CELLS = pandera.DataFrameSchema(
+    {
+        "id": _text(null=False),
+        "name": _text(),
+        "description": _text(),
+        "creationDatetime": _moment(null=False),
+        "addDatetime": _moment(null=False),
+        "closedDatetime": _moment(),
+        "expectedClosureDatetime": _moment(),
+        "status": _word(["closed_won", "closed_lost", "open"], null=False),
+        "stage": _text(null=False),
+        "currentStageStartDatetime": _moment(null=False),
+        "value": _number(DECIMAL, null=False),
+        "numberOfSentEmails": _number(INTEGER),
+        "numberOfEmailOpens": _number(INTEGER),
+        "numberOfReceivedEmails": _number(INTEGER),
+        "numberOfMeetings": _number(INTEGER),
+        "lastInteractionDatetime": _moment(),
+        "accountId": _text(),
+        "accountAverageResponseTime": _number(DECIMAL),
+        "companyId": _text(),
+        "companyNumberOfEmployees": _number(INTEGER),
+        "companyRevenue": _number(DECIMAL),
+        "companyIndustry": _text(),
+        "companyType": _text(),
+        "companyDescription": _text(),
+        "companyTechnologies": _text(),
+        "companyCity": _text(),
+        "companyCountry": _text(),
+        "companyIsCustomer": _word(["true", "false"]),
+        "contactId": _text(),
+        "contactNumberOfConversions": _number(INTEGER),
+        "contactEmailDomainType": _text(),
+        "contactEmailOptedOut": _word(["true", "false"]),
+        "contactAverageResponseTime": _number(DECIMAL),
+        "lastUpdateDatetime": _moment(null=False),
+        "lastSyncedAt": _moment(),
+    },
+    name=NAME,
+)
 """What each cell must be."""
+
+COLUMNS = tuple(CELLS.columns)
+"""All 35, in the order of the specification's example (S)."""
 
 ACROSS = {
     ("creationDatetime", "addDatetime"): pandera.Check(_added_after_creation, name=ADDED_AFTER_CREATION, error=ADDED_AFTER_CREATION),

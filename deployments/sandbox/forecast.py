@@ -8,7 +8,6 @@ factor where two whole years are known), times the share of won revenue that his
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd

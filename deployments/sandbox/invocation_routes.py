@@ -41,9 +41,9 @@ Predictions = Annotated[list[dict[str, Any]], Depends(predictions)]
 @router.post("", status_code=202, responses=refusals(404, 413, 415, 422))
 def invoke(new: NewInvocation, request: Request, platform: ThePlatform, organisation: Organisation) -> InvocationBody:
     """Ask for a forecast. It fails if the collection holds no deals when it is asked for (S)."""
-    collection = platform.store.collection(organisation, new.collectionId)
+    collection = platform.store.collection(organisation, new.collection_id)
     if collection is None:
-        raise HTTPException(404, f"There is no collection {new.collectionId!r}.")
+        raise HTTPException(404, f"There is no collection {new.collection_id!r}.")
     args = new.args.model_dump(exclude_none=True)
     fate = request.scope["state"].get("fate")
     invocation = platform.store.add_invocation(collection.id, args, had_deals=platform.deals.any(collection.id), fate=fate)
@@ -63,7 +63,11 @@ def result_json(predictions: Predictions) -> list[Prediction]:
     return [Prediction(**prediction) for prediction in predictions]
 
 
-@router.get("/{invocation_id}/csv", response_class=Response, responses=refusals(404) | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}})
+@router.get(
+    "/{invocation_id}/csv",
+    response_class=Response,
+    responses=refusals(404) | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
 def result_csv(predictions: Predictions) -> Response:
     """Return the forecast as CSV."""
     text = io.StringIO(newline="")
@@ -71,12 +75,15 @@ def result_csv(predictions: Predictions) -> Response:
     return Response(text.getvalue(), media_type="text/csv; charset=utf-8")
 
 
-@router.get("/{invocation_id}/xlsx", response_class=Response, responses=refusals(404) | {200: {"content": {XLSX: {"schema": {"type": "string", "format": "binary"}}}}})
+@router.get(
+    "/{invocation_id}/xlsx",
+    response_class=Response,
+    responses=refusals(404) | {200: {"content": {XLSX: {"schema": {"type": "string", "format": "binary"}}}}},
+)
 def result_xlsx(predictions: Predictions) -> Response:
     """Return the forecast as a workbook."""
-    workbook = Workbook()
-    sheet = workbook.active
-    assert sheet is not None
+    workbook = Workbook(write_only=True)
+    sheet = workbook.create_sheet("forecast")
     for row in _table(predictions):
         sheet.append(row)
     content = io.BytesIO()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic.alias_generators import to_camel
 
 from deployments.sandbox.store import Collection, Invocation, Upload
 
@@ -81,29 +81,35 @@ class CollectionPage(BaseModel):
     results: list[CollectionBody]
 
 
-class UploadRequest(BaseModel):
+class Camel(BaseModel):
+    """A body whose names the platform writes in camel case."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
+
+
+class UploadRequest(Camel):
     """An append or override on its way (S)."""
 
     id: str
-    collectionId: str
-    dataType: Literal["deals"] = "deals"
+    collection_id: str
+    data_type: Literal["deals"] = "deals"
     separator: str
-    dumpDatetime: Moment
+    dump_datetime: Moment
     status: Status
     message: str | None
-    validationErrors: list[dict[str, Any]] | None
+    validation_errors: list[dict[str, Any]] | None
 
     @classmethod
     def of(cls, upload: Upload) -> UploadRequest:
         """Show a stored upload."""
         return cls(
             id=upload.id,
-            collectionId=upload.collection,
+            collection_id=upload.collection,
             separator=upload.separator,
-            dumpDatetime=upload.accepted,
+            dump_datetime=upload.accepted,
             status=upload.status,
             message=upload.message,
-            validationErrors=upload.errors,
+            validation_errors=upload.errors,
         )
 
 
@@ -111,60 +117,65 @@ class ForecastArgs(Body):
     """What to predict (D)."""
 
     horizon: Annotated[Integer, Field(ge=1, le=12, description="months to predict")]
-    first_month_to_predict: Annotated[
-        str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$", description="YYYY-MM; by default the month after the last month in the data")
-    ] | None = None
+    first_month_to_predict: (
+        Annotated[
+            str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$", description="YYYY-MM; by default the month after the last month in the data")
+        ]
+        | None
+    ) = None
 
 
 class NewInvocation(Body):
     """A request for a forecast (D)."""
 
-    collectionId: str
-    invocationType: Literal["sales-forecasting"]
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    collection_id: str
+    invocation_type: Literal["sales-forecasting"]
     args: ForecastArgs
 
 
-class InvocationResult(BaseModel):
+class InvocationResult(Camel):
     """What one result of an invocation offers (D)."""
 
-    primaryResult: bool
+    primary_result: bool
     status: Literal["completed", "error"]
-    jsonAvailable: bool
-    csvAvailable: bool
-    xlsxAvailable: bool
+    json_available: bool
+    csv_available: bool
+    xlsx_available: bool
 
 
-class InvocationBody(BaseModel):
+class InvocationBody(Camel):
     """A forecast on its way (D); ``message`` says why it ended in error (A)."""
 
     id: str
-    collectionId: str
-    invocationType: Literal["sales-forecasting"] = "sales-forecasting"
+    collection_id: str
+    invocation_type: Literal["sales-forecasting"] = "sales-forecasting"
     args: dict[str, Any]
     status: Status
     message: str | None
-    invocationResults: dict[str, InvocationResult]
+    invocation_results: dict[str, InvocationResult]
 
     @classmethod
     def of(cls, invocation: Invocation) -> InvocationBody:
         """Show a stored invocation."""
         results = {}
         if invocation.status in {"completed", "error"}:
-            there = invocation.forecast is not None
+            there = invocation.forecast is not None and invocation.status == "completed"
             results[RESULT] = InvocationResult(
-                primaryResult=True,
+                primary_result=True,
                 status="completed" if there else "error",
-                jsonAvailable=there,
-                csvAvailable=there,
-                xlsxAvailable=there,
+                json_available=there,
+                csv_available=there,
+                xlsx_available=there,
             )
         return cls(
             id=invocation.id,
-            collectionId=invocation.collection,
+            collection_id=invocation.collection,
             args=invocation.args,
             status=invocation.status,
             message=invocation.message,
-            invocationResults=results,
+            invocation_results=results,
         )
 
 

@@ -94,7 +94,15 @@ def running(
             thread.join()
 
 
-def serve(data: Path | None = None, token: str = DEFAULT_TOKEN, port: int = 8000, *, host: str = HOST, **options: float) -> None:
+def serve(
+    data: Path | None = None,
+    token: str = DEFAULT_TOKEN,
+    port: int = 8000,
+    *,
+    host: str = HOST,
+    queued_seconds: float = QUEUED_SECONDS,
+    processing_seconds: float = PROCESSING_SECONDS,
+) -> None:
     """Run a sandbox until SIGINT or SIGTERM; returns when it has stopped cleanly. Call it from the main thread.
 
     Raises:
@@ -107,7 +115,7 @@ def serve(data: Path | None = None, token: str = DEFAULT_TOKEN, port: int = 8000
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with running(data, token, port, host=host, **options):
+        with running(data, token, port, host=host, queued_seconds=queued_seconds, processing_seconds=processing_seconds):
             stop.wait()
     finally:
         for number, handler in before.items():

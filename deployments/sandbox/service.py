@@ -26,6 +26,7 @@ class Platform:
         self.store = Store(folder)
         self.deals = Deals(folder / "deals")
         self.faults = Faults()
+        self._initial_speed = speed
         self.worker = Worker(self.store, self.deals, self.uploads, speed)
 
     def remove_strays(self) -> None:
@@ -36,12 +37,13 @@ class Platform:
                 path.unlink()
 
     async def reset(self) -> None:
-        """Forget all data, jobs and faults; tokens and speed stay."""
+        """Forget all data, jobs and faults, and go back to the initial speed; tokens stay."""
         await self.worker.stop()
         self.store.clear()
         self.deals.clear()
         self.remove_strays()
         self.faults.clear()
+        self.worker.speed = self._initial_speed
         await self.worker.start()
 
 

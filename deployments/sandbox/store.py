@@ -32,8 +32,6 @@ CREATE TABLE IF NOT EXISTS invocation (
     message TEXT, forecast TEXT);
 """
 
-PENDING = "status IN ('queued', 'in_progress')"
-
 
 @dataclass(frozen=True, slots=True)
 class Collection:
@@ -97,6 +95,11 @@ class Store:
         with self._lock, self._connection:
             return self._connection.execute(statement, values).rowcount
 
+    def _insert(self, statement: str, *values: object) -> sqlite3.Row:
+        with self._lock, self._connection:
+            row: sqlite3.Row = self._connection.execute(statement, values).fetchone()
+            return row
+
     def _rows(self, statement: str, *values: object) -> list[sqlite3.Row]:
         with self._lock:
             return self._connection.execute(statement, values).fetchall()
@@ -134,13 +137,10 @@ class Store:
         rows = self._rows("SELECT * FROM collection WHERE id = ? AND organisation = ?", identifier, organisation)
         return _collection(rows[0]) if rows else None
 
-    def add_upload(self, identifier: str, collection: str, operation: str, separator: str, fate: str | None = None) -> Upload:
+    def add_upload(self, identifier: str, collection: str, operation: str, separator: str, fate: str | None) -> Upload:
         """Accept an upload whose file lies on disk already; durable on return."""
-        statement = "INSERT INTO upload (id, collection, operation, separator, accepted, fate) VALUES (?, ?, ?, ?, ?, ?)"
-        self._write(statement, identifier, collection, operation, separator, datetime.now(UTC).isoformat(), fate)
-        upload = self.upload(identifier)
-        assert upload is not None
-        return upload
+        statement = "INSERT INTO upload (id, collection, operation, separator, accepted, fate) VALUES (?, ?, ?, ?, ?, ?) RETURNING *"
+        return _upload(self._insert(statement, identifier, collection, operation, separator, datetime.now(UTC).isoformat(), fate))
 
     def upload(self, identifier: str) -> Upload | None:
         """Return an upload."""
@@ -154,17 +154,16 @@ class Store:
 
     def next_upload(self, collection: str) -> Upload | None:
         """Return the collection's oldest upload that has not ended."""
-        rows = self._rows(f"SELECT * FROM upload WHERE collection = ? AND {PENDING} ORDER BY seq LIMIT 1", collection)
+        rows = self._rows(
+            "SELECT * FROM upload WHERE collection = ? AND status IN ('queued', 'in_progress') ORDER BY seq LIMIT 1", collection
+        )
         return _upload(rows[0]) if rows else None
 
-    def add_invocation(self, collection: str, args: Mapping[str, Any], *, had_deals: bool, fate: str | None = None) -> Invocation:
+    def add_invocation(self, collection: str, args: Mapping[str, Any], *, had_deals: bool, fate: str | None) -> Invocation:
         """Accept an invocation; durable on return."""
-        identifier = uuid.uuid4().hex
-        statement = "INSERT INTO invocation (id, collection, args, accepted, had_deals, fate) VALUES (?, ?, ?, ?, ?, ?)"
-        self._write(statement, identifier, collection, json.dumps(args), datetime.now(UTC).isoformat(), had_deals, fate)
-        invocation = self.invocation(identifier)
-        assert invocation is not None
-        return invocation
+        values = (uuid.uuid4().hex, collection, json.dumps(args), datetime.now(UTC).isoformat(), had_deals, fate)
+        statement = "INSERT INTO invocation (id, collection, args, accepted, had_deals, fate) VALUES (?, ?, ?, ?, ?, ?) RETURNING *"
+        return _invocation(self._insert(statement, *values))
 
     def invocation(self, identifier: str) -> Invocation | None:
         """Return an invocation."""
@@ -173,29 +172,31 @@ class Store:
 
     def pending(self) -> tuple[list[str], list[str]]:
         """Return the collections with uploads that have not ended, and the invocations that have not."""
-        collections = self._rows(f"SELECT DISTINCT collection FROM upload WHERE {PENDING}")
-        invocations = self._rows(f"SELECT id FROM invocation WHERE {PENDING} ORDER BY seq")
+        collections = self._rows("SELECT DISTINCT collection FROM upload WHERE status IN ('queued', 'in_progress')")
+        invocations = self._rows("SELECT id FROM invocation WHERE status IN ('queued', 'in_progress') ORDER BY seq")
         return [row[0] for row in collections], [row[0] for row in invocations]
 
-    def fate(self, job: Upload | Invocation) -> str | None:
-        """Return what a fault has in store for a job, now."""
-        [row] = self._rows(f"SELECT fate FROM {_table(job)} WHERE id = ?", job.id)
-        fate: str | None = row[0]
-        return fate
+    def is_stuck(self, job: Upload | Invocation) -> bool:
+        """Whether the fault ``stuck`` holds a job, now."""
+        [row] = self._rows(f"SELECT fate = 'stuck' FROM {_TABLE[type(job)]} WHERE id = ?", job.id)  # noqa: S608 - one of our two tables
+        return bool(row[0])
 
     def advance(self, job: Upload | Invocation) -> None:
         """Set a job in progress."""
-        self._write(f"UPDATE {_table(job)} SET status = 'in_progress' WHERE id = ?", job.id)
+        self._write(f"UPDATE {_TABLE[type(job)]} SET status = 'in_progress' WHERE id = ?", job.id)  # noqa: S608 - one of our two tables
 
-    def end(self, job: Upload | Invocation, message: str | None, outcome: object = None) -> None:
-        """End a job: in `error` where there is a message. ``outcome``: validation errors, or the forecast."""
-        column = "errors" if isinstance(job, Upload) else "forecast"
-        statement = f"UPDATE {_table(job)} SET status = ?, message = ?, {column} = ? WHERE id = ?"
-        self._write(statement, "error" if message else "completed", message, json.dumps(outcome), job.id)
+    def end_upload(self, upload: Upload, message: str | None, errors: list[Report] | None) -> None:
+        """End an upload: in `error` where there is a message."""
+        statement = "UPDATE upload SET status = ?, message = ?, errors = ? WHERE id = ?"
+        self._write(statement, "error" if message else "completed", message, json.dumps(errors), upload.id)
+
+    def end_invocation(self, invocation: Invocation, message: str | None, forecast: list[dict[str, Any]] | None) -> None:
+        """End an invocation: in `error` where there is a message."""
+        statement = "UPDATE invocation SET status = ?, message = ?, forecast = ? WHERE id = ?"
+        self._write(statement, "error" if message else "completed", message, json.dumps(forecast), invocation.id)
 
 
-def _table(job: Upload | Invocation) -> str:
-    return "upload" if isinstance(job, Upload) else "invocation"
+_TABLE = {Upload: "upload", Invocation: "invocation"}
 
 
 def _collection(row: sqlite3.Row) -> Collection:

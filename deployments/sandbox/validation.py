@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
@@ -115,16 +114,11 @@ def _refusal(schema: pandera.DataFrameSchema, deals: pd.DataFrame) -> Iterator[S
 
 def _failing_cells(errors: SchemaErrors) -> Iterator[Failure]:
     cases = errors.failure_cases
-    for context, column, check, case, row in zip(
-        cases["schema_context"], cases["column"], cases["check"], cases["failure_case"], cases["index"], strict=True
-    ):
+    for column, check, case, row in zip(cases["column"], cases["check"], cases["failure_case"], cases["index"], strict=True):
         if check == "column_in_dataframe":
             yield Failure(-1, str(case), check)
-        elif check in _BLAMED:
-            yield Failure(int(row), _BLAMED[check], check)
         else:
-            assert context == "Column", check
-            yield Failure(int(row), str(column), str(check))
+            yield Failure(int(row), _BLAMED.get(check, column), check)
 
 
 _BLAMED = {str(check.name): columns[-1] for columns, check in ACROSS.items()}

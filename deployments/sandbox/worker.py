@@ -96,51 +96,51 @@ class Worker:
 
     async def _run_uploads(self, collection: str) -> None:
         while (upload := self._store.next_upload(collection)) is not None:
-            await self._take(upload, self._process_upload)
+            await self._take(upload, self._process_upload, self._store.end_upload)
 
     async def _run_invocation(self, identifier: str) -> None:
-        invocation = self._store.invocation(identifier)
-        assert invocation is not None
-        await self._take(invocation, self._process_invocation)
+        if (invocation := self._store.invocation(identifier)) is not None:
+            await self._take(invocation, self._process_invocation, self._store.end_invocation)
 
-    async def _take(self, job: Job, process: Callable[[Job], None]) -> None:
+    async def _take(self, job: Job, process: Callable[[Job], None], end: Callable[[Job, str, None], None]) -> None:
         await self._wait(job.accepted.timestamp(), lambda: self.speed.queued_seconds)
         self._store.advance(job)
         await self._wait(time.time(), lambda: self.speed.processing_seconds)
-        while self._store.fate(job) == "stuck":
+        while self._store.is_stuck(job):
             await self._changed.wait()
-        await self._loop.run_in_executor(self._pool, self._guarded, job, process)
+        await self._loop.run_in_executor(self._pool, _guarded, job, process, end)
 
     async def _wait(self, since: float, seconds: Callable[[], float]) -> None:
         while (left := since + seconds() - time.time()) > 0:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), left)
 
-    def _guarded(self, job: Job, process: Callable[[Job], None]) -> None:
-        try:
-            if job.fate == "fail":
-                self._store.end(job, "Failed on purpose: the fault `fail` was set.")
-            else:
-                process(job)
-        except Exception as error:
-            log.exception("%s %s failed", type(job).__name__, job.id)
-            self._store.end(job, f"Internal error: {type(error).__name__}.")
-
     def _process_upload(self, upload: Upload) -> None:
         path = self._uploads / upload.id
         verdict = validate(path, upload.separator)
         if verdict.passed:
             self._deals.merge(upload.collection, path, upload.separator, replace_all=upload.operation == "override")
-        self._store.end(upload, verdict.message, verdict.errors)
+        self._store.end_upload(upload, verdict.message, verdict.errors)
         path.unlink()
 
     def _process_invocation(self, invocation: Invocation) -> None:
-        if not invocation.had_deals:
-            self._store.end(invocation, _NO_DEALS)
-            return
-        try:
-            months = forecast(self._deals.tables(invocation.collection, COLUMNS), **invocation.args)
-        except NoForecast as error:
-            self._store.end(invocation, str(error))
+        predictions = None
+        message = None if invocation.had_deals else _NO_DEALS
+        if message is None and invocation.fate != "fail_result":
+            try:
+                predictions = forecast(self._deals.tables(invocation.collection, COLUMNS), **invocation.args)
+            except NoForecast as error:
+                message = str(error)
+        self._store.end_invocation(invocation, message, predictions)
+
+
+def _guarded(job: Job, process: Callable[[Job], None], end: Callable[[Job, str, None], None]) -> None:
+    """Process a job; whatever happens, it ends."""
+    try:
+        if job.fate == "fail":
+            end(job, "Failed on purpose: the fault `fail` was set.", None)
         else:
-            self._store.end(invocation, None, months)
+            process(job)
+    except Exception as error:
+        log.exception("%s %s failed", type(job).__name__, job.id)
+        end(job, f"Internal error: {type(error).__name__}.", None)
