@@ -1,0 +1,30 @@
+"""Work on columns of text that every conversion shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def plain(column: pa.Array) -> pa.Array:
+    """The cells without surrounding blanks (no-break ones included); a cell of nothing but blanks is null."""
+    if not pc.any(pc.match_substring_regex(column, "^[\\s\u00a0\u202f]|[\\s\u00a0\u202f]$")).as_py():
+        return column
+    trimmed = pc.utf8_trim_whitespace(column)
+    return pc.if_else(pc.equal(trimmed, ""), None, trimmed)
+
+
+def by_value(column: pa.Array, convert: Callable[[str], str | None]) -> pa.Array:
+    """The column with each distinct text converted once; null where ``convert`` answers None."""
+    encoded = column.dictionary_encode()
+    converted = pa.array([convert(text) for text in encoded.dictionary.to_pylist()], pa.string())
+    return converted.take(encoded.indices)
+
+
+def without(column: pa.Array, values: frozenset[str]) -> pa.Array:
+    """The column with every cell that is one of ``values`` made null."""
+    if not values:
+        return column
+    return pc.if_else(pc.is_in(column, pa.array(sorted(values), pa.string())), None, column)

@@ -1,0 +1,269 @@
+"""A dialect: how one CRM's export says what the 35 columns ask for. Dialects are TOML, data and not code.
+
+``[fields]`` names what the export holds and lists the headers it goes by, first present wins. ``[columns]`` says for each
+target column what fills it, first non-empty wins. The shipped files in ``dialects/`` are the reference; a user's own file
+may say ``extends = "hubspot"`` and override any table's keys.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from expectations.schema import COLUMN_NAMES, STATUSES
+from flows.errors import UsageError
+
+Order = Literal["day-first", "month-first"]
+SHIPPED = resources.files("flows.crm") / "dialects"
+DERIVATIONS = ("first", "count", "mail_domain_of", "latest", "join", "default")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One entry of a column's chain: a field, another target column (``@name``), or something derived from fields."""
+
+    how: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What fills a target column: the chain, and whether it counts only ``while`` the deal is open or closed."""
+
+    chain: tuple[Source, ...]
+    during: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRule:
+    """One way to tell the status. It applies when all its fields are in the export, and decides the rows it matches.
+
+    ``flags`` are booleans that must hold; then ``verdict`` decides, or the text of ``field`` by ``words`` or ``patterns``.
+    """
+
+    flags: tuple[tuple[str, bool], ...] = ()
+    verdict: str | None = None
+    field: str | None = None
+    words: tuple[tuple[str, str], ...] = ()
+    patterns: tuple[tuple[str, str], ...] = ()
+    otherwise: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Rows that are no deals although they look it: those whose ``field`` holds one of ``values``."""
+
+    field: str
+    values: frozenset[str]
+    why: str
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One CRM's dialect, checked. Field names are the TOML's own."""
+
+    name: str
+    title: str
+    source: str
+    fields: Mapping[str, tuple[str, ...]]
+    columns: Mapping[str, Recipe]
+    status: tuple[StatusRule, ...] = ()
+    drops: tuple[Drop, ...] = ()
+    footers: tuple[str, ...] = ()
+    verbatim: bool = False
+    crm_timezone: str = "UTC"
+    date_order: Order | None = None
+    days: frozenset[str] = frozenset()
+    number_style: str = "point"
+    nulls: frozenset[str] = frozenset()
+    nulls_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    leading_apostrophe: bool = False
+    blank_is_false: frozenset[str] = frozenset()
+    list_separator: str = ";"
+    pipeline: str | None = None
+    currency: str | None = None
+    converted: str | None = None
+    zip_members: tuple[str, ...] = ()
+
+    def headers_of(self, name: str) -> tuple[str, ...]:
+        """The headers that the field ``name`` goes by; a name that is no field is a header itself."""
+        return self.fields.get(name, (name,))
+
+    def headers(self) -> set[str]:
+        """Every header that this dialect knows."""
+        named = {name for recipe in self.columns.values() for source in recipe.chain for name in source.names if source.how != "default"}
+        named |= set(self.fields)
+        return {header for name in named if not name.startswith("@") for header in self.headers_of(name)}
+
+
+def known_dialects() -> list[Dialect]:
+    """Every shipped dialect, `canonical` first, then by name."""
+    names = sorted(Path(entry.name).stem for entry in SHIPPED.iterdir() if entry.name.endswith(".toml"))
+    return [load_dialect(name) for name in sorted(names, key=lambda name: (name != "canonical", name))]
+
+
+def load_dialect(crm: str) -> Dialect:
+    """The dialect that ``--crm`` names: a shipped one, or the path of a TOML.
+
+    Raises UsageError for an unknown name, a file that is missing or not TOML, and for anything in it that makes no sense.
+    """
+    name = Path(crm).stem if crm.endswith(".toml") else crm
+    return _build(name, _tables(crm, seen=()))
+
+
+def _tables(crm: str, seen: tuple[str, ...]) -> dict[str, Any]:
+    if crm in seen:
+        raise UsageError(f"The dialect {crm!r} extends itself ({' -> '.join((*seen, crm))}). Remove one `extends`.")
+    tables = _read(crm)
+    base = tables.pop("extends", None)
+    if base is None:
+        return tables
+    if str(base).endswith(".toml") and crm.endswith(".toml"):
+        base = str(Path(crm).parent / base)
+    return _merge(_tables(str(base), (*seen, crm)), tables)
+
+
+def _read(crm: str) -> dict[str, Any]:
+    try:
+        if crm.endswith(".toml"):
+            return tomllib.loads(Path(crm).expanduser().read_text("utf-8"))
+        if crm in _shipped_names():
+            return tomllib.loads((SHIPPED / f"{crm}.toml").read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--crm {crm}: the dialect file cannot be read: {error}. Check the path.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"--crm {crm} is not valid TOML: {error}. Mend that line; `dealcast crms` lists the shipped dialects.") from error
+    close = difflib.get_close_matches(crm.casefold(), _shipped_names(), n=1, cutoff=0.4)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise UsageError(f"Unknown --crm {crm!r}.{hint} Known: {', '.join(_shipped_names())}; or give the path of your own .toml dialect.")
+
+
+def _shipped_names() -> list[str]:
+    return sorted(Path(entry.name).stem for entry in SHIPPED.iterdir() if entry.name.endswith(".toml"))
+
+
+def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in own.items():
+        both_tables = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = {**base[key], **value} if both_tables else value
+    return merged
+
+
+class _Misread(Exception):
+    """What a dialect says that makes no sense."""
+
+
+_TABLES = {
+    "title",
+    "source",
+    "fields",
+    "columns",
+    "status",
+    "drop",
+    "footers",
+    "verbatim",
+    "dates",
+    "numbers",
+    "cells",
+    "pipeline",
+    "currency",
+    "zip",
+}
+
+
+def _build(name: str, tables: dict[str, Any]) -> Dialect:
+    try:
+        return _dialect(name, tables)
+    except _Misread as error:
+        raise UsageError(f"The dialect {name!r}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"The dialect {name!r} is not well formed ({type(error).__name__}: {error}). Compare it with a shipped one."
+        ) from error
+
+
+def _dialect(name: str, tables: dict[str, Any]) -> Dialect:
+    if unknown := set(tables) - _TABLES:
+        raise _Misread(f"unknown keys {', '.join(sorted(unknown))}. Known: {', '.join(sorted(_TABLES))}.")
+    dates, numbers, cells = tables.get("dates", {}), tables.get("numbers", {}), tables.get("cells", {})
+    verbatim = tables.get("verbatim", False)
+    columns = {column: [column] for column in COLUMN_NAMES} if verbatim else tables.get("columns", {})
+    if unknown := set(columns) - set(COLUMN_NAMES):
+        raise _Misread(f"[columns] names {', '.join(sorted(unknown))}, which is none of the 35 columns.")
+    return Dialect(
+        name=name,
+        title=tables.get("title", name),
+        source=tables.get("source", ""),
+        fields={key: tuple([headers] if isinstance(headers, str) else headers) for key, headers in tables.get("fields", {}).items()},
+        columns={column: _recipe(column, said) for column, said in columns.items()},
+        status=tuple(_status_rule(rule) for rule in tables.get("status", [])),
+        drops=tuple(Drop(rule["field"], _folded(rule["values"]), rule["why"]) for rule in tables.get("drop", [])),
+        footers=tuple(tables.get("footers", {}).get("patterns", [])),
+        verbatim=verbatim,
+        crm_timezone=dates.get("timezone", "UTC"),
+        date_order=_one_of(dates.get("order"), (None, "day-first", "month-first"), "dates.order"),
+        days=frozenset(dates.get("days", [])),
+        number_style=_one_of(numbers.get("style", "point"), ("point", "comma", "proven"), "numbers.style"),
+        nulls=frozenset(cells.get("nulls", [])),
+        nulls_of={key: frozenset(values) for key, values in cells.get("nulls_of", {}).items()},
+        leading_apostrophe=cells.get("leading_apostrophe", False),
+        blank_is_false=frozenset(cells.get("blank_is_false", [])),
+        list_separator=cells.get("list_separator", ";"),
+        pipeline=tables.get("pipeline", {}).get("field"),
+        currency=tables.get("currency", {}).get("field"),
+        converted=tables.get("currency", {}).get("converted"),
+        zip_members=tuple(tables.get("zip", {}).get("members", [])),
+    )
+
+
+def _recipe(column: str, said: Any) -> Recipe:
+    during = None
+    if isinstance(said, dict) and "from" in said:
+        during = _one_of(said.get("while"), (None, "open", "closed"), f"columns.{column}.while")
+        said = said["from"]
+    entries = said if isinstance(said, list) else [said]
+    return Recipe(tuple(_source(column, entry) for entry in entries), during)
+
+
+def _source(column: str, entry: Any) -> Source:
+    if isinstance(entry, str):
+        if entry.startswith("@") and entry[1:] not in COLUMN_NAMES:
+            raise _Misread(f"columns.{column} refers to {entry}, which is none of the 35 columns.")
+        return Source("column", (entry,)) if entry.startswith("@") else Source("field", (entry,))
+    how = next((how for how in DERIVATIONS if how in entry), None)
+    if how is None:
+        raise _Misread(f'columns.{column} has {entry!r}; known: a field, "@column", or {{ {" | ".join(DERIVATIONS)} = ... }}.')
+    names = entry[how]
+    return Source(how, tuple(names) if isinstance(names, list) else (str(names),))
+
+
+def _status_rule(rule: dict[str, Any]) -> StatusRule:
+    verdict = _one_of(rule.get("is"), (None, "unknown", *STATUSES), "status.is")
+    return StatusRule(
+        flags=tuple(rule.get("flags", {}).items()),
+        verdict=verdict,
+        field=rule.get("field"),
+        words=tuple(
+            (word.casefold(), _one_of(status, STATUSES, "status.words"))
+            for status, words in rule.get("words", {}).items()
+            for word in words
+        ),
+        patterns=tuple((pattern, _one_of(status, STATUSES, "status.patterns")) for status, pattern in rule.get("patterns", {}).items()),
+        otherwise=_one_of(rule.get("otherwise"), (None, *STATUSES), "status.otherwise"),
+    )
+
+
+def _folded(values: Iterable[str]) -> frozenset[str]:
+    return frozenset(value.casefold() for value in values)
+
+
+def _one_of(value: Any, allowed: tuple[Any, ...], where: str) -> Any:
+    if value not in allowed:
+        raise _Misread(f"{where} is {value!r}; it may be {', '.join(str(one) for one in allowed if one is not None)}.")
+    return value

@@ -1,0 +1,181 @@
+"""An export as deals frames: opened, bound to its dialect, read once in batches, every row accounted for."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+import pandas as pd
+import pyarrow as pa
+
+from expectations.schema import COLUMN_NAMES, SOURCE_LINE
+from flows.crm.binding import Bound
+from flows.crm.contents import read_contents
+from flows.crm.dates import Clock
+from flows.crm.dialect import Dialect, Order, load_dialect
+from flows.crm.evidence import Evidence
+from flows.crm.layout import find_layout, folded
+from flows.crm.location import LocalExport, fetch
+from flows.crm.mapping import Mapping
+from flows.crm.sifting import Sieve
+from flows.crm.tables import RawRows, TableReader
+from flows.errors import UsageError
+
+ALL_PIPELINES: Final = "*"
+"""As ``pipeline``: keep every pipeline apart, for `Extraction.by_pipeline`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFacts:
+    """What was read, as it lies. ``separator`` is None for a workbook, ``modified`` where nobody knows."""
+
+    path: str
+    sha256: str
+    bytes: int
+    modified: datetime | None
+    encoding: str
+    separator: str | None
+    dialect: str
+    member: str | None = None
+
+
+@dataclass
+class Account:
+    """Where every row went and every value came from; complete once the extraction is exhausted.
+
+    ``rows`` below the header = ``deals`` + all of ``non_rows``. ``filled`` says by target column how many rows got a value how: ``direct``,
+    ``fallback:<header or column>``, ``derived:<from what>``, ``default:<value>``, ``assumed:<why>``, ``raised:<column>``. ``unread`` counts
+    cells that could not be converted and keep their text for the gate to name.
+    """
+
+    rows: int = 0
+    deals: int = 0
+    non_rows: Counter[str] = field(default_factory=Counter)
+    filled: dict[str, Counter[str]] = field(default_factory=dict)
+    unread: Counter[str] = field(default_factory=Counter)
+    short_rows: int = 0
+
+    @property
+    def empty(self) -> list[str]:
+        """The target columns that no row has a value for."""
+        return [name for name in COLUMN_NAMES if not self.filled.get(name)]
+
+    def add(self, mapping: Mapping) -> None:
+        """Take in a mapped batch."""
+        for name, counts in mapping.filled.items():
+            self.filled.setdefault(name, Counter()).update(counts)
+        self.unread.update(+mapping.unread)
+
+
+class Extraction:
+    """The deals frames of one export: iterate once. Errors in the data (`ExportError`) may come while iterating.
+
+    A frame has the 35 columns as Arrow-backed text and ``source_line``, the line of the file (the row of the sheet) where the
+    deal starts. Use as a context manager, or exhaust it, to remove what was fetched.
+    """
+
+    def __init__(self, local: LocalExport, facts: ExportFacts, evidence: Evidence, sieve: Sieve, clock: Clock) -> None:
+        self.facts = facts
+        self.account = Account()
+        self._local, self._evidence, self._sieve, self._clock = local, evidence, sieve, clock
+
+    @property
+    def pipelines(self) -> dict[str, int]:
+        """The export's pipelines with their rows, most first; empty when the dialect knows no pipeline column in it."""
+        return dict(self._evidence.pipelines.most_common())
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        for _, frame in self._frames():
+            yield frame
+
+    def by_pipeline(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Pairs of pipeline and frame, several frames each, in one reading; open the export with `ALL_PIPELINES`."""
+        for pipeline, frame in self._frames():
+            yield pipeline or "", frame
+
+    def close(self) -> None:
+        """Remove the fetched copy."""
+        self._local.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _frames(self) -> Iterator[tuple[str | None, pd.DataFrame]]:
+        try:
+            for rows in self._evidence.reader.read(self._evidence.bound.wanted):
+                for pipeline, kept in self._sieve.sift(rows, self.account):
+                    if len(kept.lines):
+                        yield pipeline, self._frame(kept)
+            self._sieve.finish(self.account)
+        finally:
+            self.close()
+
+    def _frame(self, rows: RawRows) -> pd.DataFrame:
+        mapping = Mapping(self._evidence.bound, self._evidence, self._clock, rows.table, rows.lines, self._sieve.currency)
+        deals = mapping.deals()
+        self.account.add(mapping)
+        frame: pd.DataFrame = deals.append_column(SOURCE_LINE, pa.array(rows.lines)).to_pandas(types_mapper=pd.ArrowDtype)
+        return frame
+
+
+def open_export(
+    location: str,
+    *,
+    crm: str,
+    pipeline: str | None = None,
+    crm_timezone: str | None = None,
+    timezone: str = "UTC",
+    date_order: Order | None = None,
+    currency: str | None = None,
+    limit: int | None = None,
+    now: datetime | None = None,
+) -> Extraction:
+    """Open the export at ``location`` (a path, a glob whose newest file wins, any fsspec URL) by the dialect ``crm``.
+
+    ``pipeline`` keeps one pipeline (`ALL_PIPELINES`: all, apart). Times without a zone are read in ``crm_timezone`` (default: the
+    dialect's) and told in ``timezone``, both IANA names. ``date_order`` settles 03/04/24, ``currency`` keeps the deals in one
+    currency, ``limit`` the first deals; ``now`` settles two-digit years.
+
+    Raises UsageError for an unknown dialect, timezone or pipeline; ExportNotFound; ExportUnreadable; ExportUnmappable where the
+    export lacks a column that a deal cannot do without, or can be read in more than one way.
+    """
+    dialect = load_dialect(crm)
+    clock = Clock(_zone(crm_timezone or dialect.crm_timezone), _zone(timezone), now or datetime.now(UTC))
+    local = fetch(location)
+    try:
+        reader, facts = _opened(local, dialect)
+        bound = Bound(dialect, reader.layout)
+        bound.require(facts.path)
+        evidence = Evidence(reader, bound, date_order)
+        return Extraction(local, facts, evidence, Sieve(evidence, pipeline, currency, limit), clock)
+    except BaseException:
+        local.close()
+        raise
+
+
+def _opened(local: LocalExport, dialect: Dialect) -> tuple[TableReader, ExportFacts]:
+    contents, sha256 = read_contents(local.path, local.location, dialect.zip_members)
+    known = {folded(header) for header in dialect.headers()}
+    layout = find_layout(contents, local.location, lambda cell: folded(cell) in known)
+    size = local.path.stat().st_size
+    facts = ExportFacts(local.location, sha256, size, local.modified, contents.encoding, layout.separator, dialect.name, contents.member)
+    return TableReader(contents, layout, local.location), facts
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError) as error:
+        close = difflib.get_close_matches(name, available_timezones(), n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise UsageError(f"Unknown timezone {name!r}.{hint} Use an IANA name such as Europe/Rome.") from error
+    return name

@@ -1,0 +1,120 @@
+"""Where the export lies: a path, a glob (newest wins), or any fsspec URL; always handed on as a local file."""
+
+from __future__ import annotations
+
+import glob
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flows.errors import ExportNotFound, ExportUnreadable, UsageError
+
+_MAGIC = "*?["
+
+
+@dataclass(frozen=True, slots=True)
+class LocalExport:
+    """The export on this machine. ``location`` is what was chosen, ``modified`` is None where nobody knows."""
+
+    location: str
+    path: Path
+    modified: datetime | None
+    scratch: Path
+    """A private folder (0700) for copies; `close` removes it."""
+
+    def close(self) -> None:
+        """Remove every copy that was made."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def fetch(location: str) -> LocalExport:
+    """Find the export and bring it here.
+
+    Raises ExportNotFound where no file is, ExportUnreadable for one that cannot be read, UsageError for a URL of a kind
+    that this installation does not know.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix="dealcast-export-"))
+    try:
+        return _remote(location, scratch) if "://" in location else _local(location, scratch)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def _local(location: str, scratch: Path) -> LocalExport:
+    path = Path(location).expanduser()
+    if not path.exists() and any(sign in location for sign in _MAGIC):
+        path = _newest(str(path))
+    if path.is_dir():
+        raise ExportNotFound(f"{location} is a folder. Name a file in it, or a glob such as {path / '*.csv'} (the newest file wins).")
+    if not path.exists():
+        raise ExportNotFound(f"No file {location}. Check the path; a glob in quotes picks the newest file that matches.")
+    try:
+        with path.open("rb"):
+            modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except OSError as error:
+        raise ExportUnreadable(f"{path} cannot be read: {error.strerror}. Check its permissions.") from error
+    return LocalExport(str(path), path, modified, scratch)
+
+
+def _newest(pattern: str) -> Path:
+    # Path.glob takes no absolute pattern
+    files = [Path(match) for match in glob.glob(pattern, recursive=True) if Path(match).is_file()]  # noqa: PTH207 -- see above
+    if not files:
+        raise ExportNotFound(f"No file matches {pattern}. Check the folder and the pattern.")
+    return max(files, key=lambda file: (file.stat().st_mtime, str(file)))
+
+
+def _remote(location: str, scratch: Path) -> LocalExport:
+    import fsspec  # noqa: PLC0415 -- local exports need not pay for its import
+
+    protocol = location.split("://", 1)[0].rsplit(":", 1)[-1]
+    try:
+        filesystem, path = fsspec.core.url_to_fs(location)
+    except (ImportError, ValueError) as error:
+        raise UsageError(
+            f"Cannot open {protocol}:// locations: {error}. Install the extra that reads them, e.g. `pip install 'dealcast[{protocol}]'`."
+        ) from error
+    try:
+        if protocol not in {"http", "https"} and any(sign in path for sign in _MAGIC):
+            path = _newest_remote(filesystem, path, location)
+        info = filesystem.info(path)
+        local = scratch / (Path(path.split("?", 1)[0]).name or "export")
+        filesystem.get_file(path, str(local))
+    except FileNotFoundError as error:
+        raise ExportNotFound(f"No file at {location}. Check the address.") from error
+    except ExportNotFound:
+        raise
+    except Exception as error:
+        raise ExportUnreadable(
+            f"{location} cannot be fetched: {type(error).__name__}: {error}. Check the address, the network and your credentials."
+        ) from error
+    chosen = location if path in location else filesystem.unstrip_protocol(path)
+    return LocalExport(chosen, local, _modified(info), scratch)
+
+
+def _newest_remote(filesystem: Any, pattern: str, location: str) -> str:
+    files = [info for info in filesystem.glob(pattern, detail=True).values() if info.get("type") == "file"]
+    if not files:
+        raise ExportNotFound(f"No file matches {location}. Check the folder and the pattern.")
+    epoch = datetime.fromtimestamp(0, UTC)
+    return str(max(files, key=lambda info: (_modified(info) or epoch, info["name"]))["name"])
+
+
+def _modified(info: dict[str, Any]) -> datetime | None:
+    """The modification time, under whichever name and type the filesystem gives it."""
+    for key in ("LastModified", "last_modified", "mtime", "modified", "updated", "created"):
+        value = info.get(key)
+        if isinstance(value, int | float):
+            return datetime.fromtimestamp(value, UTC)
+        if isinstance(value, str):
+            try:
+                value = datetime.fromisoformat(value)
+            except ValueError:
+                continue
+        if isinstance(value, datetime):
+            return value if value.tzinfo else value.replace(tzinfo=UTC)
+    return None

@@ -1,0 +1,215 @@
+"""From an export's cells to the 35 columns, a batch at a time, with an account of what filled what."""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
+from flows.crm.binding import Bound
+from flows.crm.cells import by_value, without
+from flows.crm.dates import Clock, to_datetimes
+from flows.crm.dialect import Recipe, Source
+from flows.crm.evidence import Evidence
+from flows.crm.numbers import to_booleans, to_numbers
+from flows.crm.status import Status, tell_status
+from flows.errors import ExportUnmappable
+
+KINDS = {column.name: column.kind for column in COLUMNS}
+_MANGLED = r"^[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]+$"
+_IDENTIFIERS = ("id", "companyId", "contactId")
+
+
+@dataclass
+class Mapping:
+    """One batch on its way to the 35 columns. ``filled`` and ``unread`` count rows by target column."""
+
+    bound: Bound
+    evidence: Evidence
+    clock: Clock
+    table: pa.Table
+    lines: pa.Array
+    currency: str | None = None
+    filled: dict[str, Counter[str]] = field(default_factory=dict)
+    unread: Counter[str] = field(default_factory=Counter)
+    _done: dict[str, pa.Array] = field(default_factory=dict)
+    _converted: dict[tuple[str, tuple[str, ...], Kind], tuple[pa.Array, int]] = field(default_factory=dict)
+    _status: Status | None = None
+
+    def deals(self) -> pa.Table:
+        """The batch in the 35 columns, as text. Raises ExportUnmappable for identifiers that a spreadsheet has rounded."""
+        deals = pa.Table.from_arrays([self.column(name) for name in COLUMN_NAMES], names=list(COLUMN_NAMES))
+        for name in _IDENTIFIERS:
+            self._refuse_mangled(name, deals.column(name))
+        return deals
+
+    def column(self, name: str) -> pa.Array:
+        """One target column, made when it is first asked for."""
+        if name not in self._done:
+            self._done[name] = self._made(name)
+        return self._done[name]
+
+    def raw(self, name: str) -> pa.Array:
+        """A field's cells as they stand in the export, the dialect's words for nothing made null."""
+        dialect, position = self.bound.dialect, self.bound.position_of(name)
+        if position is None:
+            return self._nothing()
+        column = self.table.column(str(position)).combine_chunks()
+        if dialect.nulls or name in dialect.nulls_of:
+            column = without(column, dialect.nulls | dialect.nulls_of.get(name, frozenset()))
+        return pc.replace_substring_regex(column, r"^'([=+\-@])", r"\1") if dialect.leading_apostrophe else column
+
+    def flag(self, name: str) -> pa.Array:
+        """A field as `true` and `false`."""
+        blank = "false" if name in self.bound.dialect.blank_is_false else None
+        return to_booleans(self.raw(name), blank=blank)[0]
+
+    def _made(self, name: str) -> pa.Array:
+        recipe = self.bound.dialect.columns.get(name, Recipe(()))
+        if self.bound.dialect.verbatim:
+            column = self.raw(name)
+            self._count(name, "direct", len(column) - column.null_count)
+            return column
+        if name == "status":
+            return self.status.column
+        column = self._nothing()
+        for label, part in self._parts(name, recipe):
+            kept = self._during(part, recipe.during)
+            before = column.null_count
+            column = kept if before == len(column) else pc.coalesce(column, kept) if before else column
+            self._count(name, label, before - column.null_count)
+        return self._not_before(name, column)
+
+    def _parts(self, name: str, recipe: Recipe) -> Iterator[tuple[str, pa.Array]]:
+        chain = list(self._amounts(recipe)) if name == "value" else [("", source) for source in recipe.chain]
+        for place, (label, source) in enumerate(chain):
+            if self.bound.has(source):
+                part, unread = self._part(source, KINDS[name])
+                self.unread[name] += unread
+                yield label or self._label(source, first=place == 0), part
+
+    def _amounts(self, recipe: Recipe) -> Iterator[tuple[str, Source]]:
+        """The converted amount where there is one; the amount itself only where all are in one currency or one was chosen."""
+        converted = self.bound.converted
+        if converted and not self.currency:
+            yield "direct", Source("field", (converted,))
+            if self.bound.position_of(self.bound.dialect.currency or "") is not None and len(self.evidence.currencies) > 1:
+                return
+            yield from ((self._label(source, first=False), source) for source in recipe.chain)
+        else:
+            yield from (("", source) for source in recipe.chain)
+
+    def _label(self, source: Source, *, first: bool) -> str:
+        if source.how == "field":
+            return "direct" if first else f"fallback:{self.bound.header_of(source.names[0])}"
+        if source.how == "column":
+            return f"fallback:{source.names[0][1:]}"
+        if source.how == "default":
+            return f"default:{source.names[0]}"
+        headers = ", ".join(self.bound.header_of(name) for name in source.names if self.bound.position_of(name) is not None)
+        return f"derived:{source.how.replace('_', ' ')} {headers}"
+
+    def _part(self, source: Source, kind: Kind) -> tuple[pa.Array, int]:
+        if source.how == "column":
+            return self.column(source.names[0][1:]), 0
+        if source.how == "default":
+            return pa.repeat(pa.scalar(source.names[0], pa.string()), len(self.lines)), 0
+        if source.how == "latest":
+            return self._latest(source)
+        key = (source.how, source.names, kind)
+        if key not in self._converted:
+            self._converted[key] = self._convert(source.names[0], self._derived(source), kind)
+        return self._converted[key]
+
+    def _convert(self, name: str, column: pa.Array, kind: Kind) -> tuple[pa.Array, int]:
+        apostrophe = self.bound.dialect.leading_apostrophe
+        if kind is Kind.DATETIME:
+            return to_datetimes(column, self.clock, self.evidence.order, days=name in self.bound.dialect.days)
+        if kind in {Kind.DECIMAL, Kind.INTEGER}:
+            return to_numbers(column, self.evidence.style, integer=kind is Kind.INTEGER, apostrophe=apostrophe)
+        if kind is Kind.BOOLEAN:
+            return to_booleans(column, blank="false" if name in self.bound.dialect.blank_is_false else None)
+        return column, 0
+
+    def _derived(self, source: Source) -> pa.Array:
+        separator = self.bound.dialect.list_separator
+        column = self.raw(source.names[0])
+        if source.how == "first":
+            return pc.utf8_trim_whitespace(pc.replace_substring_regex(column, rf"(?s)\s*[{separator}].*", ""))
+        if source.how == "count":
+            return pc.fill_null(pc.count_substring_regex(column, rf"[^{separator}\s][^{separator}]*"), 0).cast(pa.string())
+        if source.how == "mail_domain_of":
+            return _domain_type(column)
+        if source.how == "join":
+            return pc.binary_join_element_wise(*[self.raw(name) for name in source.names], "|")
+        return column
+
+    def _latest(self, source: Source) -> tuple[pa.Array, int]:
+        parts = [self._part(Source("field", (name,)), Kind.DATETIME) for name in source.names if self.bound.position_of(name) is not None]
+        return pc.max_element_wise(*[part for part, _ in parts]), sum(unread for _, unread in parts)
+
+    def _during(self, column: pa.Array, during: str | None) -> pa.Array:
+        if during is None or column.null_count == len(column):
+            return column
+        is_open = self.status.is_open
+        return pc.if_else(is_open if during == "open" else pc.invert(is_open), column, None)
+
+    def _not_before(self, name: str, column: pa.Array) -> pa.Array:
+        """The platform refuses an addDatetime before creation: some CRMs let people move the creation date."""
+        earliest = next(declared.not_before for declared in COLUMNS if declared.name == name)
+        if earliest is None or not self.filled.get(name, Counter()).keys() - {f"fallback:{earliest}"}:
+            return column
+        floor = self.column(earliest)
+        early = pc.fill_null(pc.and_(pc.less(column, floor), pc.match_substring_regex(column, "^[12][0-9]{3}-")), False)
+        moved = pc.sum(early).as_py() or 0
+        if moved:
+            self._count(name, f"raised:{earliest}", moved)
+            self.filled[name]["direct"] -= moved
+        return pc.if_else(early, floor, column) if moved else column
+
+    @property
+    def status(self) -> Status:
+        """The status of every row, told by the dialect's rules."""
+        if self._status is None:
+            self._status = tell_status(self.bound, self.raw, self.flag, len(self.lines))
+            for label, count in self._status.told.items():
+                self._count("status", label, count)
+        return self._status
+
+    def _refuse_mangled(self, name: str, column: pa.ChunkedArray) -> None:
+        if not pc.any(pc.match_substring(column, "E+", ignore_case=True)).as_py():
+            return
+        mangled = pc.fill_null(pc.match_substring_regex(column, _MANGLED), False)
+        row = pc.index(mangled, True).as_py()
+        if row >= 0:
+            raise ExportUnmappable(
+                f"{self.evidence.reader.location}, line {self.lines[row]}: the {name} {column[row].as_py()!r} was rounded by a spreadsheet;"
+                " its last digits are lost. Export again and do not save it from a spreadsheet program."
+            )
+
+    def _count(self, name: str, label: str, rows: int) -> None:
+        if rows:
+            self.filled.setdefault(name, Counter())[label] += rows
+
+    def _nothing(self) -> pa.Array:
+        return pa.nulls(len(self.lines), pa.string())
+
+
+def _domain_type(column: pa.Array) -> pa.Array:
+    """`company` or `free_provider` by the first entry's e-mail address; null where it has none."""
+    if column.null_count == len(column):
+        return column
+    domain = pc.struct_field(pc.extract_regex(column, r"^[^;]*?[^\s;()<>@]@(?P<domain>[^\s;()<>@,]+\.[A-Za-z]{2,})"), "domain")
+    return by_value(domain, lambda text: "free_provider" if text.casefold() in _free_providers() else "company")
+
+
+@cache
+def _free_providers() -> frozenset[str]:
+    return frozenset(tomllib.loads((resources.files("flows.crm") / "words" / "free_mail.toml").read_text("utf-8"))["domains"])

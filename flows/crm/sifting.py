@@ -1,0 +1,208 @@
+"""Which rows are deals: footers, blank rows, deleted ones, other pipelines and currencies are told apart and counted."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flows.crm.cells import by_value
+from flows.crm.evidence import Evidence
+from flows.crm.numbers import currency_of
+from flows.crm.tables import RawRows
+from flows.errors import ExportUnmappable, UsageError
+
+if TYPE_CHECKING:
+    from flows.crm.extraction import Account
+
+ALL = "*"
+
+
+@dataclass
+class Sieve:
+    """Sifts batches in order. ``pipeline`` (`*`: keep all, apart), ``currency`` and ``limit`` are the user's choices."""
+
+    evidence: Evidence
+    pipeline: str | None
+    currency: str | None
+    limit: int | None
+    _pipelines: set[str] = field(default_factory=set)
+    _currencies: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        dialect = self.evidence.bound.dialect
+        if self.pipeline and not self._has(dialect.pipeline):
+            looked = f" (looked for {dialect.headers_of(dialect.pipeline)[0]!r})" if dialect.pipeline else ""
+            raise UsageError(
+                f"{self.evidence.reader.location} has no pipeline column{looked}, so no pipeline can be chosen."
+                " Leave the pipeline out, or add the column to the export."
+            )
+
+    def sift(self, rows: RawRows, account: Account) -> Iterator[tuple[str | None, RawRows]]:
+        """The rows of the batch that are deals; one part, or one for each pipeline."""
+        account.rows += len(rows.lines) + rows.blank
+        account.short_rows += rows.padded
+        if rows.blank:
+            account.non_rows["blank row"] += rows.blank
+        rows = self._without(rows, account, "blank row", self._blank(rows.table))
+        rows = self._without(rows, account, "header repeated", self._headers(rows.table))
+        rows = self._without(rows, account, "footer", self._footers(rows.table))
+        for drop in self.evidence.bound.dialect.drops:
+            if self._has(drop.field):
+                values = pc.utf8_lower(pc.utf8_trim_whitespace(self._column(rows.table, drop.field)))
+                rows = self._without(rows, account, drop.why, pc.is_in(values, pa.array(sorted(drop.values), pa.string())))
+        for pipeline, part in self._by_pipeline(rows, account):
+            yield pipeline, self._limited(self._one_currency(part, account), account)
+
+    def finish(self, account: Account) -> None:
+        """Raise UsageError if the chosen pipeline or currency was in no row."""
+        chosen = self.pipeline if self.pipeline != ALL else None
+        if chosen and self._pipelines and chosen not in self._pipelines:
+            raise UsageError(
+                f"No pipeline {chosen!r} in {self._where}.{_close(chosen, self._pipelines)} It has:{_listed(self.evidence.pipelines)}"
+            )
+        if self.currency and account.rows and self._currencies and self.currency not in self._currencies:
+            raise UsageError(f"No amount in {self.currency!r} in {self._where}. It has:{_listed(self.evidence.currencies)}")
+
+    @property
+    def _where(self) -> str:
+        return self.evidence.reader.location
+
+    def _has(self, name: str | None) -> bool:
+        return name is not None and self.evidence.bound.position_of(name) is not None
+
+    def _column(self, table: pa.Table, name: str) -> pa.Array:
+        return table.column(str(self.evidence.bound.position_of(name))).combine_chunks()
+
+    def _identity(self) -> tuple[int, ...]:
+        """The positions whose emptiness or text marks a row that is no deal: those of the id."""
+        bound = self.evidence.bound
+        names = [name for source in bound.dialect.columns["id"].chain for name in source.names]
+        return tuple(position for name in names if (position := bound.position_of(name)) is not None)
+
+    def _no_id(self, table: pa.Table) -> pa.Array:
+        return pc.is_null(pc.coalesce(*[table.column(str(position)).combine_chunks() for position in self._identity()]))
+
+    def _blank(self, table: pa.Table) -> pa.Array | None:
+        blank = self._no_id(table)
+        for column in table.columns:
+            if not pc.any(blank).as_py():
+                return None
+            blank = pc.and_(blank, pc.is_null(column.combine_chunks()))
+        return blank
+
+    def _headers(self, table: pa.Table) -> pa.Array:
+        position = self._identity()[0]
+        return pc.equal(table.column(str(position)).combine_chunks(), self.evidence.bound.layout.headers[position])
+
+    def _footers(self, table: pa.Table) -> pa.Array | None:
+        patterns = self.evidence.bound.dialect.footers
+        if not patterns or not table.num_rows:
+            return None
+        first = table.column("0").combine_chunks()
+        candidates = pa.repeat(True, len(first)) if 0 in self._identity() else self._no_id(table)
+        if not pc.any(candidates).as_py():
+            return None
+        matches = [pc.match_substring_regex(first, pattern) for pattern in patterns]
+        found = matches[0]
+        for match in matches[1:]:
+            found = pc.or_(found, match)
+        return pc.and_(candidates, pc.fill_null(found, False))
+
+    def _by_pipeline(self, rows: RawRows, account: Account) -> Iterator[tuple[str | None, RawRows]]:
+        name = self.evidence.bound.dialect.pipeline
+        if name is None or not self._has(name):
+            yield None, rows
+            return
+        column = self._column(rows.table, name)
+        here = [value for value in pc.unique(column).to_pylist() if value is not None]
+        self._pipelines.update(here)
+        if self.pipeline == ALL:
+            for one in here:
+                yield one, _only(rows, pc.equal(column, one))
+            self._without(rows, account, "no pipeline", pc.is_null(column))
+        elif self.pipeline is not None:
+            self._set_aside(account, column, self.pipeline)
+            yield self.pipeline, _only(rows, pc.equal(column, self.pipeline))
+        else:
+            if len(self._pipelines) > 1:
+                raise ExportUnmappable(
+                    f"{self._where} holds several pipelines; each needs its own collection."
+                    f" Choose one with --pipeline NAME:{_listed(self.evidence.pipelines)}"
+                )
+            yield None, rows
+
+    def _set_aside(self, account: Account, column: pa.Array, chosen: str) -> None:
+        for counted in pc.value_counts(column).to_pylist():
+            if counted["values"] != chosen:
+                why = "no pipeline" if counted["values"] is None else f"pipeline {counted['values']}"
+                account.non_rows[why] += counted["counts"]
+
+    def _one_currency(self, rows: RawRows, account: Account) -> RawRows:
+        bound, evidence = self.evidence.bound, self.evidence
+        if bound.dialect.verbatim or (bound.converted and not self.currency):
+            return rows
+        amounts = [self._column(rows.table, name) for name in bound.names_of_kind({"value"}) if name != bound.converted]
+        if not amounts or not len(rows.lines):
+            return rows
+        amount = pc.coalesce(*amounts)
+        if self._has(bound.dialect.currency):
+            currency = pc.if_else(pc.is_valid(amount), self._column(rows.table, bound.dialect.currency or ""), None)
+        else:
+            currency = _signs(amount)
+        self._currencies.update(value for value in pc.unique(currency).to_pylist() if value is not None)
+        if self.currency:
+            other = pc.fill_null(pc.not_equal(currency, self.currency), False)
+            return self._without(rows, account, f"amount not in {self.currency}", other)
+        if len(self._currencies) > 1:
+            raise ExportUnmappable(
+                f"{self._where} holds amounts in several currencies, which do not add up:{_listed(evidence.currencies)}"
+                "\nExport the converted amount as well, or choose one with --currency."
+            )
+        return rows
+
+    def _limited(self, rows: RawRows, account: Account) -> RawRows:
+        room = len(rows.lines) if self.limit is None else max(0, self.limit - account.deals)
+        kept = RawRows(rows.table.slice(0, room), rows.lines[:room])
+        account.deals += len(kept.lines)
+        if len(rows.lines) > room:
+            account.non_rows[f"beyond the limit of {self.limit}"] += len(rows.lines) - room
+        return kept
+
+    def _without(self, rows: RawRows, account: Account, why: str, mask: pa.Array | None) -> RawRows:
+        if mask is None or not pc.any(mask).as_py():
+            return rows
+        mask = pc.fill_null(mask, False)
+        account.non_rows[why] += pc.sum(mask).as_py()
+        return _only(rows, pc.invert(mask))
+
+
+def _only(rows: RawRows, mask: pa.Array) -> RawRows:
+    mask = pc.fill_null(mask, False)
+    if pc.all(mask).as_py():
+        return RawRows(rows.table, rows.lines)
+    return RawRows(rows.table.filter(mask), rows.lines[np.asarray(mask.to_numpy(zero_copy_only=False), dtype=bool)])
+
+
+def _signs(amount: pa.Array) -> pa.Array:
+    """The currency written beside each amount, null where it is a bare number."""
+    written = pc.fill_null(pc.match_substring_regex(amount, r"[^0-9.,'()+\- ]"), False)
+    if not pc.any(written).as_py():
+        return pa.nulls(len(amount), pa.string())
+    return by_value(pc.if_else(written, amount, None), lambda text: currency_of(text) or None)
+
+
+def _listed(counts: Counter[str]) -> str:
+    return "".join(f"\n  {name}: {count} rows" for name, count in counts.most_common(20))
+
+
+def _close(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(re.sub(r"\s+", " ", name), sorted(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
