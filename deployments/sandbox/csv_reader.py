@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -123,7 +123,7 @@ def _refuse_nul(upload: bytes | Path) -> None:
                 raise UnreadableCsv("The file holds NUL characters: it is not UTF-8 text (UTF-16, or a binary file).")
 
 
-def _rewrite_with_commas(upload: bytes | Path, separator: str, target: TextIO) -> None:
+def _rewrite_with_commas(upload: bytes | Path, separator: str, target: IO[str]) -> None:
     """Rewrite a file whose separator lies outside ASCII, which the fast reader cannot split at."""
     csv.field_size_limit(BLOCK_BYTES)
     try:

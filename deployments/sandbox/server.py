@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -102,8 +102,11 @@ def serve(
     host: str = HOST,
     queued_seconds: float = QUEUED_SECONDS,
     processing_seconds: float = PROCESSING_SECONDS,
+    on_ready: Callable[[Sandbox], None] = lambda _: None,
 ) -> None:
     """Run a sandbox until SIGINT or SIGTERM; returns when it has stopped cleanly. Call it from the main thread.
+
+    ``on_ready`` is called once it answers; the other arguments are those of :func:`running`.
 
     Raises:
         OSError: the port is taken.
@@ -115,7 +118,8 @@ def serve(
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with running(data, token, port, host=host, queued_seconds=queued_seconds, processing_seconds=processing_seconds):
+        with running(data, token, port, host=host, queued_seconds=queued_seconds, processing_seconds=processing_seconds) as sandbox:
+            on_ready(sandbox)
             stop.wait()
     finally:
         for number, handler in before.items():
