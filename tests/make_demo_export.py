@@ -57,84 +57,13 @@ HEADERS = _headers()
 _SEASON = (0.9, 1.0, 1.3, 1.1, 1.1, 1.0, 0.8, 0.5, 1.2, 1.4, 1.2, 0.6)
 _OPEN_STAGES = ("Appointment Scheduled", "Qualified To Buy", "Presentation Scheduled", "Decision Maker Bought-In", "Contract Sent")
 _PROBABILITY = dict(zip(_OPEN_STAGES, ("0.2", "0.4", "0.6", "0.8", "0.9"), strict=True))
-_FIRST = [
-    "Ada",
-    "Bo",
-    "Carla",
-    "Dmitri",
-    "Elin",
-    "Farid",
-    "Greta",
-    "Hugo",
-    "Ines",
-    "Jonas",
-    "Kaja",
-    "Luca",
-    "Mira",
-    "Nils",
-    "Oda",
-    "Piet",
-    "Renée",
-    "Sara",
-    "Tomás",
-    "Vera",
-]
-_LAST = [
-    "Aalto",
-    "Bergström",
-    "Costa",
-    "Dahl",
-    "Ek",
-    "Ferri",
-    "Götz",
-    "Holm",
-    "Ibsen",
-    "Jensen",
-    "Keller",
-    "Lund",
-    "Moreau",
-    "Noor",
-    "Olsen",
-    "Petrov",
-    "Quist",
-    "Rossi",
-    "Silva",
-    "Tanaka",
-]
-_HEADS = [
-    "Amber",
-    "Birch",
-    "Cobalt",
-    "Delta",
-    "Ember",
-    "Fjord",
-    "Granite",
-    "Harbor",
-    "Indigo",
-    "Juniper",
-    "Kestrel",
-    "Lumen",
-    "Meridian",
-    "Northern",
-    "Onyx",
-    "Prairie",
-]
-_TAILS = [
-    "Analytics",
-    "Bakeries",
-    "Ceramics",
-    "Dental",
-    "Energy",
-    "Freight",
-    "Gardens",
-    "Hotels",
-    "Instruments",
-    "Joinery",
-    "Kitchens",
-    "Logistics",
-    "Mills",
-    "Optics",
-]
+_WORDS = """
+Ada Bo Carla Dmitri Elin Farid Greta Hugo Ines Jonas Kaja Luca Mira Nils Oda Piet Renée Sara Tomás Vera
+Aalto Bergström Costa Dahl Ek Ferri Götz Holm Ibsen Jensen Keller Lund Moreau Noor Olsen Petrov Quist Rossi Silva Tanaka
+Amber Birch Cobalt Delta Ember Fjord Granite Harbor Indigo Juniper Kestrel Lumen Meridian Northern Onyx Prairie
+Analytics Bakeries Ceramics Dental Energy Freight Gardens Hotels Instruments Joinery Kitchens Logistics Mills Optics
+"""
+_FIRST, _LAST, _HEADS, _TAILS = (line.split() for line in _WORDS.strip().splitlines())
 _PRODUCTS = (
     ("annual supply", 9000, "newbusiness"),
     ("renewal", 6500, "existingbusiness"),

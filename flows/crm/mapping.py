@@ -206,8 +206,14 @@ def _domain_type(column: pa.Array) -> pa.Array:
     """`company` or `free_provider` by the first entry's e-mail address; null where it has none."""
     if column.null_count == len(column):
         return column
-    domain = pc.struct_field(pc.extract_regex(column, r"^[^;]*?[^\s;()<>@]@(?P<domain>[^\s;()<>@,]+\.[A-Za-z]{2,})"), "domain")
-    return by_value(domain, lambda text: "free_provider" if text.casefold() in _free_providers() else "company")
+    domain = pc.struct_field(pc.extract_regex(column, r"^[^;@]*@(?P<domain>[^\s;()<>@,]+)"), "domain")
+    return by_value(domain, _domain_kind)
+
+
+def _domain_kind(domain: str) -> str | None:
+    if "." not in domain.strip("."):
+        return None
+    return "free_provider" if domain.casefold() in _free_providers() else "company"
 
 
 @cache

@@ -1,0 +1,98 @@
+"""How long extraction takes beside the least that the same work can cost: a bare Arrow read of the export and a bare write of the result.
+
+Run `python -m tests.benchmarks.extract [DEALS]`. The export has HubSpot's UI shape: 146 columns, every cell quoted, texts of several lines.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from flows.crm import open_export
+from flows.deals_csv import write_deals_csv
+from tests.make_demo_export import as_csv, demo_rows
+
+ROUNDS = 3
+_PATTERN = 20_000
+
+
+def make_export(path: Path, deals: int) -> None:
+    """Write ``deals`` HubSpot-shaped rows, each with its own id: a pattern of 20k, repeated."""
+    header, *rows = _rows(min(_PATTERN, deals))
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        stream.write(header)
+        for start in range(0, deals, len(rows)):
+            repeat = f'"{10 + start // len(rows)}'
+            stream.writelines(repeat + row[1:] for row in rows[: deals - start])
+
+
+def _rows(count: int) -> list[str]:
+    """The header and ``count`` rows as HubSpot writes them."""
+    header = as_csv(iter(()))
+    return [header, *(as_csv(iter((row,)))[len(header) :] for row in demo_rows(count))]
+
+
+def run(deals: int = 1_000_000) -> None:
+    """Print the medians and ratios of ``deals`` rows extracted, and of the bare read and write."""
+    with tempfile.TemporaryDirectory() as folder:
+        export = Path(folder) / "export.csv"
+        make_export(export, deals)
+        table = _extracted(export)
+        parts: dict[str, Callable[[], object]] = {
+            "bare Arrow read of the export": lambda: _read(export),
+            "bare Arrow write of the 35 columns": lambda: write_deals_csv([table], Path(folder) / "bare.csv"),
+            "extract": lambda: _extract(export),
+            "extract and write the 35 columns": lambda: write_deals_csv(_tables(export), Path(folder) / "deals.csv"),
+        }
+        times: dict[str, list[float]] = {name: [] for name in parts}
+        for _ in range(ROUNDS):
+            for name, part in parts.items():
+                started = time.perf_counter()
+                part()
+                times[name].append(time.perf_counter() - started)
+        medians = {name: statistics.median(seconds) for name, seconds in times.items()}
+        _print(deals, export.stat().st_size, medians)
+
+
+def _print(deals: int, size: int, medians: dict[str, float]) -> None:
+    read, write, extract, both = medians.values()
+    print(f"extract: {deals} HubSpot-shaped deals, {size / 1e6:.0f} MB, medians of {ROUNDS}")
+    for name, seconds in medians.items():
+        print(f"  {seconds:7.2f} s  {name}")
+    print(f"  {extract / (read + write):7.2f}    extract / (bare read + bare write), at most 2")
+    print(f"  {both / (read + write):7.2f}    extract and write / (bare read + bare write)")
+    print(f"  {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:7.0f} MB peak RSS, the whole table of the bare write included")
+
+
+def _read(export: Path) -> pa.Table:
+    with export.open("rb") as stream:
+        names = next(iter(pacsv.open_csv(stream, parse_options=pacsv.ParseOptions(newlines_in_values=True)))).schema.names
+    options = pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""])
+    return pacsv.read_csv(export, parse_options=pacsv.ParseOptions(newlines_in_values=True), convert_options=options)
+
+
+def _extract(export: Path) -> int:
+    return sum(len(frame) for frame in open_export(str(export), crm="hubspot", crm_timezone="America/New_York", timezone="Europe/Rome"))
+
+
+def _tables(export: Path) -> list[pa.Table]:
+    frames = open_export(str(export), crm="hubspot", crm_timezone="America/New_York", timezone="Europe/Rome")
+    return [pa.Table.from_pandas(frame, preserve_index=False) for frame in frames]
+
+
+def _extracted(export: Path) -> pa.Table:
+    return pa.concat_tables(_tables(export))
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        run(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
