@@ -44,6 +44,7 @@ def show_steps(console: Console) -> None:
         root.removeHandler(handler)
     root.addHandler(StepLines(console))
     root.propagate = False
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
 
 
 def run_sync(values: Mapping[str, Any]) -> Outcome | None:
@@ -88,7 +89,7 @@ def conclude(state: State[Any], collection: str) -> Outcome | None:
 def show(outcome: Outcome) -> None:
     """The outcome on stdout: one line, the forecast as a table with bars, and where the files lie."""
     console = Console()
-    console.print(f"{outcome.options.collection}: {outcome.headline}", highlight=False)
+    console.print(f"{outcome.options.collection}: {outcome.headline}", highlight=False, soft_wrap=True)
     if outcome.forecast is not None:
         console.print(forecast_table(outcome.forecast))
     console.print(f"files: {outcome.folder}", highlight=False, soft_wrap=True)
