@@ -20,7 +20,7 @@ from flows.known import absorb
 from flows.ledger import Entry, Ledger
 from flows.options import SyncOptions
 from flows.polling import PATIENCE, delays, expected_seconds
-from flows.records import AcceptedAppend, CheckedDeals, InvokedForecast
+from flows.records import AcceptedAppend, CheckedDeals, InvokedForecast, StagedDeals
 from flows.report import Outcome, out_folder
 from flows.settings import Settings, load_settings
 from flows.staging import empty, staging_folder
@@ -44,7 +44,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class Run:
     """What one run works with."""
 
     settings: Settings
@@ -69,18 +69,11 @@ def sync_deals(options: SyncOptions) -> State[Any] | Outcome:
     Raises:
         DealcastError: see `flows/errors.py`; the run's state message says what happened and what to do next.
     """
-    with _run(options.collection) as run:
+    with open_run(options.collection) as run:
         timezone = find_collection(options)
-        _settle_earlier(options.collection, run)
+        settle_earlier(options.collection, run)
         deals = extract_deals(options, run.folder, timezone)
-        checked = check_deals(deals, options, run.folder)
-        if options.dry_run:
-            return publish_report(Outcome(options, out_folder(options, run.settings), checked))
-        guard_export(checked, options)
-        if not checked.rows:
-            return _nothing_new(options, checked, run)
-        accepted = _sending(submit_append, run)(checked, options)
-        return _bring_home(accepted, options, checked, run)
+        return sync_extracted(deals, options, run)
 
 
 @flow(name="resume-sync", flow_run_name=_run_name, persist_result=False)
@@ -94,14 +87,26 @@ def resume_sync(collection: str, request_id: str | None = None) -> State[Any] | 
     Raises:
         DealcastError: as `sync-deals`; UsageError where the ledger knows no such request.
     """
-    with _run(collection) as run:
+    with open_run(collection) as run:
         entry = _unfinished_entry(collection, request_id, run.ledger)
         if entry is None:
             return Completed(name="NothingNew", message=f"Nothing of {collection} is left to resume.")
         return _bring_home(accepted_of(entry), SyncOptions.model_validate(entry.options), None, run)
 
 
-def _bring_home(accepted: AcceptedAppend, options: SyncOptions, checked: CheckedDeals | None, run: _Run) -> State[Any] | Outcome:
+def sync_extracted(deals: StagedDeals, options: SyncOptions, run: Run) -> State[Any] | Outcome:
+    """From deals to the report: what the sync of one export and that of each of its pipelines have in common."""
+    checked = check_deals(deals, options, run.folder)
+    if options.dry_run:
+        return publish_report(Outcome(options, out_folder(options, run.settings), checked))
+    guard_export(checked, options)
+    if not checked.rows:
+        return _nothing_new(options, checked, run)
+    accepted = _sending(submit_append, run)(checked, options)
+    return _bring_home(accepted, options, checked, run)
+
+
+def _bring_home(accepted: AcceptedAppend, options: SyncOptions, checked: CheckedDeals | None, run: Run) -> State[Any] | Outcome:
     """From an accepted append to the report: what a sync and a resumed one have in common."""
     completed = _waiting(await_append, accepted, run)(accepted, return_state=True)
     if completed.is_completed():
@@ -121,7 +126,7 @@ def _bring_home(accepted: AcceptedAppend, options: SyncOptions, checked: Checked
     )
 
 
-def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: _Run) -> State[Any] | Outcome:
+def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: Run) -> State[Any] | Outcome:
     """Every deal is held by the platform already: only a forecast that is still owed, or asked for, is left to do."""
     last = run.ledger.last_completed(options.collection)
     args = forecast_args(options)
@@ -133,7 +138,7 @@ def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: _Run) -> Stat
     return _bring_home(accepted_of(last), options, checked, run)
 
 
-def _settle_earlier(collection: str, run: _Run) -> None:
+def settle_earlier(collection: str, run: Run) -> None:
     """Learn what became of uploads that an earlier run left: nothing new is compared, let alone sent, before that is known."""
     for entry in run.ledger.entries(collection):
         if entry.upload.state in ("intended", "unknown") and run.settings.on_unknown == "stop":
@@ -188,12 +193,12 @@ def _unfinished_entry(collection: str, request_id: str | None, ledger: Ledger) -
     return left[-1] if left else None
 
 
-def _sending(step: Task[P, R], run: _Run) -> Task[P, R]:
+def _sending(step: Task[P, R], run: Run) -> Task[P, R]:
     """``step`` with retries for a platform that cannot take it now."""
     return step.with_options(retries=run.settings.send_retries, retry_delay_seconds=delays(run.settings))
 
 
-def _waiting(step: Task[P, R], sent: AcceptedAppend | InvokedForecast, run: _Run) -> Task[P, R]:
+def _waiting(step: Task[P, R], sent: AcceptedAppend | InvokedForecast, run: Run) -> Task[P, R]:
     """``step`` with as many looks as the deadline allows, spaced by how long the collection's earlier ones took."""
     elapsed = (datetime.now(UTC) - sent.accepted_at).total_seconds()
     expected = expected_seconds(run.ledger.entries(sent.collection)) if isinstance(sent, AcceptedAppend) else None
@@ -201,13 +206,13 @@ def _waiting(step: Task[P, R], sent: AcceptedAppend | InvokedForecast, run: _Run
 
 
 @contextmanager
-def _run(collection: str) -> Iterator[_Run]:
+def open_run(collection: str) -> Iterator[Run]:
     """Claim the collection and make a private staging folder; both end with the run."""
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
     with claim(collection, ledger, settings.home_folder):
         folder = staging_folder(settings.home_folder)
         try:
-            yield _Run(settings, ledger, folder)
+            yield Run(settings, ledger, folder)
         finally:
             empty(folder)
