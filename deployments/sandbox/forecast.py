@@ -69,7 +69,7 @@ def _months(deals: pd.DataFrame) -> pd.DataFrame:
             "created": month("creationDatetime"),
             "closed": month("closedDatetime"),
             "expected": month("expectedClosureDatetime"),
-            "status": deals["status"].astype("category"),
+            "status": deals["status"].astype(pd.CategoricalDtype(["closed_won", "closed_lost", "open"])),
             "stage": deals["stage"],
             "value": deals["value"].astype(float),
         }
