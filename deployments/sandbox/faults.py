@@ -18,6 +18,7 @@ A fault waits for requests whose method and path it matches, and happens to ``co
 * ``redirect``: nothing is done, 307 to ``location``
 * ``stuck``: accepted, and `in_progress` until the faults are cleared
 * ``fail``: accepted, and ends in `error`
+* ``spoil``: an upload is accepted, but its statuses are damaged before it is validated, so that it ends in `error` with a report
 * ``fail_result``: an invocation is accepted and completed, its primary result is in `error`
 """
 
@@ -45,10 +46,11 @@ Kind = Literal[
     "redirect",
     "stuck",
     "fail",
+    "spoil",
     "fail_result",
 ]
 
-FATES = ("stuck", "fail", "fail_result")
+FATES = ("stuck", "fail", "spoil", "fail_result")
 """Faults of the work behind an answer, rather than of the answer."""
 
 

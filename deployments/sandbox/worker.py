@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -117,6 +118,8 @@ class Worker:
 
     def _process_upload(self, upload: Upload) -> None:
         path = self._uploads / upload.id
+        if upload.fate == "spoil":
+            path.write_bytes(re.sub(rb"closed_won|closed_lost|open", b"spoilt", path.read_bytes()))
         verdict = validate(path, upload.separator)
         if verdict.passed:
             self._deals.merge(upload.collection, path, upload.separator, replace_all=upload.operation == "override")
