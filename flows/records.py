@@ -11,22 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from expectations import CheckReport
+from flows.crm import ExportFacts
 from flows.errors import UnexpectedAnswer
 from flows.guard import ExportStats
 from flows.nostradamus import UploadRequest
-
-
-@dataclass(frozen=True, slots=True)
-class ExportFacts:
-    """Which file was read, and how. ``modified`` is aware, or None where the place does not say."""
-
-    path: str
-    sha256: str
-    bytes: int
-    encoding: str
-    separator: str
-    dialect: str
-    modified: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

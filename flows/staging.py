@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -17,13 +21,13 @@ import pyarrow.compute as pc
 
 from expectations import Gate, Survey
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE, STATUSES
-from flows.crm import open_export
+from flows.crm import ALL_PIPELINES, Extraction, open_export
 from flows.deals_csv import open_deals_csv
 from flows.guard import ExportStats
 from flows.known import KNOWN_SCHEMA, Fingerprint, Known, canonical_text, content_of, write_content
 from flows.options import SyncOptions
 from flows.quarantine import open_quarantine, quarantined
-from flows.records import CheckedDeals, ExportFacts, StagedDeals
+from flows.records import CheckedDeals, StagedDeals
 
 STAGED_SCHEMA = pa.schema([*((name, pa.string()) for name in COLUMN_NAMES), (SOURCE_LINE, pa.int64())])
 
@@ -48,28 +52,87 @@ def stage(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
     Raises:
         ExportError: the export cannot be read or mapped; the message says where and what to do.
     """
-    synced_at = datetime.now(ZoneInfo(timezone)).replace(tzinfo=None, microsecond=0)
-    extraction = open_export(
+    extraction = _open(options, options.pipeline, timezone)
+    staging = _Staging(folder / "deals.arrow", _this_moment(timezone))
+    with staging:
+        for frame in extraction:
+            staging.write(frame)
+    return staging.staged(extraction, dict(extraction.account.non_rows))
+
+
+def stage_pipelines(
+    options: SyncOptions, wanted: Collection[str], folder: Path, timezone: str
+) -> tuple[dict[str, StagedDeals], dict[str, int]]:
+    """Extract the export once, each of the ``wanted`` pipelines into a file of its own.
+
+    Returns:
+        The staged deals by pipeline, and the deals of each pipeline that is not wanted.
+
+    Raises:
+        ExportError: as :func:`stage`.
+    """
+    extraction = _open(options, ALL_PIPELINES, timezone)
+    stagings: dict[str, _Staging] = {}
+    left: Counter[str] = Counter()
+    moment = _this_moment(timezone)
+    with ExitStack() as open_files:
+        for pipeline, frame in extraction.by_pipeline():
+            if pipeline not in wanted:
+                left[pipeline] += len(frame)
+                continue
+            if pipeline not in stagings:
+                stagings[pipeline] = open_files.enter_context(_Staging(folder / f"{uuid4().hex}.arrow", moment))
+            stagings[pipeline].write(frame)
+    account = extraction.account
+    staged = {}
+    for pipeline, staging in stagings.items():
+        others = {"in another pipeline": account.deals - staging.deals} if account.deals > staging.deals else {}
+        staged[pipeline] = staging.staged(extraction, {**account.non_rows, **others})
+    return staged, dict(left)
+
+
+class _Staging:
+    """An Arrow file of deals being written."""
+
+    def __init__(self, path: Path, moment: datetime) -> None:
+        self.path, self.moment, self.deals = path, moment, 0
+
+    def __enter__(self) -> Self:
+        self._sink = pa.OSFile(str(self.path), "wb")
+        self._writer = pa.ipc.new_file(self._sink, STAGED_SCHEMA)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._writer.close()
+        self._sink.close()
+
+    def write(self, frame: pd.DataFrame) -> None:
+        table = pa.Table.from_pandas(frame, preserve_index=False).select(STAGED_SCHEMA.names).cast(STAGED_SCHEMA)
+        place = table.schema.get_field_index("lastSyncedAt")
+        self._writer.write_table(table.set_column(place, "lastSyncedAt", pc.fill_null(table["lastSyncedAt"], self.moment.isoformat())))
+        self.deals += table.num_rows
+
+    def staged(self, extraction: Extraction, non_rows: dict[str, int]) -> StagedDeals:
+        facts, account = extraction.facts, extraction.account
+        filled = {column: dict(how) for column, how in account.filled.items()}
+        return StagedDeals(self.path, facts, account.rows, self.deals, non_rows, filled, self.moment)
+
+
+def _open(options: SyncOptions, pipeline: str | None, timezone: str) -> Extraction:
+    return open_export(
         options.export,
         crm=options.crm,
-        pipeline=options.pipeline,
+        pipeline=pipeline,
         crm_timezone=options.crm_timezone,
         timezone=timezone,
         date_order=options.date_order,
         currency=options.currency,
         limit=options.limit,
     )
-    path = folder / "deals.arrow"
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, STAGED_SCHEMA) as writer:
-        for frame in extraction:
-            table = pa.Table.from_pandas(frame, preserve_index=False).select(STAGED_SCHEMA.names).cast(STAGED_SCHEMA)
-            place = table.schema.get_field_index("lastSyncedAt")
-            writer.write_table(table.set_column(place, "lastSyncedAt", pc.fill_null(table["lastSyncedAt"], synced_at.isoformat())))
-    facts, account = extraction.facts, extraction.account
-    export = ExportFacts(facts.path, facts.sha256, facts.bytes, facts.encoding, facts.separator, facts.dialect, facts.modified)
-    return StagedDeals(
-        path, export, account.rows, account.deals, dict(account.non_rows), {k: dict(v) for k, v in account.filled.items()}, synced_at
-    )
+
+
+def _this_moment(timezone: str) -> datetime:
+    return datetime.now(ZoneInfo(timezone)).replace(tzinfo=None, microsecond=0)
 
 
 def batches(staged: StagedDeals) -> Iterator[pa.Table]:

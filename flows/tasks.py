@@ -41,8 +41,10 @@ from flows.staging import check_staged, stage
 _GRACE = 60.0
 """Seconds after 202 in which a 404 only means that the platform's parts do not agree yet (A)."""
 
-_PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
-_RETRIED: dict[str, Any] = {**_PLAIN, "retries": 3, "retry_condition_fn": is_transient, "retry_jitter_factor": JITTER}
+UNCACHED: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+"""Options of every task: nothing of a run is kept in Prefect's result storage."""
+
+_RETRIED: dict[str, Any] = {**UNCACHED, "retries": 3, "retry_condition_fn": is_transient, "retry_jitter_factor": JITTER}
 
 
 def say(step: str, message: str, **facts: Any) -> None:
@@ -68,7 +70,7 @@ def find_collection(options: SyncOptions) -> str:
     return zone
 
 
-@task(task_run_name="extract_deals", **_PLAIN)
+@task(task_run_name="extract_deals", **UNCACHED)
 def extract_deals(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
     """Export -> deals: read, map by the dialect, stage; every row of the file is a deal or a named non-row."""
     deals = stage(options, folder, timezone)
@@ -78,7 +80,7 @@ def extract_deals(options: SyncOptions, folder: Path, timezone: str) -> StagedDe
     return deals
 
 
-@task(task_run_name="check_deals", **_PLAIN)
+@task(task_run_name="check_deals", **UNCACHED)
 def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> CheckedDeals:
     """Deals -> checked deals: the Great Expectations gate; failing rows go to the quarantine, up to its limit.
 
@@ -111,7 +113,7 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
     return checked
 
 
-@task(task_run_name="guard_export", **_PLAIN)
+@task(task_run_name="guard_export", **UNCACHED)
 def guard_export(checked: CheckedDeals, options: SyncOptions) -> None:
     """Stop an export that as a whole is not to be trusted (empty, shrunk, older), unless told to accept it."""
     if options.accept_shrink or options.limit is not None:
@@ -226,7 +228,7 @@ def download_forecast(finished: CompletedForecast, options: SyncOptions) -> Fore
     return Forecast(finished.invoked.invocation_id, folder, files, months)
 
 
-@task(task_run_name="publish_report", **_PLAIN)
+@task(task_run_name="publish_report", **UNCACHED)
 def publish_report(outcome: Outcome) -> Outcome:
     """Everything -> report: ``report.md`` and ``certificate.json`` beside the forecast, and the Prefect artifacts."""
     publish(outcome, _ledger())

@@ -1,0 +1,146 @@
+"""One export, many pipelines: the export is read once, and each pipeline's collection gets a sync of its own.
+
+Each has its own gate, report and forecast; one that fails does not stop the others.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture
+from prefect.runtime import task_run
+from prefect.states import Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.errors import DealcastError, StoppedByGuard, UsageError
+from flows.options import SyncOptions
+from flows.records import StagedDeals
+from flows.report import Outcome
+from flows.settings import load_settings
+from flows.staging import empty, stage_pipelines, staging_folder
+from flows.sync_deals import open_run, settle_earlier, sync_extracted
+from flows.tasks import UNCACHED, find_collection, say
+
+AT_ONCE = 64
+"""Collections synced at the same time: waiting costs a thread each, and little else."""
+
+_THREADS: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=AT_ONCE)
+
+Table = dict[str, str]
+"""Pipeline name -> collection id."""
+
+
+def read_table(path: str) -> Table:
+    """Read the table pipeline -> collection: a CSV with the columns `pipeline` and `collection`.
+
+    Raises:
+        UsageError: the file is missing, lacks a column, or names a pipeline or a collection twice.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as source:
+            rows = [(row["pipeline"].strip(), row["collection"].strip()) for row in csv.DictReader(source)]
+    except (OSError, UnicodeDecodeError, KeyError, AttributeError) as error:
+        raise UsageError(
+            f"{path} cannot be read as a table of pipelines ({error!r}): it is a CSV with the columns pipeline,collection."
+        ) from error
+    for what, values in (("pipeline", [row[0] for row in rows]), ("collection", [row[1] for row in rows])):
+        twice = sorted({value for value in values if values.count(value) > 1})
+        if twice or "" in values:
+            raise UsageError(
+                f"{path}: every {what} is named once and not empty; look at {', '.join(map(repr, twice)) or 'the empty ones'}."
+            )
+    if not rows:
+        raise UsageError(f"{path} names no pipeline: write one line of pipeline,collection for each.")
+    return dict(rows)
+
+
+def _task_name() -> str:
+    options = task_run.parameters["options"]
+    return f"sync {options.pipeline}"
+
+
+@task(task_run_name="extract_pipelines", **UNCACHED)
+def extract_pipelines(options: SyncOptions, table: Table, folder: Path, timezone: str) -> dict[str, StagedDeals]:
+    """Read the export once; stage the deals of each pipeline that the table names."""
+    staged, left = stage_pipelines(options, set(table), folder, timezone)
+    for pipeline, deals in staged.items():
+        say("extract", f"pipeline {pipeline}: {deals.deals:,} deals", deals=deals.deals)
+    for pipeline, count in left.items():
+        say("extract", f"pipeline {pipeline}: {count:,} deals not synced, since the table does not name it", deals=count)
+    return staged
+
+
+@task(task_run_name=_task_name, **UNCACHED)
+def sync_pipeline(options: SyncOptions, deals: StagedDeals | None) -> State[Any] | Outcome:
+    """One pipeline's deals to its collection, and its forecast home."""
+    if deals is None:
+        raise StoppedByGuard(f"The export has no deals in pipeline {options.pipeline!r}; nothing was sent to {options.collection}.")
+    with open_run(options.collection) as run:
+        settle_earlier(options.collection, run)
+        return sync_extracted(deals, options, run)
+
+
+@flow(
+    name="sync-pipelines",
+    flow_run_name="pipelines of {options.export}",
+    persist_result=False,
+    task_runner=_THREADS,
+)
+def sync_pipelines(options: SyncOptions, pipelines: str) -> State[Any]:
+    """Bring each pipeline of one CRM export to a collection of its own, and each one's forecast home.
+
+    Args:
+        options: as for `sync-deals`; `collection` and `pipeline` come from the table, `out` gets a folder for each collection.
+        pipelines: path of the table, a CSV with the columns `pipeline` and `collection`.
+
+    Raises:
+        UsageError: the table cannot be used.
+        ExportError: the export cannot be read or mapped.
+    """
+    table = read_table(pipelines)
+    each = {pipeline: _options_of(options, pipeline, collection) for pipeline, collection in table.items()}
+    folder = staging_folder(load_settings().home_folder)
+    try:
+        zones = _states({pipeline: find_collection.submit(own) for pipeline, own in each.items()})
+        found = {pipeline: state.result() for pipeline, state in zones.items() if state.is_completed()}
+        staged = _extract(options, {pipeline: (zone, table[pipeline]) for pipeline, zone in found.items()}, folder)
+        synced = _states({pipeline: sync_pipeline.submit(each[pipeline], staged.get(pipeline)) for pipeline in found})
+        return _end(zones | synced)
+    finally:
+        empty(folder)
+
+
+def _states(futures: dict[str, PrefectFuture[Any]]) -> dict[str, State[Any]]:
+    for future in futures.values():
+        future.wait()
+    return {pipeline: future.state for pipeline, future in futures.items()}
+
+
+def _options_of(options: SyncOptions, pipeline: str, collection: str) -> SyncOptions:
+    out = str(Path(options.out) / collection) if options.out else None
+    return options.model_copy(update={"pipeline": pipeline, "collection": collection, "out": out})
+
+
+def _extract(options: SyncOptions, found: dict[str, tuple[str, str]], folder: Path) -> dict[str, StagedDeals]:
+    """One reading for each timezone among the collections, which is nearly always one; ``found``: pipeline -> (zone, collection)."""
+    staged: dict[str, StagedDeals] = {}
+    for zone in dict.fromkeys(zone for zone, _ in found.values()):
+        table = {pipeline: collection for pipeline, (its, collection) in found.items() if its == zone}
+        staged |= extract_pipelines(options, table, folder, zone)
+    return staged
+
+
+def _end(states: dict[str, State[Any]]) -> State[Any]:
+    """The batch's own state: red where any pipeline is, with each one's reason."""
+    errors = {pipeline: state.result(raise_on_failure=False) for pipeline, state in states.items() if not state.is_completed()}
+    if not errors:
+        outcomes = [state.result() for state in states.values()]
+        return Completed(message=f"{len(states)} pipelines synced.", data=outcomes)
+    reasons = "; ".join(f"{pipeline}: {error}" for pipeline, error in errors.items())
+    first = next((error for error in errors.values() if isinstance(error, DealcastError)), None)
+    failed = type(first or DealcastError())(f"{len(errors)} of {len(states)} pipelines failed, the others are synced. {reasons}")
+    return Failed(message=str(failed), data=failed)

@@ -1,0 +1,115 @@
+"""One export, two pipelines, two collections: each gets its own sync, and one that fails does not stop the other."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.errors import StoppedByGate, UsageError
+from flows.nostradamus import Nostradamus
+from flows.options import SyncOptions
+from flows.sync_pipelines import read_table, sync_pipelines
+
+HEADER = [
+    "Record ID",
+    "Deal Name",
+    "Amount",
+    "Create Date",
+    "Close Date",
+    "Deal Stage",
+    "Is Closed Won",
+    "Is closed lost",
+    "Pipeline",
+    "Last Modified Date",
+]
+
+
+def export(path: Path, *, bad_renewal: bool = False) -> Path:
+    rows = [
+        [
+            f"{number}",
+            f"Deal {number}",
+            "100.0",
+            "2025-01-10 09:00",
+            "2025-02-10 09:00",
+            "Closed won",
+            "true",
+            "false",
+            pipeline,
+            "2025-02-11 10:00",
+        ]
+        for number, pipeline in enumerate(["New business", "New business", "New business", "Renewals", "Renewals", "Partners"], start=1)
+    ]
+    if bad_renewal:
+        rows[3][2] = "lots"
+    with path.open("w", newline="", encoding="utf-8") as sink:
+        csv.writer(sink, quoting=csv.QUOTE_ALL).writerows([HEADER, *rows])
+    return path
+
+
+@pytest.fixture
+def table(tmp_path: Path, platform: Nostradamus, home: Path) -> dict[str, str]:  # noqa: ARG001 - the home sets the environment
+    held = {name: platform.create_collection(name, "Europe/Rome").id for name in ("New business", "Renewals")}
+    (tmp_path / "pipelines.csv").write_text("pipeline,collection\n" + "".join(f"{name},{ident}\n" for name, ident in held.items()))
+    return held
+
+
+def run(tmp_path: Path, deals: Path) -> Any:
+    options = SyncOptions(export=str(deals), crm="hubspot", collection="all", horizon=3)
+    return sync_pipelines(options, str(tmp_path / "pipelines.csv"), return_state=True)
+
+
+def rows_of(platform: Nostradamus, collection: str, tmp_path: Path) -> int:
+    platform.dump(collection, tmp_path / "dump.csv")
+    return len(list(csv.DictReader((tmp_path / "dump.csv").open(newline=""))))
+
+
+def test_each_pipeline_lands_in_its_collection_with_a_forecast(
+    tmp_path: Path, table: dict[str, str], platform: Nostradamus, home: Path
+) -> None:
+    state = run(tmp_path, export(tmp_path / "deals.csv"))
+    assert state.is_completed(), state.message
+    assert [rows_of(platform, collection, tmp_path) for collection in table.values()] == [3, 2]
+    assert all((home / "forecasts" / collection / "forecast.json").exists() for collection in table.values())
+
+
+def test_one_failing_pipeline_does_not_stop_the_others(tmp_path: Path, table: dict[str, str], platform: Nostradamus, home: Path) -> None:
+    state = run(tmp_path, export(tmp_path / "deals.csv", bad_renewal=True))
+    assert state.is_failed()
+    error = state.result(raise_on_failure=False)
+    assert isinstance(error, StoppedByGate)
+    assert "1 of 2 pipelines failed" in str(error)
+    assert "Renewals" in str(error)
+    assert rows_of(platform, table["New business"], tmp_path) == 3
+    assert rows_of(platform, table["Renewals"], tmp_path) == 0
+    assert (home / "forecasts" / table["New business"] / "forecast.json").exists()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_pipeline_that_the_export_lacks_or_a_collection_that_is_unknown_is_named(
+    tmp_path: Path, table: dict[str, str], platform: Nostradamus, known: bool
+) -> None:
+    collection = platform.create_collection("Upsell", "Europe/Rome").id if known else "nowhere"
+    with (tmp_path / "pipelines.csv").open("a") as sink:
+        sink.write(f"Upsell,{collection}\n")
+    error = run(tmp_path, export(tmp_path / "deals.csv")).result(raise_on_failure=False)
+    assert "Upsell: " in str(error)
+    assert ("no deals in pipeline" if known else "knows no collection 'nowhere'") in str(error)
+    assert rows_of(platform, table["Renewals"], tmp_path) == 2
+
+
+def test_the_table_is_read_strictly(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    for text, part in {
+        "pipeline;collection\na;b\n": "columns pipeline,collection",
+        "pipeline,collection\n": "names no pipeline",
+        "pipeline,collection\na,x\na,y\n": "'a'",
+        "pipeline,collection\na,x\nb,x\n": "'x'",
+        "pipeline,collection\na,\n": "not empty",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(UsageError, match=part):
+            read_table(str(path))
