@@ -88,7 +88,8 @@ def main() -> None:
 
 @main.command()
 @_export_options
-@click.option("--collection", required=True, metavar="ID", help="The platform's collection.")
+@click.option("--collection", metavar="ID", help="The platform's collection. Required, unless --pipelines names one for each pipeline.")
+@click.option("--pipelines", metavar="FILE", help="Sync each pipeline to a collection of its own: a CSV with the columns pipeline,collection.")
 @click.option("--horizon", type=click.IntRange(1, 12), default=6, show_default=True, help="Months to forecast.")
 @click.option("--first-month", metavar="YYYY-MM", help="First month to predict. Default: the one after the last in the data.")
 @click.option(
@@ -106,7 +107,7 @@ def main() -> None:
 )
 @click.option("--no-forecast", is_flag=True, help="The same as --forecast never.")
 @click.option("--out", metavar="DIR", help="Where forecast, certificate, report and quarantine go. Default: in DEALCAST_HOME.")
-def sync(no_forecast: bool, forecast: str, **options: Any) -> None:
+def sync(no_forecast: bool, forecast: str, pipelines: str | None, **options: Any) -> None:
     """Send an export's new and changed deals to a collection and bring a forecast home.
 
     EXPORT is a path, a glob (the newest match wins) or any fsspec URL: .csv, .csv.gz, .zip, .xlsx.
@@ -116,9 +117,15 @@ def sync(no_forecast: bool, forecast: str, **options: Any) -> None:
       dealcast sync deals.csv --crm hubspot --collection acme
       dealcast sync 'exports/*.csv' --crm salesforce --collection acme --quarantine-limit 2% --horizon 12
     """
-    from deployments.running import run_sync  # noqa: PLC0415 - prefect takes seconds to import
+    if (options["collection"] is None) == (pipelines is None):
+        raise click.UsageError("Say where to: --collection ID, or --pipelines FILE for an export with several pipelines.")
+    from deployments.running import run_sync, run_sync_pipelines  # noqa: PLC0415 - prefect takes seconds to import
 
-    run_sync({**options, "forecast": "never" if no_forecast else forecast})
+    values = {**options, "forecast": "never" if no_forecast else forecast}
+    if pipelines is None:
+        run_sync(values)
+    else:
+        run_sync_pipelines(values, pipelines)
 
 
 @main.command()

@@ -54,6 +54,19 @@ def run_sync(values: Mapping[str, Any]) -> Outcome | None:
     return conclude(sync_deals(options, return_state=True), options.collection)
 
 
+def run_sync_pipelines(values: Mapping[str, Any], pipelines: str) -> None:
+    """Run `sync-pipelines` with the command line's values; leaves the process on any error."""
+    from flows.sync_pipelines import sync_pipelines  # noqa: PLC0415 - a sync of one collection needs no thread pool
+
+    options = _options({**values, "collection": "all"})
+    show_steps(stderr())
+    state = sync_pipelines(options, pipelines, return_state=True)
+    conclude(state, "all")
+    for outcome in state.result():
+        if isinstance(outcome, Outcome):
+            show(outcome)
+
+
 def run_resume(collection: str, request_id: str | None) -> Outcome | None:
     """Run `resume-sync`; leaves the process on any error."""
     show_steps(stderr())

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow, task
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.runtime import task_run
 from prefect.states import Completed, Failed
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.errors import DealcastError, StoppedByGuard, UsageError
 from flows.options import SyncOptions
@@ -28,7 +28,7 @@ from flows.tasks import UNCACHED, find_collection, say
 AT_ONCE = 64
 """Collections synced at the same time: waiting costs a thread each, and little else."""
 
-_THREADS: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=AT_ONCE)
+_THREADS = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=AT_ONCE))  # prefect's future is invariant
 
 Table = dict[str, str]
 """Pipeline name -> collection id."""
