@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from expectations.schema import COLUMNS, Null
-from flows.crm.dialect import Dialect, Source, StatusRule
+from flows.crm.dialect import Dialect, Recipe, Source, StatusRule
 from flows.crm.layout import Layout, folded
 from flows.errors import ExportUnmappable
 
+_DIRECT = {"field", "latest", "number_in", "hundredth_of"}
 REQUIRED = tuple(column.name for column in COLUMNS if column.null is not Null.ALLOWED)
 
 
@@ -54,10 +55,8 @@ class Bound:
         """Whether some entry of the target column's chain is in the export."""
         if column == "status" and not self.dialect.verbatim:
             return bool(self.status_rules)
-        recipe = self.dialect.columns.get(column)
-        return (recipe is not None and any(self.has(source) for source in recipe.chain)) or (
-            column == "value" and self.converted is not None
-        )
+        recipe = self.dialect.columns.get(column, ())
+        return any(self.has(source) for source in recipe) or (column == "value" and bool(self.converted))
 
     @cached_property
     def status_rules(self) -> list[StatusRule]:
@@ -65,10 +64,14 @@ class Bound:
         return [rule for rule in self.dialect.status if all(self.position_of(name) is not None for name in _fields_of(rule))]
 
     @cached_property
-    def converted(self) -> str | None:
-        """The field with the amounts in one currency, if the export has it."""
-        name = self.dialect.converted
-        return name if name and self.position_of(name) is not None else None
+    def converted(self) -> Recipe:
+        """What gives the amounts in one currency, as far as the export has it."""
+        return tuple(source for source in self.dialect.converted if self.has(source))
+
+    @cached_property
+    def units(self) -> list[str]:
+        """The fields that say what an amount is in, as far as the export has them."""
+        return [name for name in self.dialect.units if self.position_of(name) is not None]
 
     @cached_property
     def wanted(self) -> list[int]:
@@ -77,26 +80,22 @@ class Bound:
 
     def _names(self) -> Iterator[str]:
         dialect = self.dialect
-        for recipe in dialect.columns.values():
-            for source in recipe.chain:
+        for recipe in (*dialect.columns.values(), dialect.converted):
+            for source in recipe:
                 if source.how not in {"column", "default"}:
                     yield from source.names
         for rule in self.status_rules:
             yield from _fields_of(rule)
-        yield from (drop.field for drop in dialect.drops)
-        yield from (name for name in (dialect.pipeline, dialect.currency, dialect.converted) if name)
+        for drop in dialect.drops:
+            yield from (*drop.blank, *([drop.field] if drop.field else []))
+        yield from (*dialect.units, *([dialect.pipeline] if dialect.pipeline else []))
 
-    def names_of_kind(self, columns: set[str]) -> list[str]:
+    def names_for(self, columns: set[str], *, converted: bool = True) -> list[str]:
         """The fields in the export that feed any of the target ``columns`` directly."""
-        names = [
-            name
-            for column in columns
-            for source in (self.dialect.columns[column].chain if column in self.dialect.columns else ())
-            if source.how in {"field", "latest"}
-            for name in source.names
-        ]
-        if "value" in columns and self.converted:
-            names.append(self.converted)
+        sources = [source for column in sorted(columns) for source in self.dialect.columns.get(column, ())]
+        if "value" in columns and converted:
+            sources += self.converted
+        names = [name for source in sources if source.how in _DIRECT for name in source.names]
         return [name for name in dict.fromkeys(names) if self.position_of(name) is not None]
 
     def require(self, location: str) -> None:
@@ -117,8 +116,8 @@ class Bound:
         if self.dialect.verbatim:
             return "the platform's 35 columns must all be there, spelled exactly so"
         names = [name for rule in self.dialect.status for name in _fields_of(rule)] if column == "status" else []
-        recipe = self.dialect.columns.get(column)
-        names += [name for source in (recipe.chain if recipe else ()) if source.how not in {"default", "column"} for name in source.names]
+        recipe = self.dialect.columns.get(column, ())
+        names += [name for source in recipe if source.how not in {"default", "column"} for name in source.names]
         headers = [self.dialect.headers_of(name)[0] for name in dict.fromkeys(names)]
         return (
             f"looked for {' or '.join(repr(header) for header in headers)}" if headers else "the dialect knows no header that would fill it"

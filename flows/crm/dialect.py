@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -20,23 +20,24 @@ from flows.errors import UsageError
 
 Order = Literal["day-first", "month-first"]
 SHIPPED = resources.files("flows.crm") / "dialects"
-DERIVATIONS = ("first", "count", "mail_domain_of", "latest", "join", "default")
+DERIVATIONS = ("first", "count", "mail_domain_of", "number_in", "hundredth_of", "latest", "join", "default")
+MOMENTS = {"open": ("open",), "won": ("closed_won",), "lost": ("closed_lost",), "closed": ("closed_won", "closed_lost")}
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One entry of a column's chain: a field, another target column (``@name``), or something derived from fields."""
+    """One entry of a column's chain: a field, another target column (``@name``), or something derived from fields.
+
+    ``during`` (a key of MOMENTS) limits it to deals that are open, won, lost or closed.
+    """
 
     how: str
     names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What fills a target column: the chain, and whether it counts only ``while`` the deal is open or closed."""
-
-    chain: tuple[Source, ...]
     during: str | None = None
+
+
+Recipe = tuple[Source, ...]
+"""What fills a target column: its chain, first non-empty wins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,12 @@ class StatusRule:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Rows that are no deals although they look it: those whose ``field`` holds one of ``values``."""
+    """Rows that are no deals although they look it: their ``field`` holds one of ``values``, or all of ``blank`` are empty."""
 
-    field: str
-    values: frozenset[str]
     why: str
+    field: str | None
+    values: frozenset[str]
+    blank: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,9 @@ class Dialect:
     blank_is_false: frozenset[str] = frozenset()
     list_separator: str = ";"
     pipeline: str | None = None
-    currency: str | None = None
-    converted: str | None = None
+    units: tuple[str, ...] = ()
+    """The fields that say what an amount is in: its currency, its period."""
+    converted: Recipe = ()
     zip_members: tuple[str, ...] = ()
 
     def headers_of(self, name: str) -> tuple[str, ...]:
@@ -96,7 +99,7 @@ class Dialect:
 
     def headers(self) -> set[str]:
         """Every header that this dialect knows."""
-        named = {name for recipe in self.columns.values() for source in recipe.chain for name in source.names if source.how != "default"}
+        named = {name for recipe in self.columns.values() for source in recipe for name in source.names if source.how != "default"}
         named |= set(self.fields)
         return {header for name in named if not name.startswith("@") for header in self.headers_of(name)}
 
@@ -200,10 +203,10 @@ def _dialect(name: str, tables: dict[str, Any]) -> Dialect:
         name=name,
         title=tables.get("title", name),
         source=tables.get("source", ""),
-        fields={key: tuple([headers] if isinstance(headers, str) else headers) for key, headers in tables.get("fields", {}).items()},
+        fields={key: _names(headers) for key, headers in tables.get("fields", {}).items()},
         columns={column: _recipe(column, said) for column, said in columns.items()},
         status=tuple(_status_rule(rule) for rule in tables.get("status", [])),
-        drops=tuple(Drop(rule["field"], _folded(rule["values"]), rule["why"]) for rule in tables.get("drop", [])),
+        drops=tuple(_drop(rule) for rule in tables.get("drop", [])),
         footers=tuple(tables.get("footers", {}).get("patterns", [])),
         verbatim=verbatim,
         crm_timezone=dates.get("timezone", "UTC"),
@@ -216,31 +219,39 @@ def _dialect(name: str, tables: dict[str, Any]) -> Dialect:
         blank_is_false=frozenset(cells.get("blank_is_false", [])),
         list_separator=cells.get("list_separator", ";"),
         pipeline=tables.get("pipeline", {}).get("field"),
-        currency=tables.get("currency", {}).get("field"),
-        converted=tables.get("currency", {}).get("converted"),
+        units=_names(tables.get("currency", {}).get("field", [])),
+        converted=_recipe("value", tables.get("currency", {}).get("converted", [])),
         zip_members=tuple(tables.get("zip", {}).get("members", [])),
     )
 
 
+def _names(said: Any) -> tuple[str, ...]:
+    return (said,) if isinstance(said, str) else tuple(said)
+
+
 def _recipe(column: str, said: Any) -> Recipe:
-    during = None
-    if isinstance(said, dict) and "from" in said:
-        during = _one_of(said.get("while"), (None, "open", "closed"), f"columns.{column}.while")
-        said = said["from"]
-    entries = said if isinstance(said, list) else [said]
-    return Recipe(tuple(_source(column, entry) for entry in entries), during)
+    return tuple(source for entry in (said if isinstance(said, list) else [said]) for source in _sources(column, entry))
 
 
-def _source(column: str, entry: Any) -> Source:
+def _sources(column: str, entry: Any) -> list[Source]:
     if isinstance(entry, str):
         if entry.startswith("@") and entry[1:] not in COLUMN_NAMES:
             raise _Misread(f"columns.{column} refers to {entry}, which is none of the 35 columns.")
-        return Source("column", (entry,)) if entry.startswith("@") else Source("field", (entry,))
+        return [Source("column" if entry.startswith("@") else "field", (entry,))]
+    during = _one_of(entry.get("while"), (None, *MOMENTS), f"columns.{column}.while")
+    if "from" in entry:
+        return [replace(source, during=during) for source in _recipe(column, entry["from"])]
     how = next((how for how in DERIVATIONS if how in entry), None)
     if how is None:
-        raise _Misread(f'columns.{column} has {entry!r}; known: a field, "@column", or {{ {" | ".join(DERIVATIONS)} = ... }}.')
-    names = entry[how]
-    return Source(how, tuple(names) if isinstance(names, list) else (str(names),))
+        known = ", ".join(("from", *DERIVATIONS))
+        raise _Misread(f'columns.{column} has {entry!r}; known: a field, "@column", or a table with one of {known}.')
+    return [Source(how, _names(entry[how]), during)]
+
+
+def _drop(rule: dict[str, Any]) -> Drop:
+    return Drop(
+        rule["why"], rule.get("field"), frozenset(value.casefold() for value in rule.get("values", [])), tuple(rule.get("blank", []))
+    )
 
 
 def _status_rule(rule: dict[str, Any]) -> StatusRule:
@@ -257,10 +268,6 @@ def _status_rule(rule: dict[str, Any]) -> StatusRule:
         patterns=tuple((pattern, _one_of(status, STATUSES, "status.patterns")) for status, pattern in rule.get("patterns", {}).items()),
         otherwise=_one_of(rule.get("otherwise"), (None, *STATUSES), "status.otherwise"),
     )
-
-
-def _folded(values: Iterable[str]) -> frozenset[str]:
-    return frozenset(value.casefold() for value in values)
 
 
 def _one_of(value: Any, allowed: tuple[Any, ...], where: str) -> Any:

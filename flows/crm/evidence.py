@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from expectations.schema import COLUMNS, Kind
 from flows.crm.binding import Bound
+from flows.crm.cells import by_value
 from flows.crm.dates import Order, order_shown_by
 from flows.crm.numbers import Style, currency_of, style_shown_by
 from flows.crm.tables import TableReader
@@ -99,7 +100,7 @@ class Evidence:
         """For each answer that ``shows`` gives, the first cell that gives it."""
         seen: dict[str, Sighting] = {}
         asked: set[str] = set()
-        for name, column, lines in self._columns(self.bound.names_of_kind(columns)):
+        for name, column, lines in self._columns(self.bound.names_for(columns)):
             fresh = [text for text in pc.unique(column).to_pylist() if text and text not in asked]
             for text in fresh:
                 answer = shows(text)
@@ -124,19 +125,29 @@ class Evidence:
 
     @cached_property
     def currencies(self) -> Counter[str]:
-        """How many amounts each currency has, by the currency column, else by the sign beside the number."""
-        amounts = self.bound.names_of_kind({"value"})
-        currency = self.bound.position_of(self.bound.dialect.currency or "")
-        positions = [
-            position for name in amounts if name != self.bound.converted and (position := self.bound.position_of(name)) is not None
-        ]
+        """How many amounts there are in each currency (and period, where the dialect knows one)."""
         counts: Counter[str] = Counter()
-        for rows in self.reader.read(sorted({*positions, *([currency] if currency is not None else [])})):
-            amount = pc.coalesce(*[rows.table.column(str(position)) for position in positions])
-            if currency is not None:
-                counts.update(rows.table.column(str(currency)).filter(pc.is_valid(amount)).drop_null().to_pylist())
-            else:
-                signs = Counter(currency_of(text) for text in amount.drop_null().to_pylist())
-                del signs[""]
-                counts.update(signs)
+        names = [*self.bound.names_for({"value"}, converted=False), *self.bound.units]
+        for rows in self.reader.read(sorted({position for name in names if (position := self.bound.position_of(name)) is not None})):
+            counts.update(units_of(self.bound, rows.table).drop_null().to_pylist())
         return counts
+
+
+def units_of(bound: Bound, table: pa.Table) -> pa.Array:
+    """What each amount is in, by the columns that say it, else by the sign beside the number; null where there is neither."""
+    amounts = [table.column(str(bound.position_of(name))).combine_chunks() for name in bound.names_for({"value"}, converted=False)]
+    if not amounts:
+        return pa.nulls(table.num_rows, pa.string())
+    amount = pc.coalesce(*amounts)
+    if not bound.units:
+        return _signs(amount)
+    units = [table.column(str(bound.position_of(name))).combine_chunks() for name in bound.units]
+    joined = pc.binary_join_element_wise(*units, " ", null_handling="skip")
+    return pc.if_else(pc.and_(pc.is_valid(amount), pc.not_equal(joined, "")), joined, None)
+
+
+def _signs(amount: pa.Array) -> pa.Array:
+    written = pc.fill_null(pc.match_substring_regex(amount, r"[^0-9.,'()+\- ]"), False)
+    if not pc.any(written).as_py():
+        return pa.nulls(len(amount), pa.string())
+    return by_value(pc.if_else(written, amount, None), lambda text: currency_of(text) or None)

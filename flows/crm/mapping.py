@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import resources
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
 from flows.crm.binding import Bound
-from flows.crm.cells import by_value, without
+from flows.crm.cells import without
 from flows.crm.dates import Clock, to_datetimes
-from flows.crm.dialect import Recipe, Source
+from flows.crm.derivations import derive
+from flows.crm.dialect import MOMENTS, Recipe, Source
 from flows.crm.evidence import Evidence
 from flows.crm.numbers import to_booleans, to_numbers
 from flows.crm.status import Status, tell_status
@@ -72,7 +70,7 @@ class Mapping:
         return to_booleans(self.raw(name), blank=blank)[0]
 
     def _made(self, name: str) -> pa.Array:
-        recipe = self.bound.dialect.columns.get(name, Recipe(()))
+        recipe = self.bound.dialect.columns.get(name, ())
         if self.bound.dialect.verbatim:
             column = self.raw(name)
             self._count(name, "direct", len(column) - column.null_count)
@@ -81,30 +79,24 @@ class Mapping:
             return self.status.column
         column = self._nothing()
         for label, part in self._parts(name, recipe):
-            kept = self._during(part, recipe.during)
             before = column.null_count
-            column = kept if before == len(column) else pc.coalesce(column, kept) if before else column
+            column = part if before == len(column) else pc.coalesce(column, part) if before else column
             self._count(name, label, before - column.null_count)
         return self._not_before(name, column)
 
     def _parts(self, name: str, recipe: Recipe) -> Iterator[tuple[str, pa.Array]]:
-        chain = list(self._amounts(recipe)) if name == "value" else [("", source) for source in recipe.chain]
-        for place, (label, source) in enumerate(chain):
+        for place, source in enumerate(self._amounts(recipe) if name == "value" else recipe):
             if self.bound.has(source):
                 part, unread = self._part(source, KINDS[name])
                 self.unread[name] += unread
-                yield label or self._label(source, first=place == 0), part
+                yield self._label(source, first=place == 0), self._during(part, source.during)
 
-    def _amounts(self, recipe: Recipe) -> Iterator[tuple[str, Source]]:
+    def _amounts(self, recipe: Recipe) -> Recipe:
         """The converted amount where there is one; the amount itself only where all are in one currency or one was chosen."""
-        converted = self.bound.converted
-        if converted and not self.currency:
-            yield "direct", Source("field", (converted,))
-            if self.bound.position_of(self.bound.dialect.currency or "") is not None and len(self.evidence.currencies) > 1:
-                return
-            yield from ((self._label(source, first=False), source) for source in recipe.chain)
-        else:
-            yield from (("", source) for source in recipe.chain)
+        if self.currency or not self.bound.converted:
+            return recipe
+        own = recipe if not self.bound.units or len(self.evidence.currencies) <= 1 else ()
+        return (*self.bound.converted, *own)
 
     def _label(self, source: Source, *, first: bool) -> str:
         if source.how == "field":
@@ -125,7 +117,9 @@ class Mapping:
             return self._latest(source)
         key = (source.how, source.names, kind)
         if key not in self._converted:
-            self._converted[key] = self._convert(source.names[0], self._derived(source), kind)
+            columns = [self.raw(name) for name in source.names]
+            column = columns[0] if source.how == "field" else derive(source.how, columns, self.bound.dialect.list_separator)
+            self._converted[key] = self._convert(source.names[0], column, kind)
         return self._converted[key]
 
     def _convert(self, name: str, column: pa.Array, kind: Kind) -> tuple[pa.Array, int]:
@@ -138,19 +132,6 @@ class Mapping:
             return to_booleans(column, blank="false" if name in self.bound.dialect.blank_is_false else None)
         return column, 0
 
-    def _derived(self, source: Source) -> pa.Array:
-        separator = self.bound.dialect.list_separator
-        column = self.raw(source.names[0])
-        if source.how == "first":
-            return pc.utf8_trim_whitespace(pc.replace_substring_regex(column, rf"(?s)\s*[{separator}].*", ""))
-        if source.how == "count":
-            return pc.fill_null(pc.count_substring_regex(column, rf"[^{separator}\s][^{separator}]*"), 0).cast(pa.string())
-        if source.how == "mail_domain_of":
-            return _domain_type(column)
-        if source.how == "join":
-            return pc.binary_join_element_wise(*[self.raw(name) for name in source.names], "|")
-        return column
-
     def _latest(self, source: Source) -> tuple[pa.Array, int]:
         parts = [self._part(Source("field", (name,)), Kind.DATETIME) for name in source.names if self.bound.position_of(name) is not None]
         return pc.max_element_wise(*[part for part, _ in parts]), sum(unread for _, unread in parts)
@@ -158,8 +139,8 @@ class Mapping:
     def _during(self, column: pa.Array, during: str | None) -> pa.Array:
         if during is None or column.null_count == len(column):
             return column
-        is_open = self.status.is_open
-        return pc.if_else(is_open if during == "open" else pc.invert(is_open), column, None)
+        holds = pc.invert(self.status.is_open) if during == "closed" else pc.is_in(self.status.column, pa.array(MOMENTS[during]))
+        return pc.if_else(holds, column, None)
 
     def _not_before(self, name: str, column: pa.Array) -> pa.Array:
         """The platform refuses an addDatetime before creation: some CRMs let people move the creation date."""
@@ -200,22 +181,3 @@ class Mapping:
 
     def _nothing(self) -> pa.Array:
         return pa.nulls(len(self.lines), pa.string())
-
-
-def _domain_type(column: pa.Array) -> pa.Array:
-    """`company` or `free_provider` by the first entry's e-mail address; null where it has none."""
-    if column.null_count == len(column):
-        return column
-    domain = pc.struct_field(pc.extract_regex(column, r"^[^;@]*@(?P<domain>[^\s;()<>@,]+)"), "domain")
-    return by_value(domain, _domain_kind)
-
-
-def _domain_kind(domain: str) -> str | None:
-    if "." not in domain.strip("."):
-        return None
-    return "free_provider" if domain.casefold() in _free_providers() else "company"
-
-
-@cache
-def _free_providers() -> frozenset[str]:
-    return frozenset(tomllib.loads((resources.files("flows.crm") / "words" / "free_mail.toml").read_text("utf-8"))["domains"])

@@ -13,9 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.crm.cells import by_value
-from flows.crm.evidence import Evidence
-from flows.crm.numbers import currency_of
+from flows.crm.dialect import Drop
+from flows.crm.evidence import Evidence, units_of
 from flows.crm.tables import RawRows
 from flows.errors import ExportUnmappable, UsageError
 
@@ -55,9 +54,7 @@ class Sieve:
         rows = self._without(rows, account, "header repeated", self._headers(rows.table))
         rows = self._without(rows, account, "footer", self._footers(rows.table))
         for drop in self.evidence.bound.dialect.drops:
-            if self._has(drop.field):
-                values = pc.utf8_lower(pc.utf8_trim_whitespace(self._column(rows.table, drop.field)))
-                rows = self._without(rows, account, drop.why, pc.is_in(values, pa.array(sorted(drop.values), pa.string())))
+            rows = self._without(rows, account, drop.why, self._dropped(rows.table, drop))
         for pipeline, part in self._by_pipeline(rows, account):
             yield pipeline, self._limited(self._one_currency(part, account), account)
 
@@ -84,7 +81,7 @@ class Sieve:
     def _identity(self) -> tuple[int, ...]:
         """The positions whose emptiness or text marks a row that is no deal: those of the id."""
         bound = self.evidence.bound
-        names = [name for source in bound.dialect.columns["id"].chain for name in source.names]
+        names = [name for source in bound.dialect.columns["id"] for name in source.names]
         return tuple(position for name in names if (position := bound.position_of(name)) is not None)
 
     def _no_id(self, table: pa.Table) -> pa.Array:
@@ -116,6 +113,13 @@ class Sieve:
             found = pc.or_(found, match)
         return pc.and_(candidates, pc.fill_null(found, False))
 
+    def _dropped(self, table: pa.Table, drop: Drop) -> pa.Array | None:
+        if drop.field and self._has(drop.field):
+            values = pc.utf8_lower(pc.utf8_trim_whitespace(self._column(table, drop.field)))
+            return pc.is_in(values, pa.array(sorted(drop.values), pa.string()))
+        blank = [self._column(table, name) for name in drop.blank if self._has(name)]
+        return pc.is_null(pc.coalesce(*blank)) if blank else None
+
     def _by_pipeline(self, rows: RawRows, account: Account) -> Iterator[tuple[str | None, RawRows]]:
         name = self.evidence.bound.dialect.pipeline
         if name is None or not self._has(name):
@@ -146,24 +150,16 @@ class Sieve:
                 account.non_rows[why] += counted["counts"]
 
     def _one_currency(self, rows: RawRows, account: Account) -> RawRows:
-        bound, evidence = self.evidence.bound, self.evidence
-        if bound.dialect.verbatim or (bound.converted and not self.currency):
+        bound = self.evidence.bound
+        if bound.dialect.verbatim or (bound.converted and not self.currency) or not len(rows.lines):
             return rows
-        amounts = [self._column(rows.table, name) for name in bound.names_of_kind({"value"}) if name != bound.converted]
-        if not amounts or not len(rows.lines):
-            return rows
-        amount = pc.coalesce(*amounts)
-        if self._has(bound.dialect.currency):
-            currency = pc.if_else(pc.is_valid(amount), self._column(rows.table, bound.dialect.currency or ""), None)
-        else:
-            currency = _signs(amount)
-        self._currencies.update(value for value in pc.unique(currency).to_pylist() if value is not None)
+        units = units_of(bound, rows.table)
+        self._currencies.update(value for value in pc.unique(units).to_pylist() if value is not None)
         if self.currency:
-            other = pc.fill_null(pc.not_equal(currency, self.currency), False)
-            return self._without(rows, account, f"amount not in {self.currency}", other)
+            return self._without(rows, account, f"amount not in {self.currency}", pc.not_equal(units, self.currency))
         if len(self._currencies) > 1:
             raise ExportUnmappable(
-                f"{self._where} holds amounts in several currencies, which do not add up:{_listed(evidence.currencies)}"
+                f"{self._where} holds amounts in several currencies or periods, which do not add up:{_listed(self.evidence.currencies)}"
                 "\nExport the converted amount as well, or choose one with --currency."
             )
         return rows
@@ -189,14 +185,6 @@ def _only(rows: RawRows, mask: pa.Array) -> RawRows:
     if pc.all(mask).as_py():
         return RawRows(rows.table, rows.lines)
     return RawRows(rows.table.filter(mask), rows.lines[np.asarray(mask.to_numpy(zero_copy_only=False), dtype=bool)])
-
-
-def _signs(amount: pa.Array) -> pa.Array:
-    """The currency written beside each amount, null where it is a bare number."""
-    written = pc.fill_null(pc.match_substring_regex(amount, r"[^0-9.,'()+\- ]"), False)
-    if not pc.any(written).as_py():
-        return pa.nulls(len(amount), pa.string())
-    return by_value(pc.if_else(written, amount, None), lambda text: currency_of(text) or None)
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from expectations.schema import STATUSES
 from flows.crm.binding import Bound
 from flows.crm.cells import by_value
 from flows.crm.dialect import StatusRule
@@ -38,7 +39,7 @@ def tell_status(bound: Bound, raw: Callable[[str], pa.Array], flag: Callable[[st
             break
     column = pc.if_else(pc.equal(column, _UNKNOWN), None, column)
     for rule in bound.status_rules:
-        if rule.words and rule.field:
+        if rule.field and {status for _, status in rule.words} == set(STATUSES):
             column = pc.coalesce(column, raw(rule.field))
     return Status(column, pc.fill_null(pc.equal(column, "open"), False), +told)
 
