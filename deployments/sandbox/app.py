@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from deployments.sandbox import collection_routes, control_routes, data_routes, invocation_routes
 from deployments.sandbox.fault_injector import FaultInjector
@@ -23,6 +24,8 @@ DEFAULT_TOKEN = "sandbox-token"  # noqa: S105 - opens nothing but a rehearsal on
 QUEUED_SECONDS = 0.2
 PROCESSING_SECONDS = 0.3
 MAX_UPLOAD_BYTES = 8 << 30
+
+ROUTERS = (collection_routes.router, data_routes.router, invocation_routes.router, control_routes.router)
 
 DESCRIPTION = """
 The sales-forecasting platform in small: a rehearsal stage, not the product. Data are validated, merged and dumped as the
@@ -67,10 +70,11 @@ def create_app(
         version="1",
         description=DESCRIPTION,
         lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
         exception_handlers={HTTPException: _refused, RequestValidationError: _invalid},
     )
-    for routes in (collection_routes, data_routes, invocation_routes, control_routes):
-        app.include_router(routes.router)
+    for router in ROUTERS:
+        app.include_router(router)
     app.state.request_log = RequestLog()
     app.add_middleware(Gatekeeper, max_bytes=max_upload_bytes)
     app.add_middleware(FaultInjector)
@@ -78,8 +82,15 @@ def create_app(
     return app
 
 
-async def _refused(_: Request, error: HTTPException) -> JSONResponse:
-    return JSONResponse({"detail": str(error.detail)}, error.status_code, error.headers)
+async def _refused(request: Request, error: HTTPException) -> JSONResponse:
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return JSONResponse({"detail": str(error.detail)}, error.status_code, headers)
+
+
+def _allowed(request: Request) -> str:
+    """All methods of a path: each route knows its own only."""
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, Route)]
+    return ", ".join(sorted({method for route in routes if route.path_regex.match(request.url.path) for method in route.methods or ()}))
 
 
 async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -7,12 +7,17 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from deployments.sandbox.models import CollectionBody, CollectionPage, NewCollection
-from deployments.sandbox.service import Organisation, ThePlatform, refusals
+from deployments.sandbox.service import Organisation, ThePlatform, links, refusals
 
 router = APIRouter(tags=["Collections"])
 
+_OPERATIONS = ("append", "override", "delete_deals", "dump")
+_LINKS = links(**{operation: {"collection_id": "id"} for operation in _OPERATIONS})
+_INVOKE = {"collectionId": "$response.body#/id", "invocationType": "sales-forecasting", "args": {"horizon": 3}}
+_LINKS["invoke"] = {"operationId": "invoke", "requestBody": _INVOKE}
 
-@router.post("/api/collection", status_code=201, responses=refusals(413, 415, 422))
+
+@router.post("/api/collection", status_code=201, responses=refusals(413, 415, 422) | {201: {"links": _LINKS}})
 def create_collection(new: NewCollection, platform: ThePlatform, organisation: Organisation) -> CollectionBody:
     """Create a collection; it is empty (D)."""
     return CollectionBody.of(platform.store.add_collection(organisation, new.model_dump()))

@@ -22,7 +22,8 @@ from deployments.sandbox.deals_model import COLUMNS
 BLOCK_BYTES = 24 << 20
 """Bytes read at a time: some 70 000 deals. A row must fit in a block."""
 
-_END_MARK = "end of file"
+_MARKS = "\x1a\x1c"
+"""The cells of the row added at the end: the first of these that is not the separator."""
 
 
 class UnreadableCsv(Exception):
@@ -59,16 +60,17 @@ def read_batches(upload: bytes | Path, separator: str) -> Iterator[pa.Table]:
     _refuse_nul(upload)
     header = _header(upload, separator)
     known = [name for name in header if name in COLUMNS]
-    last_row = "\n" + separator.join([_END_MARK] * len(header)) + "\n"
+    mark = _MARKS[separator == _MARKS[0]]
+    last_row = "\n" + separator.join([mark] * len(header)) + "\n"
     try:
         with _open(upload) as raw:
             reader = _reader(_Marked(raw, last_row.encode()), separator, known)
-            yield from _without_mark(reader)
+            yield from _without_mark(reader, mark)
     except pa.ArrowInvalid as error:
         raise UnreadableCsv(_explain(error)) from error
 
 
-def _without_mark(reader: pacsv.CSVStreamingReader) -> Iterator[pa.Table]:
+def _without_mark(reader: pacsv.CSVStreamingReader, mark: str) -> Iterator[pa.Table]:
     held: pa.RecordBatch | None = None
     for batch in reader:
         if batch.num_rows == 0:
@@ -76,7 +78,7 @@ def _without_mark(reader: pacsv.CSVStreamingReader) -> Iterator[pa.Table]:
         if held is not None:
             yield pa.Table.from_batches([held])
         held = batch
-    if held is None or any(column[-1].as_py() != _END_MARK for column in held.columns):
+    if held is None or any(column[-1].as_py() != mark for column in held.columns):
         raise UnreadableCsv("The file ends inside a quoted cell: a double quote was opened and never closed.")
     yield pa.Table.from_batches([held.slice(0, held.num_rows - 1)])
 

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from deployments.sandbox.models import UploadRequest
-from deployments.sandbox.service import OwnCollection, Platform, ThePlatform, refusals
+from deployments.sandbox.service import OwnCollection, Platform, ThePlatform, links, refusals
 
 router = APIRouter(prefix="/api/collection/{collection_id}/data/deals", tags=["Deals"])
 
@@ -43,17 +43,18 @@ _FORM: dict[str, Any] = {
         },
     }
 }
+_OF_UPLOAD = {"collection_id": "collectionId", "request_id": "id"}
 _REFUSED = refusals(404, 413, 415, 422)
 RequestId = Annotated[str, PathParameter(description="the request's id")]
 
 
-@router.post("/append", status_code=202, responses=_REFUSED, openapi_extra=_FORM)
+@router.post("/append", status_code=202, responses=_REFUSED | {202: {"links": links(append_status=_OF_UPLOAD)}}, openapi_extra=_FORM)
 async def append(request: Request, platform: ThePlatform, collection: OwnCollection) -> UploadRequest:
     """Merge a file of deals into the collection; a known id replaces that deal (S, A)."""
     return await _accept(request, platform, collection.id, "append")
 
 
-@router.post("/override", status_code=202, responses=_REFUSED, openapi_extra=_FORM)
+@router.post("/override", status_code=202, responses=_REFUSED | {202: {"links": links(override_status=_OF_UPLOAD)}}, openapi_extra=_FORM)
 async def override(request: Request, platform: ThePlatform, collection: OwnCollection) -> UploadRequest:
     """Replace the collection's deals by a file; a rejected file leaves them as they were (D)."""
     return await _accept(request, platform, collection.id, "override")

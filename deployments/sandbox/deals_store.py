@@ -6,13 +6,12 @@ A known id replaces that deal in its place (A). Each change is one transaction: 
 
 from __future__ import annotations
 
-import csv
-import io
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -65,23 +64,30 @@ class Deals:
             while page := rows.fetchmany(_PAGE):
                 yield [cells for (cells,) in page]
 
-    def dump(self, collection: str) -> Iterator[str]:
-        """Yield the deals held as CSV text: the header, then page by page."""
-        yield ",".join(COLUMNS) + "\n"
+    def tables(self, collection: str, columns: Sequence[str] = COLUMNS) -> Iterator[pa.Table]:
+        """Yield columns of the deals held, null for empty cells."""
         for page in self.pages(collection):
-            text = io.StringIO(newline="")
-            csv.writer(text, lineterminator="\n").writerows(cells.decode().split("\0") for cells in page)
-            yield text.getvalue()
+            cells = _cells(page).flatten()
+            first = np.arange(0, len(cells), len(COLUMNS))
+            picked = {name: cells.take(pa.array(first + COLUMNS.index(name))) for name in columns}
+            yield pa.table({name: pc.if_else(pc.equal(column, ""), None, column) for name, column in picked.items()})
 
-    def tables(self, collection: str, columns: list[str]) -> Iterator[pa.Table]:
-        """Yield some columns of the deals held, null for empty cells."""
+    def dump(self, collection: str) -> Iterator[bytes]:
+        """Yield the deals held as CSV: the header, then page by page; quotes only where they are needed."""
+        yield ",".join(COLUMNS).encode() + b"\n"
         for page in self.pages(collection):
-            cells = pc.split_pattern(pa.array(page, pa.binary()).cast(pa.string()), "\0").flatten()
-            positions = range(0, len(cells), len(COLUMNS))
-            picked = [cells.take(pa.array([at + COLUMNS.index(name) for at in positions])) for name in columns]
-            yield pa.table({name: pc.if_else(pc.equal(column, ""), None, column) for name, column in zip(columns, picked, strict=True)})
+            cells = _cells(page)
+            text = cells.flatten()
+            quoted = pc.binary_join_element_wise('"', pc.replace_substring(text, '"', '""'), '"', "")
+            written = pc.if_else(pc.match_substring_regex(text, '[",\r\n]'), quoted, text)
+            rows = pc.binary_join(pa.ListArray.from_arrays(cells.offsets, written), ",")
+            yield "\n".join([*rows.to_pylist(), ""]).encode()
 
     def clear(self) -> None:
         """Remove the deals of every collection."""
         for path in self._folder.iterdir():
             path.unlink()
+
+
+def _cells(page: list[bytes]) -> pa.ListArray:
+    return pc.split_pattern(pa.array(page, pa.binary()).cast(pa.string()), "\0")

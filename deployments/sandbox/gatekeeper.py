@@ -5,6 +5,7 @@ A refusal reads the whole body before it answers, so that a client still sending
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from secrets import compare_digest
 
@@ -12,6 +13,8 @@ from fastapi import HTTPException
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_UPLOAD = re.compile(r"/api/collection/[^/]+/data/deals/(append|override)")
 
 JSON_BYTES = 1 << 20
 """Size of the largest JSON body taken."""
@@ -32,13 +35,13 @@ class Gatekeeper:
         headers = Headers(scope=scope)
         tokens: Mapping[str, str] = scope["app"].state.platform.tokens
         name = _organisation(tokens, headers.get("authorization", ""))
-        limit = self._max_bytes if _is_upload(scope["path"]) else JSON_BYTES
+        wanted = _media_type(scope)
+        limit = self._max_bytes if wanted == "multipart/form-data" else JSON_BYTES
         if name is None:
             await _refuse(401, "The token is missing or wrong: send the header `Authorization: Token <secret>`.", scope, receive, send)
         elif int(headers.get("content-length", "0")) > limit:
             await _refuse(413, _too_large(limit), scope, receive, send)
-        elif not _expected_media_type(scope, headers):
-            wanted = "multipart/form-data" if _is_upload(scope["path"]) else "application/json"
+        elif wanted not in {None, headers.get("content-type", "").partition(";")[0].strip().lower()}:
             await _refuse(415, f"The body must be {wanted}.", scope, receive, send)
         else:
             scope.setdefault("state", {})["organisation"] = name
@@ -52,15 +55,13 @@ def _organisation(tokens: Mapping[str, str], authorization: str) -> str | None:
     return None
 
 
-def _is_upload(path: str) -> bool:
-    return path.endswith(("/append", "/override"))
-
-
-def _expected_media_type(scope: Scope, headers: Headers) -> bool:
+def _media_type(scope: Scope) -> str | None:
+    """What a request's body must be; None where no route takes one."""
     if scope["method"] != "POST":
-        return True
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    return media_type == ("multipart/form-data" if _is_upload(scope["path"]) else "application/json")
+        return None
+    if _UPLOAD.fullmatch(scope["path"]):
+        return "multipart/form-data"
+    return "application/json" if scope["path"] in {"/api/collection", "/api/invocation"} else None
 
 
 def _limited(receive: Receive, limit: int) -> Receive:

@@ -10,10 +10,12 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from openpyxl import Workbook
 
 from deployments.sandbox.models import InvocationBody, NewInvocation, Prediction
-from deployments.sandbox.service import Organisation, ThePlatform, refusals
+from deployments.sandbox.service import Organisation, ThePlatform, links, refusals
 from deployments.sandbox.store import Invocation
 
 router = APIRouter(prefix="/api/invocation", tags=["Forecasts"])
+_OPERATIONS = ("invocation_status", "result_json", "result_csv", "result_xlsx")
+_LINKS = links(**{operation: {"invocation_id": "id"} for operation in _OPERATIONS})
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
@@ -38,7 +40,7 @@ def predictions(invocation: OwnInvocation) -> list[dict[str, Any]]:
 Predictions = Annotated[list[dict[str, Any]], Depends(predictions)]
 
 
-@router.post("", status_code=202, responses=refusals(404, 413, 415, 422))
+@router.post("", status_code=202, responses=refusals(404, 413, 415, 422) | {202: {"links": _LINKS}})
 def invoke(new: NewInvocation, request: Request, platform: ThePlatform, organisation: Organisation) -> InvocationBody:
     """Ask for a forecast. It fails if the collection holds no deals when it is asked for (S)."""
     collection = platform.store.collection(organisation, new.collection_id)

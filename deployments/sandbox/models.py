@@ -35,7 +35,6 @@ Moment = Annotated[
     datetime,
     PlainSerializer(lambda moment: moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"), return_type=str, when_used="json"),
 ]
-Integer = Annotated[int, BeforeValidator(_whole)]
 Zone = Annotated[str, AfterValidator(_zone), Field(json_schema_extra={"enum": ZONES})]
 
 
@@ -116,7 +115,7 @@ class UploadRequest(Camel):
 class ForecastArgs(Body):
     """What to predict (D)."""
 
-    horizon: Annotated[Integer, Field(ge=1, le=12, description="months to predict")]
+    horizon: Annotated[int, Field(ge=1, le=12, description="months to predict"), BeforeValidator(_whole)]
     first_month_to_predict: (
         Annotated[
             str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$", description="YYYY-MM; by default the month after the last month in the data")

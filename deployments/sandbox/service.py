@@ -77,6 +77,14 @@ def own_collection(collection_id: str, platform: ThePlatform, organisation: Orga
 OwnCollection = Annotated[Collection, Depends(own_collection)]
 
 
+def links(**operations: Mapping[str, str]) -> dict[str, object]:
+    """Declare which operations an answer leads to: operation -> parameter -> field of the answer's body."""
+    return {
+        name: {"operationId": name, "parameters": {parameter: f"$response.body#/{field}" for parameter, field in parameters.items()}}
+        for name, parameters in operations.items()
+    }
+
+
 def refusals(*statuses: int) -> dict[int | str, dict[str, object]]:
     """Declare the refusals of a route for the OpenAPI document."""
     return {status: {"model": Error, "description": _MEANING[status]} for status in (400, 401, *statuses)}
