@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from expectations.schema import COLUMNS, Null
-from flows.crm.dialect import Dialect, Recipe, Source, StatusRule
-from flows.crm.layout import Layout, folded
+from flows.crm.contents import Contents
+from flows.crm.dialect import Dialect, Recipe, Source, StatusRule, known_dialects
+from flows.crm.layout import Layout, find_layout, folded
 from flows.errors import ExportUnmappable
 
 _DIRECT = {"field", "latest", "number_in", "hundredth_of"}
@@ -98,19 +99,28 @@ class Bound:
         names = [name for source in sources if source.how in _DIRECT for name in source.names]
         return [name for name in dict.fromkeys(names) if self.position_of(name) is not None]
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The target columns that a deal cannot do without and the export cannot fill."""
+        required = self.dialect.columns if self.dialect.verbatim else REQUIRED
+        return tuple(column for column in required if not self.can_fill(column))
+
     def require(self, location: str) -> None:
         """Raise ExportUnmappable naming everything that a deal cannot do without and the export lacks."""
-        required = self.dialect.columns if self.dialect.verbatim else REQUIRED
-        missing = [column for column in required if not self.can_fill(column)]
+        missing = self.missing
         if not missing:
             return
         lines = "".join(f"\n  {column}: {self._remedy(column)}" for column in missing)
         raise ExportUnmappable(
             f"{location}, line {self.layout.header_line}: the header has no column for {', '.join(missing)}"
             f" (dialect {self.dialect.name}).{lines}\n"
-            f'Add them to the export, or map them in a dialect of your own (`extends = "{self.dialect.name}"`);'
+            f'{self._other_dialect()}Add them to the export, or map them in a dialect of your own (`extends = "{self.dialect.name}"`);'
             " `dealcast crms EXPORT` shows which dialect fits and what each column would get."
         )
+
+    def _other_dialect(self) -> str:
+        fitting = [other.name for other in known_dialects() if other.name != self.dialect.name and not Bound(other, self.layout).missing]
+        return f"The header is that of {' or '.join(fitting)}: say --crm {fitting[0]}. " if fitting else ""
 
     def _remedy(self, column: str) -> str:
         if self.dialect.verbatim:
@@ -122,6 +132,12 @@ class Bound:
         return (
             f"looked for {' or '.join(repr(header) for header in headers)}" if headers else "the dialect knows no header that would fill it"
         )
+
+
+def bind(dialect: Dialect, contents: Contents, location: str) -> Bound:
+    """Find the header row that the dialect recognises best. Raises ExportUnreadable for what is no table."""
+    known = {folded(header) for header in dialect.headers()}
+    return Bound(dialect, find_layout(contents, location, lambda cell: folded(cell) in known))
 
 
 def _fields_of(rule: StatusRule) -> list[str]:

@@ -15,12 +15,11 @@ import pandas as pd
 import pyarrow as pa
 
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE
-from flows.crm.binding import Bound
+from flows.crm.binding import Bound, bind
 from flows.crm.contents import read_contents
 from flows.crm.dates import Clock
 from flows.crm.dialect import Dialect, Order, load_dialect
 from flows.crm.evidence import Evidence
-from flows.crm.layout import find_layout, folded
 from flows.crm.location import LocalExport, fetch
 from flows.crm.mapping import Mapping
 from flows.crm.sifting import Sieve
@@ -152,8 +151,7 @@ def open_export(
     clock = Clock(_zone(crm_timezone or dialect.crm_timezone), _zone(timezone), now or datetime.now(UTC))
     local = fetch(location)
     try:
-        reader, facts = _opened(local, dialect)
-        bound = Bound(dialect, reader.layout)
+        reader, bound, facts = _opened(local, dialect)
         bound.require(facts.path)
         evidence = Evidence(reader, bound, date_order)
         return Extraction(local, facts, evidence, Sieve(evidence, pipeline, currency, limit), clock)
@@ -162,13 +160,14 @@ def open_export(
         raise
 
 
-def _opened(local: LocalExport, dialect: Dialect) -> tuple[TableReader, ExportFacts]:
+def _opened(local: LocalExport, dialect: Dialect) -> tuple[TableReader, Bound, ExportFacts]:
     contents, sha256 = read_contents(local.path, local.location, dialect.zip_members)
-    known = {folded(header) for header in dialect.headers()}
-    layout = find_layout(contents, local.location, lambda cell: folded(cell) in known)
+    bound = bind(dialect, contents, local.location)
     size = local.path.stat().st_size
-    facts = ExportFacts(local.location, sha256, size, local.modified, contents.encoding, layout.separator, dialect.name, contents.member)
-    return TableReader(contents, layout, local.location), facts
+    facts = ExportFacts(
+        local.location, sha256, size, local.modified, contents.encoding, bound.layout.separator, dialect.name, contents.member
+    )
+    return TableReader(contents, bound.layout, local.location), bound, facts
 
 
 def _zone(name: str) -> str:
