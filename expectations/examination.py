@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import rules
-from expectations.schema import COLUMN_NAMES, COLUMNS, EPOCH, SOURCE_LINE, Column, Kind, Null
+from expectations.schema import COLUMN_NAMES, COLUMNS, SOURCE_LINE, Column, Kind, Null
 from expectations.survey import Survey
-from expectations.texts import NEGATIVES, PATTERNS, amounts, holds_nul, matches, text
+from expectations.texts import ALMOST, amounts, holds_nul, matches, one_chunk, sound, text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,24 +122,17 @@ class Examination:
         match column.kind:
             case Kind.STRING if not column.choices:
                 yield rules.NO_NUL, _where(pc.match_substring(values, "\0")) if holds_nul(values) else _nowhere()
-            case Kind.DATETIME:
-                yield from self._datetimes(column, values)
-            case Kind.DECIMAL | Kind.INTEGER:
-                yield from self._numbers(column, values)
             case Kind.BOOLEAN:
                 yield column.kind.value, _where(pc.invert(_is_in(values, ("true", "false"))))
+            case Kind.DATETIME | Kind.DECIMAL | Kind.INTEGER:
+                yield from self._patterned(column, values)
 
-    def _datetimes(self, column: Column, values: pa.ChunkedArray) -> Iterator[tuple[str, Positions]]:
-        real, early = matches(values, PATTERNS[Kind.DATETIME]), pc.less(values, EPOCH)
-        self._sound[column.name] = pc.and_not(real, early)
-        yield Kind.DATETIME.value, _where(pc.invert(real))
-        yield rules.SINCE_1970, _where(pc.and_(real, early))
-
-    def _numbers(self, column: Column, values: pa.ChunkedArray) -> Iterator[tuple[str, Positions]]:
-        wrong = _where(pc.invert(matches(values, PATTERNS[column.kind])))
-        negative = matches(values.take(pa.array(wrong)), NEGATIVES[column.kind]).to_numpy()
-        yield column.kind.value, wrong[~negative.astype(bool)]
-        yield rules.NOT_NEGATIVE, wrong[negative.astype(bool)]
+    def _patterned(self, column: Column, values: pa.ChunkedArray) -> Iterator[tuple[str, Positions]]:
+        self._sound[column.name] = sound(values, column.kind)
+        wrong = _where(pc.invert(self._sound[column.name]))
+        almost = matches(one_chunk(values).take(pa.array(wrong)), ALMOST[column.kind]).to_numpy(zero_copy_only=False).astype(bool)
+        yield column.kind.value, wrong[~almost]
+        yield (rules.SINCE_1970 if column.kind is Kind.DATETIME else rules.NOT_NEGATIVE), wrong[almost]
 
     def _across(self) -> Iterator[tuple[tuple[str, str], Callable[[], Positions]]]:
         """What only two cells together, or a cell and the clock or the file, can say."""
@@ -164,28 +157,31 @@ class Examination:
         return _where(_both(pc.less(self.table[column], self.table[other]), self._sound[column], self._sound[other]))
 
     def _needs_date(self, column: str) -> Positions:
-        closed = pc.fill_null(pc.not_equal(self.table["status"], "open"), fill_value=True)
-        return _where(pc.and_(pc.is_null(self.table[column]), closed))
+        """Whatever is not `open` needs its closing: a missing or wrong status as well."""
+        return _where(pc.and_(pc.is_null(self.table[column]), pc.invert(self._has_status("open"))))
 
     def _closed_in_future(self) -> Positions:
         if self.now is None:
             return _nowhere()
         later = pc.greater(self.table["closedDatetime"], f"{self.now:%Y-%m-%dT%H:%M:%S}")
-        return _where(_both(later, self._sound["closedDatetime"], _is_in(self.table["status"], ("closed_won", "closed_lost"))))
+        return _where(_both(later, self._sound["closedDatetime"], pc.or_(self._has_status("closed_won"), self._has_status("closed_lost"))))
 
     def _long_overdue(self) -> Positions:
         if self.now is None:
             return _nowhere()
         past = f"{self.now - timedelta(days=rules.OVERDUE_DAYS):%Y-%m-%dT%H:%M:%S}"
         overdue = pc.less(self.table["expectedClosureDatetime"], past)
-        return _where(_both(overdue, self._sound["expectedClosureDatetime"], pc.equal(self.table["status"], "open")))
+        return _where(_both(overdue, self._sound["expectedClosureDatetime"], self._has_status("open")))
+
+    def _has_status(self, status: str) -> pa.ChunkedArray:
+        return pc.fill_null(pc.equal(self.table["status"], status), fill_value=False)
 
     @cached_property
     def _amounts(self) -> pa.ChunkedArray:
-        return amounts(self.table["value"])
+        return amounts(self.table["value"], self._sound["value"])
 
     def _won_without_value(self) -> Positions:
-        return _where(pc.and_(pc.equal(self.table["status"], "closed_won"), pc.equal(self._amounts, 0)))
+        return _where(pc.and_(self._has_status("closed_won"), pc.equal(self._amounts, 0)))
 
     def _outliers(self) -> Positions:
         stage = pc.index_in(self.table["stage"], value_set=self.survey.stages)
@@ -195,5 +191,5 @@ class Examination:
 
 
 def _is_in(values: pa.ChunkedArray, words: tuple[str, ...]) -> pa.ChunkedArray:
-    """Whether each text is one of ``words``; null where the text is."""
-    return pc.if_else(pc.is_valid(values), pc.is_in(values, value_set=pa.array(words)), None)
+    """Whether each text is one of ``words`` or null."""
+    return pc.is_in(values, value_set=pa.array([*words, None]))

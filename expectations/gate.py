@@ -10,17 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations.examination import Examination, Findings, deals_table
+from expectations.examination import Examination, Findings, Positions, deals_table
 from expectations.report import LISTED, SAMPLES, CheckReport, Failure, GateError, RuleResult
 from expectations.rules import RULES, Rule
 from expectations.schema import SOURCE_LINE, Severity
 from expectations.survey import Survey
+from expectations.texts import one_chunk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,15 +120,15 @@ class Gate:
         order = np.argsort(positions, kind="stable")
         rows = pa.array(positions[order])
         which = pa.array(np.repeat(np.arange(len(found)), [len(positions) for _, positions in found])[order])
-        values = pa.chunked_array([_cells(table, rule, positions) for rule, positions in found])
+        values = pa.concat_arrays([_cells(table, rule, positions) for rule, positions in found])
 
         def named(names: Sequence[str]) -> pa.Array:
             return pa.array(names).take(which)
 
         return pa.table(
             [
-                table[SOURCE_LINE].take(rows),
-                table["id"].take(rows),
+                one_chunk(table[SOURCE_LINE]).take(rows),
+                one_chunk(table["id"]).take(rows),
                 named([rule.column for rule, _ in found]),
                 values.take(pa.array(order)),
                 named([rule.name for rule, _ in found]),
@@ -140,21 +141,28 @@ class Gate:
         self._rows["all"] += table.num_rows
         self._rows[Severity.CRITICAL] += pc.sum(pc.invert(verdict.passing)).as_py() or 0
         warned = [positions for key, positions in findings.items() if self._rules[key].severity is Severity.WARNING]
-        self._rows[Severity.WARNING] += len(np.unique(np.concatenate(warned))) if warned else 0
+        self._rows[Severity.WARNING] += _count_rows(warned, table.num_rows)
         for key, positions in findings.items():
             self._failed[key] += len(positions)
-            room = SAMPLES - len(self._samples[key])
-            if room and len(positions):
-                first = self._list(table, {key: positions[:room]})
-                self._samples[key] += _failures(first)
-        self._failures += _failures(verdict.failures.slice(0, LISTED - len(self._failures)))
+            if len(positions) and (room := SAMPLES - len(self._samples[key])):
+                self._samples[key] += _failures(self._list(table, {key: positions[:room]}))
+        if room := LISTED - len(self._failures):
+            self._failures += _failures(verdict.failures.slice(0, room))
 
 
-def _cells(table: pa.Table, rule: Rule, positions: Any) -> pa.Array:
+def _count_rows(findings: Sequence[Positions], rows: int) -> int:
+    """How many rows some of ``findings`` name."""
+    named = np.zeros(rows, dtype=bool)
+    for positions in findings:
+        named[positions] = True
+    return int(named.sum())
+
+
+def _cells(table: pa.Table, rule: Rule, positions: Positions) -> pa.Array:
     """The values that break the rule."""
     if rule.column not in table.column_names:
         return pa.nulls(len(positions), pa.string())
-    return table[rule.column].take(pa.array(positions)).combine_chunks()
+    return one_chunk(table[rule.column]).take(pa.array(positions))
 
 
 def _failures(rows: pa.Table) -> list[Failure]:

@@ -71,7 +71,9 @@ class Session:
     def _run(self, frame: pd.DataFrame, suite: ExpectationSuite, result_format: dict[str, str] | None = None) -> Results:
         batch = self._batch.get_batch({"dataframe": frame})
         outcome = batch.validate(suite, result_format=result_format or {"result_format": "BASIC"})
-        self._source.get_execution_engine().batch_manager.reset_batch_cache()
+        batches = self._source.get_execution_engine().batch_manager
+        batches.batch_data_cache.clear()  # with the next line: else the last frame stays
+        batches.reset_batch_cache()
         for result in outcome.results:
             _raise_if_broken(result)
         return list(outcome.results)

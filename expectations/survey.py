@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO
 
@@ -16,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations.texts import amounts, text
+from expectations.texts import amounts, one_chunk, text
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -64,32 +65,29 @@ class Survey:
     @classmethod
     def of(cls, batches: Iterable[pa.Table | pa.RecordBatch]) -> Survey:
         """Read all batches once; only the columns ``id``, ``stage`` and ``value`` are looked at."""
-        rows, hashes, spreads = 0, [np.empty(0, dtype=np.uint64)], [_SPREAD.empty_table()]
-        with tempfile.TemporaryFile() as spool:
+        rows, hashes = 0, [np.empty(0, dtype=np.uint64)]
+        spreads: list[Future[pa.Table]] = []
+        with tempfile.TemporaryFile() as spool, ThreadPoolExecutor(1) as pool:
             with pa.ipc.new_stream(spool, pa.schema([("id", pa.string())])) as writer:
                 for batch in batches:
-                    ids = _one_chunk(text(batch.column("id")))
+                    spreads.append(pool.submit(_spread, batch.column("stage"), batch.column("value")))
+                    ids = one_chunk(text(batch.column("id")))
                     writer.write_batch(pa.record_batch({"id": ids}))
                     rows += len(ids)
                     hashes.append(hash_ids(ids.drop_null()))
-                    spreads.append(_spread(text(batch.column("stage")), amounts(text(batch.column("value")))))
             repeated, lookalikes = _confirm(_repeated(np.concatenate(hashes)), spool)
-        stages, low, high = _limits(pa.concat_tables(spreads))
+        stages, low, high = _limits(pa.concat_tables([_SPREAD.empty_table(), *(spread.result() for spread in spreads)]))
         return cls(rows, stages, low, high, repeated, lookalikes)
 
     def duplicated(self, ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
         """Positions of the ids that occur more than once in the file."""
         if not len(self._repeated) or not len(ids):
             return np.empty(0, dtype=np.int64)
-        hashes = hash_ids(_one_chunk(ids))
+        hashes = hash_ids(one_chunk(ids))
         nearest = self._repeated[np.minimum(np.searchsorted(self._repeated, hashes), len(self._repeated) - 1)]
         alone = pc.or_(pc.is_null(ids), pc.is_in(ids, value_set=self._lookalikes))
         positions: npt.NDArray[np.int64] = np.flatnonzero((nearest == hashes) & ~alone.to_numpy(zero_copy_only=False))
         return positions
-
-
-def _one_chunk(values: pa.ChunkedArray) -> pa.Array:
-    return values.chunk(0) if values.num_chunks == 1 else pa.concat_arrays(values.chunks or [pa.array([], pa.string())])
 
 
 def _repeated(hashes: Hashes) -> Hashes:
@@ -111,11 +109,12 @@ def _confirm(repeated: Hashes, spool: IO[bytes]) -> tuple[Hashes, pa.Array]:
     return np.unique(hash_ids(ids.filter(twice))), ids.filter(pc.invert(twice))
 
 
-def _spread(stage: pa.ChunkedArray, amount: pa.ChunkedArray) -> pa.Table:
-    """Count, sum and sum of squares of the logarithm of the positive amounts of each stage."""
+def _spread(stage: pa.ChunkedArray, value: pa.ChunkedArray) -> pa.Table:
+    """Count, sum and sum of squares of the logarithm of the positive values of each stage."""
+    amount = amounts(text(value))
     logs = pc.ln(pc.if_else(pc.greater(amount, 0), amount, None))
-    table = pa.table({"stage": stage, "log": logs, "square": pc.multiply(logs, logs)})
-    grouped = table.group_by("stage").aggregate([("log", "count"), ("log", "sum"), ("square", "sum")])
+    table = pa.table({"stage": text(stage), "log": logs, "square": pc.multiply(logs, logs)})
+    grouped = table.group_by("stage", use_threads=False).aggregate([("log", "count"), ("log", "sum"), ("square", "sum")])
     return grouped.select(["stage", "log_count", "log_sum", "square_sum"]).rename_columns(_SPREAD.names).cast(_SPREAD)
 
 
@@ -127,4 +126,4 @@ def _limits(spreads: pa.Table) -> tuple[pa.Array, pa.Array, pa.Array]:
     reach = np.maximum(DEVIATIONS * np.sqrt(np.maximum(squares / n - mean**2, 0)), np.log(FACTOR))
     with np.errstate(over="ignore"):
         low, high = np.exp(mean - reach), np.exp(mean + reach)
-    return _one_chunk(merged["stage"]), pa.array(low), pa.array(high)
+    return one_chunk(merged["stage"]), pa.array(low), pa.array(high)

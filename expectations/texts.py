@@ -12,24 +12,29 @@ import pyarrow.compute as pc
 
 from expectations.schema import Kind
 
-_YEAR = "(?:000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
 _LEAP = "(?:0[48]|[2468][048]|[13579][26])"
 _DAY = (
     "(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"  # months of 31 days
     "|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
     "|02-(?:0[1-9]|1[0-9]|2[0-8])"
 )
-_DATE = f"(?:{_YEAR}-(?:{_DAY})|(?:[0-9]{{2}}{_LEAP}|{_LEAP}00)-02-29)"
+_TIME = "T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$"
+_YEAR = "(?:000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
+_SINCE_1970 = "(?:19[7-9][0-9]|[2-9][0-9]{3})"
+_LEAP_SINCE_1970 = f"(?:19(?:7[26]|8[048]|9[26])|[2-9][0-9]{_LEAP}|(?:[2468][048]|[3579][26])00)"
+
+REAL_DATETIME = f"^(?:{_YEAR}-(?:{_DAY})|(?:[0-9]{{2}}{_LEAP}|{_LEAP}00)-02-29){_TIME}"
+"""A day that the calendar has and a time that the clock has, of any year."""
 
 PATTERNS = {
-    Kind.DATETIME: f"^{_DATE}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$",
+    Kind.DATETIME: f"^(?:{_SINCE_1970}-(?:{_DAY})|{_LEAP_SINCE_1970}-02-29){_TIME}",
     Kind.DECIMAL: r"^[0-9]+(?:\.[0-9]+)?$",
     Kind.INTEGER: "^[0-9]+$",
 }
-"""What a value of each kind looks like; a datetime pattern that knows the calendar."""
+"""What a sound value of each kind looks like."""
 
-NEGATIVES = {Kind.DECIMAL: r"^-[0-9]+(?:\.[0-9]+)?$", Kind.INTEGER: "^-[0-9]+$"}
-"""What is a number of the kind but for its sign."""
+ALMOST = {Kind.DATETIME: REAL_DATETIME, Kind.DECIMAL: r"^-[0-9]+(?:\.[0-9]+)?$", Kind.INTEGER: "^-[0-9]+$"}
+"""What is of the kind, and wrong only in being before 1970, or negative."""
 
 _FLOAT_DIGITS = 300
 """More digits do not fit a float64."""
@@ -48,6 +53,11 @@ def text(values: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray:
     if pc.min(pc.binary_length(values)).as_py() == 0:
         values = pc.if_else(pc.equal(values, ""), None, values)
     return values
+
+
+def one_chunk(values: pa.ChunkedArray) -> pa.Array:
+    """The column as one array; a copy only where it is more."""
+    return values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
 
 
 def matches(values: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:
@@ -69,7 +79,15 @@ def _bytes(chunk: pa.StringArray) -> npt.NDArray[np.uint8]:
     return np.frombuffer(data, dtype=np.uint8)[bounds[chunk.offset] : bounds[chunk.offset + len(chunk)]]
 
 
-def amounts(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The texts that are decimals as float64; null where a text is not one."""
-    readable = pc.and_(matches(values, PATTERNS[Kind.DECIMAL]), pc.less_equal(pc.binary_length(values), _FLOAT_DIGITS))
+def sound(values: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
+    """Whether each text is a sound value of a kind in :data:`PATTERNS`; null where the text is."""
+    if kind is Kind.INTEGER:  # the same as its pattern, and several times faster
+        return pc.ascii_is_decimal(values)
+    return matches(values, PATTERNS[kind])
+
+
+def amounts(values: pa.ChunkedArray, decimal: pa.ChunkedArray | None = None) -> pa.ChunkedArray:
+    """The texts that are decimals as float64, null where a text is not one; ``decimal`` says which are, where that is known."""
+    decimal = sound(values, Kind.DECIMAL) if decimal is None else decimal
+    readable = pc.and_(decimal, pc.less_equal(pc.binary_length(values), _FLOAT_DIGITS))
     return pc.if_else(readable, values, None).cast(pa.float64())

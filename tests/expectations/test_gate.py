@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -132,6 +134,19 @@ def test_the_suite_works_without_the_gate(make_frame: MakeFrame) -> None:
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": make_frame(ROWS)})
     failed = [result for result in batch.validate(deals).results if not result.success]
     assert len(failed) == 7
+
+
+def test_the_gate_holds_on_to_no_frame(make_frame: MakeFrame, now: datetime) -> None:
+    """Memory must not grow with the batches, nor keep the last."""
+    frame = make_frame(ROWS)
+    gate = Gate(Survey.of([deals_table(frame)]), now)
+    gate.check(frame)
+    values = weakref.ref(frame)
+    memory = pa.total_allocated_bytes()
+    del frame
+    gc.collect()
+    assert values() is None
+    assert pa.total_allocated_bytes() < memory
 
 
 def test_no_frame_is_hashed(make_frame: MakeFrame) -> None:
