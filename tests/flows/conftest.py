@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
+from prefect.client.schemas.sorting import TaskRunSort
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
 from deployments.sandbox import Sandbox
 from expectations.schema import COLUMN_NAMES
+from flows.errors import DealcastError
 from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions
 from flows.sync_deals import sync_deals
@@ -33,6 +38,11 @@ DEAL = {
 
 WriteDeals = Callable[..., Path]
 Sync = Callable[..., State[Any]]
+Asked = Callable[[str, str], int]
+Fault = Callable[..., None]
+Failing = Callable[..., DealcastError]
+TaskStates = Callable[[State[Any]], dict[str, list[State[Any]]]]
+Held = Callable[[], dict[str, dict[str, str]]]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -100,7 +110,7 @@ def sync(home: Path, collection: str) -> Sync:  # noqa: ARG001 - the home sets t
 
 
 @pytest.fixture
-def held(platform: Nostradamus, collection: str, tmp_path: Path) -> Callable[[], dict[str, dict[str, str]]]:
+def held(platform: Nostradamus, collection: str, tmp_path: Path) -> Held:
     """What the platform holds, by id."""
 
     def read() -> dict[str, dict[str, str]]:
@@ -110,3 +120,70 @@ def held(platform: Nostradamus, collection: str, tmp_path: Path) -> Callable[[],
             return {row["id"]: row for row in csv.DictReader(source)}
 
     return read
+
+
+@pytest.fixture
+def asked(sandbox: Sandbox) -> Asked:
+    """How many requests the platform got, by method and path pattern."""
+
+    def count(method: str, path: str) -> int:
+        return len(sandbox.control("GET", f"requests?method={method}&path={path}"))
+
+    return count
+
+
+@pytest.fixture
+def fault(sandbox: Sandbox) -> Iterator[Fault]:
+    """Let something go wrong at the platform, until the test ends."""
+
+    def add(kind: str, path: str, method: str = "GET", **more: Any) -> None:
+        sandbox.control("POST", "faults", {"kind": kind, "method": method, "path": path, **more})
+
+    yield add
+    sandbox.control("DELETE", "faults")
+
+
+@pytest.fixture
+def failing(sync: Sync) -> Failing:
+    """Run the flow, which must fail, and return the error that ended it."""
+
+    def run(export: Path, **options: Any) -> DealcastError:
+        state = sync(export, **options)
+        error = state.result(raise_on_failure=False)
+        assert state.is_failed(), state
+        assert isinstance(error, DealcastError), error
+        assert str(error) in (state.message or ""), "the state's message says what the error says"
+        return error
+
+    return run
+
+
+@pytest.fixture
+def task_states() -> TaskStates:
+    """A run's tasks as the Prefect UI shows them: the states each went through, by the task run's name."""
+
+    def read(state: State[Any]) -> dict[str, list[State[Any]]]:
+        run_id = state.state_details.flow_run_id
+        assert run_id is not None
+        with get_client(sync_client=True) as client:
+            runs = client.read_task_runs(
+                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run_id])), sort=TaskRunSort.EXPECTED_START_TIME_ASC, limit=200
+            )
+            return {run.name: list(client.read_task_run_states(run.id)) for run in runs}
+
+    return read
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    """What the steps say as they go, as the UI's log and the terminal show it."""
+    said: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    logger, handler = logging.getLogger("prefect.task_runs"), Keep()
+    logger.addHandler(handler)
+    yield said
+    logger.removeHandler(handler)
