@@ -103,7 +103,12 @@ class Bound:
     def missing(self) -> tuple[str, ...]:
         """The target columns that a deal cannot do without and the export cannot fill."""
         required = self.dialect.columns if self.dialect.verbatim else REQUIRED
-        return tuple(column for column in required if not self.can_fill(column))
+        return tuple(column for column in required if not self.can_fill(column) and not self._follows(column))
+
+    def _follows(self, column: str) -> bool:
+        """Whether the column is made of others alone, which are then what is missing."""
+        recipe = self.dialect.columns.get(column, ())
+        return bool(recipe) and all(source.how == "column" for source in recipe)
 
     def require(self, location: str) -> None:
         """Raise ExportUnmappable naming everything that a deal cannot do without and the export lacks."""

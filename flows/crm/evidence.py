@@ -142,7 +142,7 @@ def units_of(bound: Bound, table: pa.Table) -> pa.Array:
     if not bound.units:
         return _signs(amount)
     units = [table.column(str(bound.position_of(name))).combine_chunks() for name in bound.units]
-    joined = pc.binary_join_element_wise(*units, " ", null_handling="skip")
+    joined = pc.utf8_trim_whitespace(pc.binary_join_element_wise(*units, " ", null_handling="replace", null_replacement=""))
     return pc.if_else(pc.and_(pc.is_valid(amount), pc.not_equal(joined, "")), joined, None)
 
 
