@@ -1,0 +1,156 @@
+"""The gate in the flow: what the platform would refuse is never sent, is named by line, and can be mended and sent alone."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from expectations.rules import CRITICAL_RULES, NO_NUL, Rule
+from expectations.schema import COLUMN_NAMES
+from flows.errors import StoppedByGate
+
+if TYPE_CHECKING:
+    from tests.flows.conftest import Asked, Failing, Fault, Held, Sync, WriteDeals
+
+WRONG = {
+    "required": "",
+    "datetime": "2025-02-30T00:00:00",
+    "since 1970": "1969-12-31T23:59:59",
+    "decimal": "1.000,50",
+    "integer": "1.0",
+    "not negative": "-1",
+    "boolean": "True",
+    "one of": "won",
+    "unique": "1",
+    "not before creationDatetime": "2025-01-10T08:59:59",
+    "closed needs closedDatetime": "",
+}
+BAD = {"value": "-1"}
+
+
+def quarantine_of(home: Path) -> list[dict[str, str]]:
+    """The quarantine file's rows: one collection, so one file."""
+    [path] = (home / "forecasts").glob("*/quarantine.csv")
+    with path.open(newline="", encoding="utf-8") as source:
+        return list(csv.DictReader(source))
+
+
+@pytest.mark.parametrize("rule", [rule for rule in CRITICAL_RULES if rule.name != NO_NUL], ids=lambda rule: f"{rule.column}: {rule.name}")
+def test_a_deal_that_breaks_a_rule_stops_the_sync(failing: Failing, write_deals: WriteDeals, asked: Asked, home: Path, rule: Rule) -> None:
+    error = failing(write_deals(2, {rule.column: WRONG[rule.name]}))
+    assert isinstance(error, StoppedByGate)
+    assert error.exit_code == 4
+    assert rule.column in str(error)
+    assert rule.text in str(error)
+    assert "nothing was sent" in str(error)
+    assert "--quarantine-limit" in str(error)
+    assert asked("POST", "/api/*/append") + asked("POST", "/api/invocation") == 0
+    lines = [(row["line"], row["failed_column"], row["failed_rule"]) for row in quarantine_of(home)]
+    assert ("4", rule.column, rule.name) in lines
+    assert str(home / "forecasts") in str(error), "the message says where the rows are named"
+
+
+def test_a_nul_never_reaches_the_platform(failing: Failing, write_deals: WriteDeals, asked: Asked) -> None:
+    assert failing(write_deals(2, {"name": "a\0b"})).exit_code in (3, 4)
+    assert asked("POST", "/api/*/append") == 0
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "limit", "goes_on"),
+    [
+        (8, 1, "0", False),
+        (8, 1, "1", True),
+        (8, 2, "1", False),
+        (8, 2, "2", True),
+        (8, 2, "100", True),
+        (8, 2, "20%", True),
+        (8, 2, "19.9%", False),
+        (9, 1, "10%", True),
+        (99, 1, "1%", True),
+        (100, 1, "0.9%", False),
+        (0, 3, "100%", True),
+        (1, 0, "0%", True),
+        (997, 3, "0.3%", True),
+    ],
+)
+def test_the_limit_holds_to_the_row(
+    sync: Sync, write_deals: WriteDeals, asked: Asked, held: Held, good: int, bad: int, limit: str, goes_on: bool
+) -> None:
+    """Sent and quarantined together are the export's rows; one failing row over the limit and nothing is sent."""
+    state = sync(write_deals(good, *[BAD] * bad), quarantine_limit=limit)
+    if goes_on and good:
+        outcome = state.result()
+        assert outcome.entry.rows == good == len(held())
+        assert outcome.entry.quarantined == bad == outcome.checked.quarantined
+        assert outcome.checked.staged.rows == good + bad
+    else:
+        assert asked("POST", "/api/*/append") == 0
+        assert isinstance(state.result(raise_on_failure=False), StoppedByGate) is not goes_on
+
+
+def test_the_quarantine_file_syncs_by_itself_once_mended(sync: Sync, write_deals: WriteDeals, home: Path, held: Held, asked: Asked) -> None:
+    first = sync(write_deals(8, {"value": "12,5"}, {"status": "won", "name": 'Quoted "name", with a comma'}), quarantine_limit="2")
+    assert first.is_completed()
+    assert len(held()) == 8
+    [path] = (home / "forecasts").glob("*/quarantine.csv")
+    rows = quarantine_of(home)
+    assert [(row["id"], row["line"], row["failed_column"], row["failed_value"], row["failed_rule"]) for row in rows] == [
+        ("extra-0", "10", "value", "12,5", "decimal"),
+        ("extra-1", "11", "status", "won", "one of"),
+    ]
+    mended = path.with_name("mended.csv")
+    mended.write_text(path.read_text().replace('"12,5"', "12.5").replace('"won"', '"closed_won"'))
+    assert sync(mended, accept_shrink=True).is_completed()
+    deals = held()
+    assert len(deals) == 10
+    assert deals["extra-0"]["value"] == "12.5"
+    assert deals["extra-1"]["name"] == 'Quoted "name", with a comma'
+    assert asked("POST", "/api/*/append") == 2
+
+
+def test_a_deal_that_breaks_several_rules_is_one_row_that_names_them_all(sync: Sync, write_deals: WriteDeals, home: Path) -> None:
+    sync(write_deals(1, {"value": "-1", "stage": "", "numberOfMeetings": "two"}), quarantine_limit="1")
+    [row] = quarantine_of(home)
+    assert row["failed_column"] == "stage; value; numberOfMeetings"
+    assert row["failed_rule"] == "required; not negative; integer"
+    assert row["failed_value"] == "; -1; two"
+
+
+def test_both_deals_of_one_id_are_held_back(sync: Sync, write_deals: WriteDeals, home: Path, held: Held) -> None:
+    sync(write_deals(3, {"id": "2"}), quarantine_limit="2")
+    assert [row["line"] for row in quarantine_of(home)] == ["3", "5"]
+    assert set(held()) == {"1", "3"}
+
+
+def test_an_old_quarantine_file_goes_when_nothing_fails(sync: Sync, write_deals: WriteDeals, home: Path) -> None:
+    sync(write_deals(3, BAD), quarantine_limit="1")
+    assert len(quarantine_of(home)) == 1
+    sync(write_deals(4), full=True)
+    assert not list((home / "forecasts").glob("*/quarantine.csv"))
+
+
+def test_the_quarantine_is_private_and_whole(sync: Sync, write_deals: WriteDeals, home: Path) -> None:
+    sync(write_deals(1, {**BAD, "description": "two\nlines"}), quarantine_limit="1")
+    [path] = (home / "forecasts").glob("*/quarantine.csv")
+    assert path.stat().st_mode & 0o077 == 0
+    [row] = quarantine_of(home)
+    assert row["description"] == "two\nlines"
+    assert list(row)[4:] == list(COLUMN_NAMES)
+
+
+def test_staging_is_emptied_after_success_and_after_failure(sync: Sync, write_deals: WriteDeals, home: Path, fault: Fault) -> None:
+    sync(write_deals())
+    assert list((home / "staging").iterdir()) == []
+    fault("spoil", "*/append", "POST")
+    sync(write_deals(name="other.csv", value="2"))
+    sync(write_deals(1, BAD, name="bad.csv"))
+    assert list((home / "staging").iterdir()) == []
+
+
+def test_warnings_are_reported_and_sent(sync: Sync, write_deals: WriteDeals, held: Held) -> None:
+    state = sync(write_deals(2, {"closedDatetime": "2024-01-01T00:00:00"}))
+    assert state.result().checked.report.warnings == 1
+    assert len(held()) == 3
