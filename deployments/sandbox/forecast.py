@@ -1,25 +1,28 @@
 """The sandbox's forecast: a labelled baseline, not the platform's model.
 
-For the h-th month ahead, revenue = what the open pipeline is expected to bring in that month + what deals that do not exist
-yet will bring. The second part is the run rate (mean monthly won revenue of the last year, times the month's seasonal
-factor where two whole years are known), times the share of won revenue that history won within h months of its creation.
+A month's revenue = what the open deals are expected to bring in it + what deals that do not exist yet will bring.
+
+* An open deal brings its value times the chance to be won in that month: the win rate of its stage, given how long the won
+  and the lost deals took to close and how old it is already.
+* New deals bring the run rate (mean monthly won revenue of the last year, times the month's seasonal factor where two whole
+  years are known), times the share of won revenue that took no longer than the months from the forecast's start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-COLUMNS = ["creationDatetime", "closedDatetime", "expectedClosureDatetime", "status", "stage", "value"]
+COLUMNS = ["creationDatetime", "closedDatetime", "status", "stage", "value"]
 """What the baseline reads of a deal."""
 
-YEAR = 12
-OVERDUE_MONTHS = 3
-"""Open deals without a closing date ahead are spread evenly over so many months."""
+Floats: TypeAlias = np.ndarray[tuple[int], np.dtype[np.floating[Any]]]
 
+YEAR = 12
 PRIOR_DEALS = 10
 """A stage's win rate is drawn towards the overall one as if so many more deals had been seen."""
 
@@ -41,7 +44,7 @@ def forecast(deals: Iterable[pa.Table], horizon: int, first_month_to_predict: st
         NoForecast: no deal was created before the first month.
     """
     known = pd.concat([_months(table.to_pandas()) for table in deals])
-    last = int(max(known["created"].max(), known.loc[known["status"] != "open", "closed"].fillna(0).max()))
+    last = _last_month(known)
     first = _month(first_month_to_predict) if first_month_to_predict else last + 1
     origin = min(first, last + 1)
     history = _as_of(known, origin)
@@ -51,6 +54,34 @@ def forecast(deals: Iterable[pa.Table], horizon: int, first_month_to_predict: st
         {"month": f"{month // YEAR:04d}-{month % YEAR + 1:02d}-01", "revenue": round(_predict(history, origin, month), 2)}
         for month in range(first, first + horizon)
     ]
+
+
+class Backtest(NamedTuple):
+    """Mean absolute errors of past forecasts, as a share of the revenue that came: the baseline's, and that of a flat mean."""
+
+    baseline: float
+    flat_mean: float
+
+
+def backtest(deals: Iterable[pa.Table], horizon: int = 3, origins: int = 8) -> Backtest:
+    """Repeat ``origins`` past forecasts of ``horizon`` months, each with what was known then, and compare with what came.
+
+    The flat mean predicts the mean monthly won revenue of the year before.
+    """
+    known = pd.concat([_months(table.to_pandas()) for table in deals])
+    end = _last_month(known) + 1
+    rows = []
+    for origin in range(end - horizon - origins + 1, end - horizon + 1):
+        history = _as_of(known, origin)
+        flat = float(_won_by_month(history, origin).tail(YEAR).mean())
+        came = _won_by_month(known, end)
+        rows += [(came[month], _predict(history, origin, month), flat) for month in range(origin, origin + horizon)]
+    came, predicted, flat = np.array(rows).T
+    return Backtest(float(np.abs(predicted - came).sum() / came.sum()), float(np.abs(flat - came).sum() / came.sum()))
+
+
+def _last_month(known: pd.DataFrame) -> int:
+    return int(max(known["created"].max(), known.loc[known["status"] != "open", "closed"].fillna(0).max()))
 
 
 def _month(text: str) -> int:
@@ -68,7 +99,6 @@ def _months(deals: pd.DataFrame) -> pd.DataFrame:
         {
             "created": month("creationDatetime"),
             "closed": month("closedDatetime"),
-            "expected": month("expectedClosureDatetime"),
             "status": deals["status"].astype(pd.CategoricalDtype(["closed_won", "closed_lost", "open"])),
             "stage": deals["stage"],
             "value": deals["value"].astype(float),
@@ -90,9 +120,13 @@ def _predict(history: pd.DataFrame, origin: int, month: int) -> float:
     open_deals = history[history["status"] == "open"]
     lag = won["closed"] - won["created"]
     new = _share(won["value"], lag <= month - origin) if len(open_deals) else 1.0
-    start = int(history["created"].min())
-    monthly = won.groupby("closed")["value"].sum().reindex(range(start, origin), fill_value=0.0)
+    monthly = _won_by_month(history, origin)
     return _pipeline(history, open_deals, origin, month) + new * float(monthly.tail(YEAR).mean()) * _season(monthly, month)
+
+
+def _won_by_month(deals: pd.DataFrame, end: int) -> pd.Series[float]:
+    won = deals[deals["status"] == "closed_won"]
+    return won.groupby("closed")["value"].sum().reindex(range(int(deals["created"].min()), end), fill_value=0.0)
 
 
 def _share(values: pd.Series[float], chosen: pd.Series[bool]) -> float:
@@ -111,27 +145,27 @@ def _season(monthly: pd.Series[float], month: int) -> float:
 
 
 def _pipeline(history: pd.DataFrame, open_deals: pd.DataFrame, origin: int, month: int) -> float:
-    """What the open deals are expected to bring in ``month``."""
-    dated = open_deals["expected"] >= origin
-    share = np.where(dated, open_deals["expected"] == month, (month < origin + OVERDUE_MONTHS) / OVERDUE_MONTHS)
-    return float((open_deals["value"] * _win_rate(history, open_deals, origin) * share).sum())
-
-
-def _win_rate(history: pd.DataFrame, open_deals: pd.DataFrame, origin: int) -> pd.Series[float]:
-    """The stage's win rate, given that the deal is still open at its age: deals older than any that closed win no more."""
+    """What the open deals are expected to bring in ``month``: value x the chance to be won then, given their stage and age."""
     closed = history[history["status"] != "open"]
     is_won = closed["status"] == "closed_won"
-    overall = float(is_won.mean()) if len(closed) else 0.0
-    seen = is_won.groupby(closed["stage"]).agg(["sum", "count"])
-    stages = (seen["sum"] + PRIOR_DEALS * overall) / (seen["count"] + PRIOR_DEALS)
-    rate = open_deals["stage"].map(stages).astype(float).fillna(overall)
-    age = (origin - open_deals["created"]).to_numpy()
     lag = closed["closed"] - closed["created"]
-    still_won, still_lost = rate * _survival(lag[is_won], age), (1 - rate) * _survival(lag[~is_won], age)
-    return (still_won / (still_won + still_lost)).fillna(0.0)
+    rate, age = _win_rate(closed["stage"], is_won, open_deals["stage"]), (origin - open_deals["created"]).to_numpy()
+    still_open = rate * _lasting(lag[is_won], age) + (1 - rate) * _lasting(lag[~is_won], age)
+    ahead = age + month - origin
+    won_then = rate * (_lasting(lag[is_won], ahead) - _lasting(lag[is_won], ahead + 1))
+    return float((open_deals["value"].to_numpy() * np.divide(won_then, still_open, out=np.zeros_like(rate), where=still_open > 0)).sum())
 
 
-def _survival(lags: pd.Series[float], ages: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The share of deals that were open for at least so many months."""
+def _win_rate(stages: pd.Series[str], is_won: pd.Series[bool], asked: pd.Series[str]) -> Floats:
+    """The win rate of each asked stage, drawn towards the overall one where few deals closed in it."""
+    overall = float(is_won.mean()) if len(is_won) else 0.0
+    seen = is_won.groupby(stages).agg(["sum", "count"])
+    rates = (seen["sum"] + PRIOR_DEALS * overall) / (seen["count"] + PRIOR_DEALS)
+    found: Floats = asked.map(rates).astype(float).fillna(overall).to_numpy()
+    return found
+
+
+def _lasting(lags: pd.Series[float], months: Floats) -> Floats:
+    """The share of deals that took at least so many months to close."""
     ordered = np.sort(lags.to_numpy(dtype=float))
-    return 1 - np.searchsorted(ordered, ages, side="left") / max(len(ordered), 1)
+    return 1 - np.searchsorted(ordered, months, side="left") / max(len(ordered), 1)
