@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -62,5 +63,5 @@ class SyncOptions(BaseModel):
     def may_hold_back(self, rows: int) -> int:
         """How many failing rows of ``rows`` the quarantine may hold."""
         if self.quarantine_limit.endswith("%"):
-            return int(rows * float(self.quarantine_limit[:-1]) / 100)
+            return int(rows * Decimal(self.quarantine_limit[:-1]) / 100)
         return int(self.quarantine_limit)

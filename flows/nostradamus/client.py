@@ -42,7 +42,9 @@ class Nostradamus:
         if base.scheme not in ("http", "https") or not base.host:
             raise UsageError(f"DEALCAST_PLATFORM_URL is {url!r}: it must be a URL such as https://nostradamus.u-hopper.com")
         if base.scheme == "http" and base.host not in _LOOPBACK and not allow_http:
-            raise UsageError(f"{url} would send the token in clear: use https://, or set DEALCAST_ALLOW_HTTP=true if you must.")
+            raise UsageError(
+                f"DEALCAST_PLATFORM_URL is {url!r}, which would send the token in clear: use https://, or set DEALCAST_ALLOW_HTTP=true."
+            )
         if not token or not token.isascii() or not token.isprintable():
             raise UsageError(
                 "DEALCAST_TOKEN is not set, or holds characters that no token has: export the platform's API token under that name."
