@@ -102,7 +102,7 @@ def show(checked: CheckedDeals) -> None:
 
 
 def _verdict(report: CheckReport) -> str:
-    head = f"{report.rows - report.failing:,} deals can be sent, {report.failing:,} the platform would refuse, {report.warnings:,} with a warning"
+    head = f"{report.rows - report.failing:,} deals can be sent, {report.failing:,} would be refused, {report.warnings:,} have a warning"
     return (
         head
         if report.ok

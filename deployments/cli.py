@@ -89,7 +89,9 @@ def main() -> None:
 @main.command()
 @_export_options
 @click.option("--collection", metavar="ID", help="The platform's collection. Required, unless --pipelines names one for each pipeline.")
-@click.option("--pipelines", metavar="FILE", help="Sync each pipeline to a collection of its own: a CSV with the columns pipeline,collection.")
+@click.option(
+    "--pipelines", metavar="FILE", help="Sync each pipeline to a collection of its own: a CSV with the columns pipeline,collection."
+)
 @click.option("--horizon", type=click.IntRange(1, 12), default=6, show_default=True, help="Months to forecast.")
 @click.option("--first-month", metavar="YYYY-MM", help="First month to predict. Default: the one after the last in the data.")
 @click.option(
@@ -177,14 +179,15 @@ def create_collection(name: str, timezone: str) -> None:
 
 @main.command()
 @click.argument("export", required=False, metavar="[EXPORT]")
-def crms(export: str | None) -> None:
+@click.option("--crm", metavar="NAME", help="Show the columns by this dialect instead of the one that fits best.")
+def crms(export: str | None, crm: str | None) -> None:
     """List the known dialects; with a file, say which one fits and what each of the 35 columns would get."""
     from deployments.dialects import show_dialects, show_fit  # noqa: PLC0415 - pandas takes a second to import
 
     if export is None:
         show_dialects()
     else:
-        show_fit(export)
+        sys.exit(show_fit(export, crm))
 
 
 @main.command()
