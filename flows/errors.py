@@ -30,6 +30,7 @@ where (file, line, column, request id), and what to do next.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -95,7 +96,11 @@ class NotFound(PlatformRefused):
 
 
 class AppendRejected(PlatformRefused):
-    """The request ended in `error`: the platform's validation refused the file whole."""
+    """The request ended in `error`: the platform's validation refused the file whole, for the named ``columns``."""
+
+    def __init__(self, message: str = "", columns: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.columns = tuple(columns)
 
 
 class ForecastFailed(PlatformRefused):

@@ -41,6 +41,22 @@ class Outcome:
         )
         return f"{sent}, forecast of {len(self.forecast.months)} months" if self.forecast else sent
 
+    @property
+    def short(self) -> str:
+        """The outcome in as few words as a list of runs has room for."""
+        if self.checked is not None and self.options.dry_run:
+            return f"dry run, {self.checked.rows:,} to send"
+        if not self.sent or self.entry is None:
+            return "forecast only" if self.forecast else "nothing new"
+        return f"{self.entry.rows:,} sent" + (f", {self.entry.quarantined:,} held back" if self.entry.quarantined else "")
+
+    @property
+    def won_by_month(self) -> dict[str, float]:
+        """Revenue of the export's won deals by month of closing, ``YYYY-MM``; empty where nothing was read."""
+        if self.checked is not None:
+            return self.checked.stats.won_by_month
+        return dict(self.entry.export.get("won_by_month", {})) if self.entry else {}
+
 
 def out_folder(options: SyncOptions, settings: Settings) -> Path:
     """Where a sync leaves its files."""
@@ -73,7 +89,7 @@ def publish(outcome: Outcome, ledger: Ledger) -> None:
     text = report_text(outcome)
     write_whole(outcome.folder / "report.md", text.encode())
     entry = outcome.entry
-    if entry is not None and (outcome.sent or outcome.forecast):
+    if entry is not None and not entry.certified:
         write_whole(outcome.folder / "certificate.json", json.dumps(certificate(entry), indent=1).encode())
         ledger.write(entry.model_copy(update={"certified": True}))
         ledger.prune(entry.collection)

@@ -79,7 +79,7 @@ def test_an_error_of_the_platform_s_validation_is_followed_by_no_invocation(
     assert asked("POST", "/api/invocation") == 0
     assert held() == {}
     message = state.message or ""
-    assert message.startswith("Forecast not invoked: The platform refused append request")
+    assert message.startswith("Refused: 1 column. Forecast not invoked: The platform refused append request")
     assert "Validation failed." in message
     assert "column status: isin(['closed_won', 'closed_lost', 'open'])" in message
     assert "spoilt" not in message, "failing values are data: they stay out of Prefect"
