@@ -33,7 +33,7 @@ OwnInvocation = Annotated[Invocation, Depends(own_invocation)]
 def predictions(invocation: OwnInvocation) -> list[dict[str, Any]]:
     """Return the primary result, once it is there."""
     if invocation.forecast is None:
-        raise HTTPException(404, f"Invocation {invocation.id!r} has no result: its status is {invocation.status!r}.")
+        raise HTTPException(409, f"Invocation {invocation.id!r} has no result: its status is {invocation.status!r}.")
     return invocation.forecast
 
 
@@ -59,7 +59,7 @@ def invocation_status(invocation: OwnInvocation) -> InvocationBody:
     return InvocationBody.of(invocation)
 
 
-@router.get("/{invocation_id}/json", responses=refusals(404))
+@router.get("/{invocation_id}/json", responses=refusals(404, 409))
 def result_json(predictions: Predictions) -> list[Prediction]:
     """Return the forecast as JSON."""
     return [Prediction(**prediction) for prediction in predictions]
@@ -68,7 +68,7 @@ def result_json(predictions: Predictions) -> list[Prediction]:
 @router.get(
     "/{invocation_id}/csv",
     response_class=Response,
-    responses=refusals(404) | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+    responses=refusals(404, 409) | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
 def result_csv(predictions: Predictions) -> Response:
     """Return the forecast as CSV."""
@@ -80,7 +80,7 @@ def result_csv(predictions: Predictions) -> Response:
 @router.get(
     "/{invocation_id}/xlsx",
     response_class=Response,
-    responses=refusals(404) | {200: {"content": {XLSX: {"schema": {"type": "string", "format": "binary"}}}}},
+    responses=refusals(404, 409) | {200: {"content": {XLSX: {"schema": {"type": "string", "format": "binary"}}}}},
 )
 def result_xlsx(predictions: Predictions) -> Response:
     """Return the forecast as a workbook."""

@@ -94,6 +94,7 @@ _MEANING = {
     400: "The request cannot be read",
     401: "The token is missing or wrong",
     404: "Unknown to this organisation",
+    409: "Not there yet, or never",
     413: "The body is larger than the platform takes",
     415: "The body has the wrong media type",
     422: "A field is missing or outside its range",

@@ -142,7 +142,7 @@ def test_work_that_fails(api: Client, collection: str, deals_csv: DealsCsv, faul
     path = api.invoke(collection)
     ended = api.settled(path)
     assert (ended["status"], ended["invocationResults"]["baseline-forecast"]["status"]) == ("completed", "error")
-    assert api.get(f"{path}/json").status_code == 404
+    assert api.get(f"{path}/json").status_code == 409
 
 
 def test_faults_are_listed_and_cleared(sandbox: Sandbox, api: Client, fault: SetFault) -> None:

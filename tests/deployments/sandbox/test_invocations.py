@@ -100,7 +100,7 @@ def test_an_empty_collection_makes_the_invocation_fail(api: Client, collection: 
     assert ended["status"] == "error"
     assert "no deals" in ended["message"]
     assert ended["invocationResults"]["baseline-forecast"]["status"] == "error"
-    assert api.get(f"{path}/json").status_code == 404
+    assert api.get(f"{path}/json").status_code == 409
 
 
 def test_an_invocation_sent_before_the_append_completed_fails(sandbox: Sandbox, api: Client, collection: str, deals_csv: DealsCsv) -> None:
@@ -121,5 +121,5 @@ def test_a_result_is_not_there_before_its_time(sandbox: Sandbox, api: Client, fi
     sandbox.control("PUT", "speed", {"queued_seconds": 60, "processing_seconds": 0})
     path = api.invoke(filled)
     answer = api.get(f"{path}/{result}")
-    assert answer.status_code == 404
+    assert answer.status_code == 409
     assert "queued" in answer.json()["detail"]
