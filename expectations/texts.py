@@ -50,7 +50,7 @@ def text(values: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray:
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type) or pa.types.is_null(values.type)):
         raise TypeError(f"Expected text; found {values.type}.")
     values = values.cast(pa.string())
-    if pc.min(pc.binary_length(values)).as_py() == 0:
+    if pc.any(pc.equal(pc.binary_length(values), 0)).as_py():
         values = pc.if_else(pc.equal(values, ""), None, values)
     return values
 
