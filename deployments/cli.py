@@ -210,6 +210,38 @@ def demo(out: str | None) -> None:
     run_demo(out)
 
 
+@main.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=4200, show_default=True, help="Port of the Prefect UI on loopback.")
+@click.option("--every", type=click.IntRange(min=1), metavar="MINUTES", default=2, show_default=True, help="Time between scheduled syncs.")
+def up(port: int, every: int) -> None:
+    """Run all of it on this machine: Prefect server and UI, sandbox, worker, and a scheduled sync. Ctrl-C ends it all.
+
+    Everything is bound to loopback and keeps its state in DEALCAST_HOME. Open the printed URL.
+    """
+    from deployments.up import up as run_up  # noqa: PLC0415 - fastapi and pandera take seconds to import
+
+    run_up(port, every)
+
+
+@main.command()
+@click.option("--block", metavar="TYPE/NAME", help="A notification block that Prefect knows, such as slack-webhook/alerts.")
+@click.option("--webhook", metavar="URL", help='Post {"text": ...} there instead; makes the block custom-webhook/dealcast-alerts.')
+def automations(block: str | None, webhook: str | None) -> None:
+    """Install the automations on the Prefect server: who is told of a failure, a blocked guard and a recovery, once each.
+
+    Also the zombie sweep, which marks runs whose process died; with neither option, that alone. Run it again after any change.
+
+    \b
+    Examples:
+      dealcast automations --block slack-webhook/alerts
+      dealcast automations --webhook https://alerts.example/hook
+    """
+    from deployments.alerts import install  # noqa: PLC0415 - prefect takes seconds to import
+
+    for name in install(block, webhook):
+        click.echo(name)
+
+
 def _quiet_the_libraries() -> None:
     """Keep other packages' telemetry, banners and progress bars out of a command's run."""
     for name, value in {
@@ -220,3 +252,7 @@ def _quiet_the_libraries() -> None:
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }.items():
         os.environ.setdefault(name, value)
+
+
+if __name__ == "__main__":
+    main(prog_name="dealcast")
