@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Any
 from uuid import UUID
 
-import yaml  # type: ignore[import-untyped] # its stubs are one more package for one line
+import yaml
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import BlockDocument
@@ -24,17 +24,20 @@ _PLACEHOLDER = "00000000-0000-0000-0000-000000000000"
 def install(block: str | None, webhook: str | None) -> list[str]:
     """Create the automations, or replace those of the same name; returns their names.
 
+    Without a block and a webhook, only those that notify nobody are made: the zombie sweep.
+
     Args:
         block: a notification block as ``TYPE/NAME``, such as ``slack-webhook/alerts``.
         webhook: a URL to post ``{"text": ...}`` to, in place of a block.
 
     Raises:
-        UsageError: not one of both is given, or the block does not exist.
+        UsageError: both are given, or the block does not exist.
     """
-    if (block is None) == (webhook is None):
-        raise UsageError("Say where to notify: --block TYPE/NAME of a notification block, or --webhook URL.")
-    target = _webhook_block(webhook) if webhook is not None else _block_id(block or "")
-    wanted = [AutomationCore.model_validate(_pointed(each, target)) for each in read_automations()]
+    if block is not None and webhook is not None:
+        raise UsageError("Say where to notify once: --block TYPE/NAME, or --webhook URL.")
+    target = _webhook_block(webhook) if webhook is not None else _block_id(block) if block is not None else None
+    pointed = [_pointed(each, target) for each in read_automations() if target is not None or _PLACEHOLDER not in str(each)]
+    wanted = [AutomationCore.model_validate(each) for each in pointed]
     with get_client(sync_client=True) as client:
         for automation in wanted:
             for old in client.read_automations_by_name(automation.name):
@@ -49,7 +52,7 @@ def read_automations() -> list[dict[str, Any]]:
     return list(document["automations"])
 
 
-def _pointed(automation: dict[str, Any], target: UUID) -> dict[str, Any]:
+def _pointed(automation: dict[str, Any], target: UUID | None) -> dict[str, Any]:
     """The automation with the block's id in place of the placeholder."""
     actions = [
         {**action, "block_document_id": str(target)} if action.get("block_document_id") == _PLACEHOLDER else action
