@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -54,6 +56,7 @@ class Nostradamus:
             headers={"Authorization": f"Token {token}"},
             timeout=_TIMEOUT,
             follow_redirects=False,
+            verify=_tls(),
             trust_env=base.scheme == "https",
         )
 
@@ -152,6 +155,12 @@ class Nostradamus:
         if response.status_code not in expect:
             raise refusal(response)
         return response
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """The trusted certificates, read once: a client lives for one look, and reading them takes longer than the look."""
+    return httpx.create_ssl_context()
 
 
 def _segment(identifier: str) -> str:
