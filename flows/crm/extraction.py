@@ -114,7 +114,7 @@ class Extraction:
                 for pipeline, kept in self._sieve.sift(rows, self.account):
                     if len(kept.lines):
                         yield pipeline, self._frame(kept)
-            self._sieve.finish(self.account)
+            self._sieve.finish()
         finally:
             self.close()
 

@@ -85,6 +85,8 @@ def _remote(location: str, scratch: Path) -> LocalExport:
         local = scratch / (Path(path.split("?", 1)[0]).name or "export")
         filesystem.get_file(path, str(local))
     except FileNotFoundError as error:
+        if isinstance(error.__cause__, OSError):  # aiohttp's connection errors, as fsspec passes them on
+            raise ExportUnreadable(f"{location} cannot be fetched: {error.__cause__}. Check the address and the network.") from error
         raise ExportNotFound(f"No file at {location}. Check the address.") from error
     except ExportNotFound:
         raise

@@ -33,7 +33,7 @@ class Sieve:
     currency: str | None
     limit: int | None
     _pipelines: set[str] = field(default_factory=set)
-    _currencies: set[str] = field(default_factory=set)
+    _currencies: dict[str | None, set[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         dialect = self.evidence.bound.dialect
@@ -56,16 +56,17 @@ class Sieve:
         for drop in self.evidence.bound.dialect.drops:
             rows = self._without(rows, account, drop.why, self._dropped(rows.table, drop))
         for pipeline, part in self._by_pipeline(rows, account):
-            yield pipeline, self._limited(self._one_currency(part, account), account)
+            yield pipeline, self._limited(self._one_currency(pipeline, part, account), account)
 
-    def finish(self, account: Account) -> None:
+    def finish(self) -> None:
         """Raise UsageError if the chosen pipeline or currency was in no row."""
         chosen = self.pipeline if self.pipeline != ALL else None
         if chosen and self._pipelines and chosen not in self._pipelines:
             raise UsageError(
                 f"No pipeline {chosen!r} in {self._where}.{_close(chosen, self._pipelines)} It has:{_listed(self.evidence.pipelines)}"
             )
-        if self.currency and account.rows and self._currencies and self.currency not in self._currencies:
+        currencies = set[str]().union(*self._currencies.values())
+        if self.currency and currencies and self.currency not in currencies:
             raise UsageError(f"No amount in {self.currency!r} in {self._where}. It has:{_listed(self.evidence.currencies)}")
 
     @property
@@ -149,15 +150,16 @@ class Sieve:
                 why = "no pipeline" if counted["values"] is None else f"pipeline {counted['values']}"
                 account.non_rows[why] += counted["counts"]
 
-    def _one_currency(self, rows: RawRows, account: Account) -> RawRows:
+    def _one_currency(self, pipeline: str | None, rows: RawRows, account: Account) -> RawRows:
         bound = self.evidence.bound
         if bound.dialect.verbatim or (bound.converted and not self.currency) or not len(rows.lines):
             return rows
         units = units_of(bound, rows.table)
-        self._currencies.update(value for value in pc.unique(units).to_pylist() if value is not None)
+        seen = self._currencies.setdefault(pipeline, set())
+        seen.update(value for value in pc.unique(units).to_pylist() if value is not None)
         if self.currency:
             return self._without(rows, account, f"amount not in {self.currency}", pc.not_equal(units, self.currency))
-        if len(self._currencies) > 1:
+        if len(seen) > 1:
             raise ExportUnmappable(
                 f"{self._where} holds amounts in several currencies or periods, which do not add up:{_listed(self.evidence.currencies)}"
                 "\nExport the converted amount as well, or choose one with --currency."

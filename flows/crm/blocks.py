@@ -1,0 +1,124 @@
+"""A file's bytes in blocks that end where a row ends, found by counting quotes; and where in a block each row starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from flows.errors import ExportUnreadable
+
+ROWS = 100_000
+_FIRST_BLOCK = 1 << 20
+_LARGEST_BLOCK = 96 << 20
+LONGEST_ROW = 256 << 20
+_NEWLINE, _QUOTE, _RETURN = 0x0A, 0x22, 0x0D
+
+Lines = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Bytes from the start of one row to the end of another, and what was read beyond. ``balanced``: its quotes pair."""
+
+    text: memoryview
+    beyond: bytes
+    newlines: int
+    balanced: bool = True
+
+    @property
+    def lines(self) -> int:
+        """The number of lines, a last one without line break included."""
+        return self.newlines + (self.text[-1] != _NEWLINE)
+
+    def ends_within_a_cell(self, separator: str) -> bool:
+        """Whether the last quote of the last line opens a cell: a stray quote before has made the count of quotes lie."""
+        text = bytes(self.text[-(1 << 16) :])
+        line = text[text.rfind(b"\n", 0, -1) + 1 :]
+        place = line.rfind(b'"')
+        opens = place == 0 or line[max(place - 1, 0) : place] == separator.encode()
+        return line.count(b'"') % 2 == 1 and opens
+
+
+def row_aligned(stream: BinaryIO, location: str, line: int) -> Iterator[Block]:
+    """Blocks of about 100k rows. Raises ExportUnreadable where no row ends within 256 MB; ``line`` is where the stream stands."""
+    carried, size = b"", _FIRST_BLOCK
+    while True:
+        read = stream.read(size)
+        text = carried + read
+        if not read:
+            if text:
+                yield _block(text, len(text), balanced=_quotes(text) % 2 == 0)
+            return
+        end = _last_row_end(text)
+        if end:
+            block = _block(text, end)
+            yield block
+            line += block.newlines
+            size = min(_LARGEST_BLOCK, max(_FIRST_BLOCK, ROWS * end // max(block.newlines, 1)))
+        elif len(text) > LONGEST_ROW:
+            raise ExportUnreadable(
+                f"{location}, line {line}: from here no row ends within {LONGEST_ROW >> 20} MB:"
+                " a quote opens and never closes. Export again."
+            )
+        else:
+            size = max(size, len(text))
+        carried = text[end:]
+
+
+def row_starts(text: memoryview) -> tuple[Lines, int]:
+    """For each row the line it starts on (from 0), blank lines left out but counted: a line break with quotes open ends no row."""
+    raw = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero(raw == _NEWLINE)
+    if not len(ends) or ends[-1] != len(raw) - 1:
+        ends = np.append(ends, len(raw))
+    begins = np.concatenate(([0], ends[:-1] + 1))
+    odd = np.add.reduceat((raw == _QUOTE).view(np.uint8), begins, dtype=np.uint8) & 1
+    open_after = np.cumsum(odd) & 1
+    fresh = np.concatenate(([True], open_after[:-1] == 0))
+    length = ends - begins
+    empty = (length == 0) | ((length == 1) & (raw[np.minimum(begins, len(raw) - 1)] == _RETURN))
+    return np.flatnonzero(fresh & ~empty), int(np.count_nonzero(fresh & empty))
+
+
+def lines_of(text: memoryview | bytes, stream: BinaryIO | None = None) -> Iterator[str]:
+    """The lines of ``text``, and of the ``stream`` after it, with their line breaks; only a newline breaks a line."""
+    pending = bytes(text)
+    while pending:
+        *whole, pending = pending.split(b"\n")
+        for line in whole:
+            yield line.decode("utf-8") + "\n"
+        more = stream.read(_FIRST_BLOCK) if stream else b""
+        if not more:
+            break
+        pending += more
+    if pending:
+        yield pending.decode("utf-8")
+
+
+def skip(stream: BinaryIO, count: int) -> None:
+    """Read ``count`` bytes and forget them."""
+    while count > 0 and (read := stream.read(min(count, 1 << 20))):
+        count -= len(read)
+
+
+def _block(text: bytes, end: int, *, balanced: bool = True) -> Block:
+    return Block(memoryview(text)[:end], text[end:], text.count(b"\n", 0, end), balanced)
+
+
+def _last_row_end(text: bytes) -> int:
+    """The position after the last line break that no quotes enclose; 0 if there is none."""
+    end = text.rfind(b"\n")
+    quotes = _quotes(text[: end + 1])
+    while end >= 0 and quotes & 1:
+        before = text.rfind(b"\n", 0, end)
+        quotes -= text.count(b'"', before + 1, end)
+        end = before
+    return end + 1
+
+
+def _quotes(text: bytes) -> int:
+    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == _QUOTE))

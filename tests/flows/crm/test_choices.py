@@ -1,0 +1,130 @@
+"""Pipelines, currencies and limits: chosen by the user, never by us; and every row is somewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flows.crm import ALL_PIPELINES, open_export
+from flows.errors import ExportUnmappable
+from tests.flows.crm.conftest import DEAL, FIXTURES, Export, extract
+
+
+@pytest.fixture
+def two_pipelines(export: Export) -> Export:
+    names = ["New business", "Renewals", "New business", "", "Renewals", "New business"]
+    return replace(export, deals=[DEAL | {"Record ID": str(n), "Pipeline": name} for n, name in enumerate(names)])
+
+
+def test_one_pipeline_of_several(two_pipelines: Export, tmp_path: Path) -> None:
+    frame, account = extract(two_pipelines.write(tmp_path / "deals.csv"), pipeline="Renewals")
+    assert frame["id"].tolist() == ["1", "4"]
+    assert frame["source_line"].tolist() == [3, 6]
+    assert dict(account.non_rows) == {"pipeline New business": 3, "no pipeline": 1}
+
+
+def test_all_pipelines_in_one_reading(two_pipelines: Export, tmp_path: Path) -> None:
+    extraction = open_export(two_pipelines.write(tmp_path / "deals.csv"), crm="hubspot", pipeline=ALL_PIPELINES)
+    found: dict[str, list[str]] = {}
+    for pipeline, frame in extraction.by_pipeline():
+        found.setdefault(pipeline, []).extend(frame["id"])
+    assert found == {"New business": ["0", "2", "5"], "Renewals": ["1", "4"]}
+    assert (extraction.account.rows, extraction.account.deals, dict(extraction.account.non_rows)) == (6, 5, {"no pipeline": 1})
+    assert extraction.pipelines == {"New business": 3, "Renewals": 2}
+
+
+def test_rows_without_pipeline_go_along_where_there_is_but_one(export: Export, tmp_path: Path) -> None:
+    assert len(extract(export.with_deal(1, {"Pipeline": ""}).write(tmp_path / "deals.csv"))[0]) == 3
+
+
+def test_pipelines_in_different_currencies_are_read_apart(two_pipelines: Export, tmp_path: Path) -> None:
+    deals = [deal | {"Currency": "EUR" if deal["Pipeline"] == "Renewals" else "USD"} for deal in two_pipelines.deals]
+    location = replace(two_pipelines, deals=deals).write(tmp_path / "deals.csv")
+    pairs = open_export(location, crm="hubspot", pipeline=ALL_PIPELINES).by_pipeline()
+    assert {pipeline for pipeline, _ in pairs} == {"New business", "Renewals"}
+
+
+def test_a_chosen_currency_leaves_the_others_out(export: Export, tmp_path: Path) -> None:
+    location = export.each(Currency="EUR").with_deal(1, {"Currency": "USD"}).write(tmp_path / "deals.csv")
+    frame, account = extract(location, currency="EUR")
+    assert frame["id"].tolist() == ["14316276246", "14316276248"]
+    assert dict(account.non_rows) == {"amount not in EUR": 1}
+
+
+def test_the_converted_amount_makes_several_currencies_one(export: Export, tmp_path: Path) -> None:
+    """And where a row lacks it, its own amount, in who knows what, does not stand in."""
+    mixed = export.each(Currency="EUR", Amount_in_company_currency="100").with_deal(
+        1, {"Currency": "USD", "Amount in company currency": ""}
+    )
+    frame, _ = extract(mixed.write(tmp_path / "deals.csv"))
+    assert frame["value"].fillna("").tolist() == ["100", "", "100"]
+    alike = export.each(Currency="EUR", Amount_in_company_currency="100").with_deal(1, {"Amount in company currency": ""})
+    frame, account = extract(alike.write(tmp_path / "deals.csv"))
+    assert frame["value"].tolist() == ["100", "9800", "100"]
+    assert account.filled["value"] == {"direct": 2, "fallback:Amount": 1}
+
+
+def test_a_currency_without_amount_does_not_count(export: Export, tmp_path: Path) -> None:
+    location = export.each(Currency="EUR").with_deal(1, {"Currency": "USD", "Amount": ""}).write(tmp_path / "deals.csv")
+    assert len(extract(location)[0]) == 3
+
+
+def test_periods_do_not_add_up_either(tmp_path: Path) -> None:
+    text = (FIXTURES / "close--opportunities.csv").read_text().replace('"one_time","$0"', '"monthly","$10 monthly"')
+    (tmp_path / "deals.csv").write_text(text)
+    with pytest.raises(ExportUnmappable, match="USD one_time: 2 rows"):
+        extract(str(tmp_path / "deals.csv"), "close")
+    frame, account = extract(str(tmp_path / "deals.csv"), "close", currency="USD monthly")
+    assert (frame["value"].tolist(), dict(account.non_rows)) == (["10"], {"amount not in USD monthly": 2})
+
+
+def test_a_limit_counts_what_lies_beyond(two_pipelines: Export, tmp_path: Path) -> None:
+    frame, account = extract(two_pipelines.write(tmp_path / "deals.csv"), pipeline="New business", limit=2)
+    assert frame["id"].tolist() == ["0", "2"]
+    assert dict(account.non_rows) == {"pipeline Renewals": 2, "no pipeline": 1, "beyond the limit of 2": 1}
+
+
+def test_an_order_of_day_and_month_proven_by_another_column_holds_for_all(tmp_path: Path) -> None:
+    """One export is written in one locale: what one of its columns proves, the others follow."""
+    (tmp_path / "deals.csv").write_text(
+        "Id,Name,StageName,Amount,CloseDate,IsClosed,IsWon,CreatedDate,LastModifiedDate\n"
+        "1,a,Open,1,02/03/24,FALSE,FALSE,02/23/26,02/23/26 08:55 PM\n"
+    )
+    frame, _ = extract(str(tmp_path / "deals.csv"), "salesforce")
+    assert list(frame.loc[0, ["expectedClosureDatetime", "lastUpdateDatetime"]]) == ["2024-02-03T00:00:00", "2026-02-23T20:55:00"]
+
+
+@pytest.mark.parametrize(("order", "read"), [("day-first", "2024-03-02T00:00:00"), ("month-first", "2024-02-03T00:00:00")])
+def test_an_order_that_the_user_says(order: str, read: str, export: Export, tmp_path: Path) -> None:
+    location = export.each(Create_Date="02/03/24").write(tmp_path / "deals.csv")
+    assert extract(location, date_order=order)[0]["creationDatetime"].tolist() == [read] * 3
+
+
+def test_evidence_beats_what_a_dialect_takes_for_granted(tmp_path: Path) -> None:
+    """Copper writes the month first; an export that proves the contrary is read as it proves."""
+    text = (FIXTURES / "copper--opportunities.csv").read_text()
+    for month_first in ("02/28/2025", "11/20/2024", "02/14/2025"):
+        month, day, year = month_first.split("/")
+        text = text.replace(month_first, f"{day}/{month}/{year}")
+    (tmp_path / "deals.csv").write_text(text)
+    frame, _ = extract(str(tmp_path / "deals.csv"), "copper")
+    assert frame["expectedClosureDatetime"].tolist() == [
+        "2025-02-28T00:00:00",
+        "2026-05-12T00:00:00",
+        "2025-01-07T00:00:00",
+        "2025-01-07T00:00:00",
+    ]
+
+
+def test_the_account_says_what_filled_what(tmp_path: Path) -> None:
+    _, account = extract(str(FIXTURES / "hubspot--ui.csv"))
+    assert account.filled["status"] == {"derived:Is Closed Won": 2, "derived:Is closed lost": 1, "derived:Is Deal Closed?": 2}
+    assert account.filled["lastInteractionDatetime"] == {"direct": 2, "fallback:Last Activity Date": 1}
+    assert account.filled["currentStageStartDatetime"] == {"fallback:closedDatetime": 3, "fallback:creationDatetime": 2}
+    assert account.filled["contactEmailDomainType"] == {"derived:mail domain of Associated Contact": 2}
+    assert "companyIsCustomer" in account.empty
+    assert "lastSyncedAt" in account.empty
+    assert not set(account.empty) & set(account.filled)
+    assert tmp_path.exists()

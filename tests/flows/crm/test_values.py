@@ -1,0 +1,204 @@
+"""Dates, numbers and booleans are read surely or kept as they are."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.crm.dates import Clock, Order, to_datetimes
+from flows.crm.numbers import Style, to_booleans, to_numbers
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+UTC_CLOCK = Clock("UTC", "UTC", NOW)
+
+
+def _never_asked() -> Order:
+    raise AssertionError("this value needs no order of day and month")
+
+
+def _date(text: str, clock: Clock = UTC_CLOCK, order: Order | None = None, *, days: bool = False) -> str:
+    column, unread = to_datetimes(pa.array([text]), clock, (lambda: order) if order else _never_asked, days=days)
+    assert unread == (0 if "T" in column[0].as_py() and column[0].as_py() != text else unread)
+    return str(column[0].as_py())
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("2024-04-15", "2024-04-15T00:00:00"),
+        ("2024-04-15 09:05", "2024-04-15T09:05:00"),
+        ("2024-04-15T09:05:07", "2024-04-15T09:05:07"),
+        ("2024-04-15 09:05:07.999", "2024-04-15T09:05:07"),
+        ("2024-04-15T09:05:07Z", "2024-04-15T09:05:07"),
+        ("2024-04-15T09:05:07.1Z", "2024-04-15T09:05:07"),
+        ("2024-04-15T09:05:07.000+0000", "2024-04-15T09:05:07"),
+        ("2024-04-15T09:05:07.345000+02:00", "2024-04-15T07:05:07"),
+        ("2024-02-29", "2024-02-29T00:00:00"),
+        ("2024/4/5", "2024-04-05T00:00:00"),
+        ("Oct 7, 2025 6:55 PM", "2025-10-07T18:55:00"),
+        ("Oct 7, 2025 12:05 AM", "2025-10-07T00:05:00"),
+        ("October 7, 2025", "2025-10-07T00:00:00"),
+        ("15 Apr, 2021 00:02:00", "2021-04-15T00:02:00"),
+        ("15-Apr-2021", "2021-04-15T00:00:00"),
+        ("7 de octubre de 2025", "2025-10-07T00:00:00"),
+        ("3. März 2025 10:30", "2025-03-03T10:30:00"),
+        ("45397", "2024-04-15T00:00:00"),
+        ("45397.5", "2024-04-15T12:00:00"),
+        ("1713171907", "2024-04-15T09:05:07"),
+        ("1713171907345", "2024-04-15T09:05:07"),
+        (" 2024-04-15 09:05 ", "2024-04-15T09:05:00"),
+        ("2025-10-07 6:55\u202fPM", "2025-10-07T18:55:00"),
+    ],
+)
+def test_a_date_that_needs_no_proof(text: str, read: str) -> None:
+    assert _date(text) == read
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2023-02-29",
+        "2024-13-01",
+        "2024-04-31",
+        "2024-04-15 24:00",
+        "2024-04-15 09:60",
+        "2024-04-15 13:05 PM",
+        "2024-04-15 09",
+        "Foo 7, 2025",
+        "soon",
+        "15",
+        "-",
+        "2024-04",
+        "1900-02-29",
+    ],
+)
+def test_what_is_no_date_keeps_its_text(text: str) -> None:
+    column, unread = to_datetimes(pa.array([text, "2024-04-15"]), UTC_CLOCK, _never_asked)
+    assert column.to_pylist() == [text, "2024-04-15T00:00:00"]
+    assert unread == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "order", "read"),
+    [
+        ("03/04/24", "day-first", "2024-04-03T00:00:00"),
+        ("03/04/24", "month-first", "2024-03-04T00:00:00"),
+        ("3.4.2024 9:05", "day-first", "2024-04-03T09:05:00"),
+        ("02/23/26 08:55 PM", "month-first", "2026-02-23T20:55:00"),
+        ("23/02/2026, 20:55:01", "day-first", "2026-02-23T20:55:01"),
+        ("31/02/2024", "day-first", "31/02/2024"),
+        ("02/23/26", "day-first", "02/23/26"),
+        ("01/02/46", "day-first", "1946-02-01T00:00:00"),
+        ("01/02/45", "day-first", "2045-02-01T00:00:00"),
+    ],
+)
+def test_a_date_in_a_known_order(text: str, order: Order, read: str) -> None:
+    assert _date(text, order=order) == read
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("2024-03-10 12:00", "2024-03-10T17:00:00"),
+        ("2024-07-01 12:00", "2024-07-01T18:00:00"),
+        ("2024-03-10 02:30", "2024-03-10T08:00:00"),
+        ("2024-11-03 01:30", "2024-11-03T06:30:00"),
+        ("2024-11-03 00:30:00Z", "2024-11-03T01:30:00"),
+        ("2024-07-01", "2024-07-01T00:00:00"),
+        ("7/1/2024", "2024-07-01T00:00:00"),
+    ],
+)
+def test_times_move_from_zone_to_zone_and_days_do_not(text: str, read: str) -> None:
+    """Skipped by a DST change: the first time that exists. Repeated by one: the earlier. A day without a time stays that day."""
+    assert _date(text, Clock("America/New_York", "Europe/Rome", NOW), "month-first") == read
+
+
+@pytest.mark.parametrize("text", ["2024-07-01 00:00:00", "2024-07-01T00:00:00.000Z", "7/1/2024 0:00"])
+def test_a_day_written_as_midnight_stays_that_day(text: str) -> None:
+    assert _date(text, Clock("America/New_York", "Asia/Tokyo", NOW), "month-first", days=True) == "2024-07-01T00:00:00"
+
+
+@given(
+    when=st.datetimes(datetime.fromisoformat("1971-01-01"), datetime.fromisoformat("2090-01-01")),
+    zones=st.tuples(*[st.sampled_from(["UTC", "America/New_York", "Europe/Rome", "Asia/Kolkata", "Australia/Lord_Howe"])] * 2),
+)
+def test_every_spelling_of_a_time_means_the_same(when: datetime, zones: tuple[str, str]) -> None:
+    """The vectorised way and the way through single values agree, whatever else is in the column."""
+    when, clock = when.replace(microsecond=0), Clock(*zones, NOW)
+    spellings = [
+        f"{when:%Y-%m-%d %H:%M:%S}",
+        f"{when:%Y/%m/%d %H:%M:%S}",
+        f"{when:%d %b, %Y %H:%M:%S}",
+        f"{when:%b %d, %Y %I:%M:%S %p}",
+        f"{when:%d/%m/%Y %H:%M:%S}",
+    ]
+    alone, _ = to_datetimes(pa.array(spellings[:1]), clock, _never_asked)
+    together, unread = to_datetimes(pa.array([*spellings, None, "nonsense"]), clock, lambda: "day-first")
+    assert unread == 1
+    assert together.to_pylist() == [alone[0].as_py()] * len(spellings) + [None, "nonsense"]
+
+
+@given(when=st.datetimes(datetime.fromisoformat("1971-01-01"), datetime.fromisoformat("2090-01-01")), hours=st.integers(-12, 14))
+def test_an_offset_names_the_same_instant(when: datetime, hours: int) -> None:
+    when = when.replace(microsecond=0)
+    there = when + timedelta(hours=hours)
+    assert _date(f"{there:%Y-%m-%dT%H:%M:%S}{hours:+03d}:00") == when.isoformat()
+
+
+def _number(text: str, style: Style = "point", *, integer: bool = False) -> str:
+    return str(to_numbers(pa.array([text]), lambda: style, integer=integer)[0][0].as_py())
+
+
+@pytest.mark.parametrize(
+    ("text", "style", "read"),
+    [
+        ("468.0", "point", "468.0"),
+        ("1.234", "point", "1.234"),
+        ("1.234", "comma", "1234"),
+        ("1,234", "point", "1234"),
+        ("1,234", "comma", "1.234"),
+        ("$25,000.00", "point", "25000.00"),
+        ("1.234,56", "comma", "1234.56"),
+        ("25.000,00 €", "comma", "25000.00"),
+        ("1 234,56", "comma", "1234.56"),
+        ("1\u202f234,56", "comma", "1234.56"),
+        ("1'234.50", "point", "1234.50"),
+        ("12,34,567.80", "point", "1234567.80"),
+        ("US$ 10", "point", "10"),
+        ("CHF 10.5", "point", "10.5"),
+        (".5", "point", "0.5"),
+        ("5.", "point", "5"),
+        ("+5", "point", "5"),
+        ("(120)", "point", "-120"),
+        ("-$5.00", "point", "-5.00"),
+        ("-0.00", "point", "0.00"),
+        (" 12 ", "point", "12"),
+    ],
+)
+def test_a_number(text: str, style: Style, read: str) -> None:
+    assert _number(text, style) == read
+
+
+@pytest.mark.parametrize(
+    "text", ["abc", "10k", "1e3", "1,23", "1,2345", "12,", "1..2", "NaN", "inf", "50%", "1-2", "$", "12 34", "٣", "(5", "$5 EUR", "0x10"]
+)
+def test_what_is_no_number_keeps_its_text(text: str) -> None:
+    column, unread = to_numbers(pa.array([text, "7"]), lambda: "point", integer=False)
+    assert column.to_pylist() == [text, "7"]
+    assert unread == 1
+
+
+def test_integers_lose_an_empty_fraction_and_no_other() -> None:
+    column, unread = to_numbers(pa.array(["3.0", "3", "1,000", "3.5", None]), lambda: "point", integer=True)
+    assert column.to_pylist() == ["3", "3", "1000", "3.5", None]
+    assert unread == 1
+
+
+def test_booleans() -> None:
+    column, unread = to_booleans(pa.array(["TRUE", "1", "0.0", "No", "perhaps", None]), blank="false")
+    assert column.to_pylist() == ["true", "true", "false", "false", "perhaps", "false"]
+    assert unread == 1
