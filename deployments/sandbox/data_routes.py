@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from pathlib import Path
@@ -14,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
+from deployments.sandbox.deals_store import sync
 from deployments.sandbox.models import UploadRequest
 from deployments.sandbox.service import OwnCollection, Platform, ThePlatform, links, refusals
 
@@ -107,17 +107,8 @@ def _store(file: BinaryIO, path: Path) -> None:
     """Put the file on disk for good: only then may the request be accepted."""
     with path.open("wb") as target:
         shutil.copyfileobj(file, target, 1 << 20)
-        target.flush()
-        os.fsync(target.fileno())
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path)
+    sync(path.parent)
 
 
 def _status(platform: Platform, collection: str, operation: str, identifier: str) -> UploadRequest:

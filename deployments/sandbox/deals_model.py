@@ -67,13 +67,21 @@ def _well_formed(cells: _Array) -> _Array:
 
 
 def _exists(cells: _Array) -> _Array:
-    """Whether the calendar has the day and the clock the time. Arrow refuses a whole array for one value, without saying which."""
+    """Whether the calendar has the day and the clock the time.
+
+    Arrow refuses a whole array for one value, without saying which; and it knows a year 0000, which the calendar does not.
+    """
     well_formed = _well_formed(cells)
     try:
         well_formed.cast(pa.timestamp("s"))
     except pa.ArrowInvalid:
         return pa.chunked_array([pa.array([text is None or _is_real(text) for text in well_formed.to_pylist()], pa.bool_())])
-    return pc.true_unless_null(well_formed)
+    return pc.invert(pc.starts_with(well_formed, "0000"))
+
+
+def _existing(cells: _Array) -> _Array:
+    """Null where the text is no datetime that exists, which another check says and nothing can be compared with."""
+    return pc.if_else(_exists(cells), _well_formed(cells), None)
 
 
 def _is_real(text: str) -> bool:
@@ -96,7 +104,7 @@ def _not_negative(pattern: str) -> pandera.Check:
 
 
 def _added_after_creation(deals: pd.DataFrame) -> pd.Series[bool]:
-    created, added = (_well_formed(_arrow(deals[name])) for name in ("creationDatetime", "addDatetime"))
+    created, added = (_existing(_arrow(deals[name])) for name in ("creationDatetime", "addDatetime"))
     return pd.Series(_passed(pc.greater_equal(added, created)), index=deals.index)
 
 
