@@ -1,7 +1,7 @@
 """One sync of a collection at a time, across processes and machines; a dead holder's claim does not last.
 
 Across machines it is a Prefect concurrency limit whose lease a dead holder loses within a minute. On one machine a locked
-file says at once that a holder died, since the lock goes with the process.
+file says at once that a holder died: the lock goes with the process, and what it wrote into the file stays.
 """
 
 from __future__ import annotations
@@ -10,40 +10,52 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from prefect.client.orchestration import get_client
 from prefect.concurrency._asyncio import ConcurrencySlotAcquisitionError  # what `concurrency` raises; not exported elsewhere
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
 
+from flows.abandoned import close_abandoned
 from flows.errors import CollectionBusy
-from flows.ledger import Ledger
+from flows.ledger import Ledger, private_folder
 
 LEASE_SECONDS = 60
 """The shortest lease that Prefect grants."""
 
 _HOLDER = "_holder.json"
+_NAMING_SECONDS = 1.0
+"""How long to wait for a holder that has just claimed to write its name."""
+
+Holder = dict[str, str]
+"""Who claims: host, pid, since, and the Prefect flow run; empty where nobody does."""
 
 
 @contextmanager
 def claim(collection: str, ledger: Ledger, home: Path) -> Iterator[None]:
-    """Hold ``collection`` for the length of the block.
+    """Hold ``collection`` for the length of the block, and close the Prefect runs of holders that died.
 
     Raises:
         CollectionBusy: another sync holds it; the message says who, where and since when.
     """
     limit = f"dealcast-{collection}"
-    with _machine_lock(home / "claims" / f"{collection}.lock", collection, ledger) as lock, ExitStack() as slot:
-        _ensure(limit, fresh=_died_here(ledger, collection, lock))
+    with _machine_lock(home / "claims" / f"{collection}.lock", collection) as lock, ExitStack() as slot:
+        died, recorded = _read(lock), _recorded(ledger, collection)
+        mine = _name(lock)
+        _ensure(limit, fresh=bool(died) and recorded in ({}, died))
         try:
             slot.enter_context(concurrency(limit, occupy=1, strict=True, max_retries=0, lease_duration=LEASE_SECONDS))
         except ConcurrencySlotAcquisitionError as error:
-            raise _busy(collection, ledger) from error
-        _write_holder(ledger, collection, lock)
+            raise _busy(collection, lambda: _recorded(ledger, collection)) from error
+        ledger.put(collection, _HOLDER, json.dumps(mine).encode())
+        close_abandoned(collection, {holder.get("flow_run") for holder in (died, recorded)})
         try:
             yield
         finally:
@@ -51,14 +63,18 @@ def claim(collection: str, ledger: Ledger, home: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _machine_lock(path: Path, collection: str, ledger: Ledger) -> Iterator[Path]:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with path.open("w") as held:
+def _machine_lock(path: Path, collection: str) -> Iterator[IO[str]]:
+    """Lock the file; it is left empty, unless the process dies."""
+    private_folder(path.parent)
+    with path.open("a+") as lock:
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise _busy(collection, ledger) from error
-        yield path
+            raise _busy(collection, lambda: _read(lock)) from error
+        try:
+            yield lock
+        finally:
+            lock.truncate(0)
 
 
 def _ensure(limit: str, *, fresh: bool) -> None:
@@ -70,26 +86,36 @@ def _ensure(limit: str, *, fresh: bool) -> None:
         client.upsert_global_concurrency_limit_by_name(limit, 1)
 
 
-def _died_here(ledger: Ledger, collection: str, lock: Path) -> bool:
-    """Whether the recorded holder claimed through the very lock that this process now holds: then it is dead."""
-    holder = _holder(ledger, collection)
-    return holder.get("host") == socket.gethostname() and holder.get("lock") == str(lock)
+def _name(lock: IO[str]) -> Holder:
+    """Write into the lock who holds it."""
+    since = datetime.now(UTC).isoformat(timespec="milliseconds")
+    holder = {"host": socket.gethostname(), "pid": str(os.getpid()), "since": since, "flow_run": str(flow_run.id)}
+    lock.truncate(0)
+    lock.write(json.dumps(holder))
+    lock.flush()
+    return holder
 
 
-def _write_holder(ledger: Ledger, collection: str, lock: Path) -> None:
-    holder = {"host": socket.gethostname(), "pid": os.getpid(), "lock": str(lock), "since": datetime.now(UTC).isoformat(timespec="seconds")}
-    ledger.put(collection, _HOLDER, json.dumps(holder).encode())
+def _read(lock: IO[str]) -> Holder:
+    lock.seek(0)
+    return _holder(lock.read())
 
 
-def _holder(ledger: Ledger, collection: str) -> dict[str, str]:
+def _recorded(ledger: Ledger, collection: str) -> Holder:
+    return _holder(ledger.get(collection, _HOLDER) or b"{}")
+
+
+def _holder(text: str | bytes) -> Holder:
     try:
-        return dict(json.loads(ledger.get(collection, _HOLDER) or b"{}"))
+        return dict(json.loads(text))
     except ValueError:
         return {}
 
 
-def _busy(collection: str, ledger: Ledger) -> CollectionBusy:
-    holder = _holder(ledger, collection)
+def _busy(collection: str, read: Callable[[], Holder]) -> CollectionBusy:
+    end = time.monotonic() + _NAMING_SECONDS
+    while not (holder := read()) and time.monotonic() < end:
+        time.sleep(0.02)
     who = f"process {holder['pid']} on {holder['host']}, since {holder['since']}" if holder else "another process"
     return CollectionBusy(
         f"Another sync of collection {collection} is at work: {who}. Nothing was sent. Run again when it is done; "

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.schema import COLUMN_NAMES
+from flows.guard import trust
 from flows.ledger import Entry, Ledger
 
 CONTENT_COLUMNS = tuple(name for name in COLUMN_NAMES if name != "lastSyncedAt")
@@ -65,8 +67,17 @@ class Known:
         """What the ledger has; nothing where no sync has completed."""
         return cls(_read(ledger, collection, _KNOWN))
 
+    def sure(self, ledger: Ledger, entries: Sequence[Entry]) -> Known:
+        """The same less what those of ``entries`` that are in doubt may have changed: an override, everything."""
+        known, doubtful = self, [entry for entry in entries if entry.in_doubt]
+        if any(entry.mode == "override" for entry in doubtful):
+            return Known(self.table.slice(0, 0))
+        for entry in doubtful:
+            known = known.without(_read(ledger, entry.collection, _content(entry))["id"])
+        return known
+
     def without(self, ids: pa.ChunkedArray) -> Known:
-        """The same less ``ids``, whose content on the platform is in doubt."""
+        """The same less ``ids``."""
         return self if not len(ids) else Known(self.table.filter(pc.invert(pc.is_in(self.table["id"], value_set=ids.combine_chunks()))))
 
     def changed(self, content: pa.Table) -> pa.BooleanArray:
@@ -92,27 +103,40 @@ def keep_content(ledger: Ledger, collection: str, fingerprint: str, content: Pat
     ledger.put(collection, f"{fingerprint}.arrow", content.read_bytes())
 
 
-def ids_in_doubt(ledger: Ledger, entries: Sequence[Entry]) -> pa.ChunkedArray:
-    """The ids of uploads that may or may not have reached the platform: their content there is not known."""
-    doubtful = [staged_ids(ledger, entry) for entry in entries if entry.upload.state in ("intended", "unknown")]
-    return pa.chunked_array([chunk for ids in doubtful for chunk in ids.chunks], pa.string())
-
-
-def staged_ids(ledger: Ledger, entry: Entry) -> pa.ChunkedArray:
-    """The ids that ``entry`` sends or has sent."""
-    return _read(ledger, entry.collection, f"{entry.fingerprint}.arrow")["id"]
-
-
 def absorb(ledger: Ledger, entry: Entry) -> Entry:
-    """Count what a completed ``entry`` sent as held by the platform; doing it twice changes nothing."""
-    sent = _read(ledger, entry.collection, f"{entry.fingerprint}.arrow")
+    """Count what a completed ``entry`` sent as held by the platform, and earlier syncs that did not end as superseded.
+
+    A crash at any point is mended by doing it again: what is known is written first, and never holds what is in doubt.
+    """
+    earlier = [other for other in ledger.entries(entry.collection) if other.created_at < entry.created_at]
+    sent = _read(ledger, entry.collection, _content(entry))
     if entry.mode == "append":
-        kept = Known.load(ledger, entry.collection).without(sent["id"]).table
+        kept = Known.load(ledger, entry.collection).sure(ledger, earlier).without(sent["id"]).table
         sent = pa.concat_tables([kept, sent])
     ledger.put(entry.collection, _KNOWN, _bytes(sent))
+    if not entry.export.get("limited"):
+        trust(ledger, entry.collection, entry.export)
+    for other in earlier:
+        if other.in_doubt or not other.finished:
+            _supersede(ledger, other)
     entry = ledger.write(entry.model_copy(update={"absorbed": True}))
-    ledger.delete(entry.collection, f"{entry.fingerprint}.arrow")
+    ledger.delete(entry.collection, _content(entry))
     return entry
+
+
+def _supersede(ledger: Ledger, entry: Entry) -> None:
+    """A later sync has sent those rows: nothing of ``entry`` is left to do, and its forecast would be of old data."""
+    change: dict[str, Any] = {"wanted": None}
+    if entry.upload.state != "completed":
+        change["upload"] = entry.upload.model_copy(update={"state": "superseded"})
+    else:
+        change["absorbed"] = True
+    ledger.write(entry.model_copy(update=change))
+    ledger.delete(entry.collection, _content(entry))
+
+
+def _content(entry: Entry) -> str:
+    return f"{entry.fingerprint}.arrow"
 
 
 def _read(ledger: Ledger, collection: str, name: str) -> pa.Table:

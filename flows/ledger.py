@@ -27,6 +27,9 @@ KEPT = 50
 TIMEZONE = "_timezone.txt"
 """The file that remembers a collection's timezone, an IANA name."""
 
+NAME = "_name.txt"
+"""The file that remembers the name by which people know a collection."""
+
 Outcome = Literal["intended", "unsent", "unknown", "accepted", "completed", "refused", "superseded"]
 """``intended``: about to be sent. ``unsent``: surely not accepted, to be tried again.
 ``unknown``: sent, or perhaps sent, without an answer. The rest is the platform's word,
@@ -47,6 +50,7 @@ class Sending(_Record):
     accepted_at: datetime | None = None
     completed_at: datetime | None = None
     reason: str | None = None
+    doubt: bool = Field(False, description="some send had no clear answer: the platform may have done it")
 
     def seconds(self) -> float | None:
         """How long the platform took, from accepted to seen completed; None while it is not."""
@@ -80,6 +84,13 @@ class Entry(_Record):
     def awaits_forecast(self) -> bool:
         """Whether the upload completed and its forecast is wanted and not yet home."""
         return self.upload.state == "completed" and self.wanted is not None and not self.certified
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the platform may hold the rows, or have dropped others by ``override``, without their counting as held."""
+        if self.upload.state in ("unsent", "refused"):
+            return self.upload.doubt
+        return self.upload.state != "superseded" and not self.absorbed
 
     @property
     def finished(self) -> bool:
@@ -132,18 +143,23 @@ class Ledger:
 
     def prune(self, collection: str) -> None:
         """Forget finished syncs beyond the newest :data:`KEPT`, the last completed one excepted."""
-        finished = [entry for entry in self.entries(collection) if entry.finished]
+        finished = [entry for entry in self.entries(collection) if entry.finished and not entry.in_doubt]
         completed = [entry.fingerprint for entry in finished if entry.upload.state == "completed"]
         for entry in finished[:-KEPT]:
             if entry.fingerprint not in completed[-1:]:
                 self.delete(collection, f"{entry.fingerprint}.json")
+                self.delete(collection, f"{entry.fingerprint}.arrow")
 
     def put(self, collection: str, name: str, data: bytes) -> None:
         """Write one file of ``collection`` so that a reader sees the old or the new one, never a part."""
         path = f"{self._root}/{collection}/{name}"
         if isinstance(self._fs, LocalFileSystem):
             _replace(Path(path), data)
-        else:
+            return
+        try:
+            self._fs.pipe_file(path, data)
+        except FileNotFoundError:  # a store with real folders
+            self._fs.makedirs(f"{self._root}/{collection}", exist_ok=True)
             self._fs.pipe_file(path, data)
 
     def get(self, collection: str, name: str) -> bytes | None:
@@ -168,9 +184,16 @@ class Ledger:
             ) from error
 
 
+def private_folder(path: Path) -> Path:
+    """Make a folder and the ones above it that are missing, for their owner alone."""
+    for folder in reversed([path, *path.parents]):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
 def _replace(path: Path, data: bytes) -> None:
     """Replace ``path`` durably: the bytes and the name are on disk before this returns."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(path.parent)
     temporary = path.with_name(f"_{path.name}.{os.getpid()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:

@@ -23,6 +23,8 @@ JITTER = 0.1
 _GROWTH = 1.1
 _MOST_DELAYS = 50
 _LONGEST_REQUESTED_WAIT = 900.0
+_STALLED = 5.0
+"""How many times the usual time makes a wait worth a word."""
 
 
 def is_transient(task: Any, task_run: Any, state: Any) -> bool:  # noqa: ARG001 - the signature is Prefect's
@@ -51,15 +53,32 @@ def expected_seconds(entries: Sequence[Entry]) -> float | None:
     return recent[len(recent) // 2] if recent else None
 
 
-def still_processing(what: str, status: str, accepted_at: datetime, settings: Settings, resume: str) -> StillProcessing | DeadlinePassed:
-    """The error of a look that found no end: its text is the progress message, or past the deadline what to do next."""
-    elapsed = (datetime.now(UTC) - accepted_at).total_seconds()
-    if elapsed < settings.deadline:
-        return StillProcessing(f"{what}: {status}, {elapsed:.0f} of {settings.deadline:.0f} s")
+def still_processing(
+    what: str, status: str, accepted_at: datetime, settings: Settings, collection: str, *, usual: float | None = None
+) -> StillProcessing | DeadlinePassed:
+    """The error of a look that found no end: its text is the progress message, or past the deadline what to do next.
+
+    ``usual`` is how many seconds the platform took before: far beyond it, the message says so.
+    """
+    elapsed = seconds_since(accepted_at)
+    if elapsed >= settings.deadline:
+        return overdue(what, status, accepted_at, settings, collection)
+    stalled = f"; stalled? It usually takes {usual:.0f} s" if usual is not None and elapsed > _STALLED * usual else ""
+    return StillProcessing(f"{what}: {status}, {elapsed:.0f} of {settings.deadline:.0f} s{stalled}")
+
+
+def overdue(what: str, status: str, accepted_at: datetime, settings: Settings, collection: str) -> DeadlinePassed:
+    """The error of a request that is not done in time; the time runs from its acceptance, through any restart."""
     return DeadlinePassed(
-        f"{what} is still {status} {elapsed:.0f} s after it was accepted; the deadline is {settings.deadline:.0f} s. "
-        f"The platform may yet finish it. Go on later with `{resume}`, or allow more time with DEALCAST_DEADLINE."
+        f"{what} is still {status} {seconds_since(accepted_at):.0f} s after it was accepted; the deadline is {settings.deadline:.0f} s. "
+        f"The platform may yet finish it. Go on later with `dealcast resume --collection {collection}`, "
+        "or allow more time with DEALCAST_DEADLINE."
     )
+
+
+def seconds_since(moment: datetime) -> float:
+    """Seconds from an aware ``moment`` until now."""
+    return (datetime.now(UTC) - moment).total_seconds()
 
 
 def obey(error: Transient) -> None:

@@ -9,7 +9,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
-from flows.errors import OutcomeUnknown, PlatformRefused, PlatformUnavailable, PlatformUnreachable, Transient
+from flows.errors import (
+    OutcomeUnknown,
+    PlatformBusy,
+    PlatformRefused,
+    PlatformUnavailable,
+    PlatformUnreachable,
+    Transient,
+    UnexpectedAnswer,
+)
 from flows.ledger import Sending
 from flows.polling import obey
 
@@ -35,27 +43,36 @@ def send_once(sending: Sending | None, record: Callable[[Sending], None], post: 
         return sending
     if policy == "stop" and sending is not None and sending.state in ("intended", "unknown"):
         raise OutcomeUnknown(_stopped(what, sending.reason or "an earlier run ended in the middle of sending"))
-    now = datetime.now(UTC)
-    sending = Sending(state="intended", intended_at=now, sends=(sending.sends if sending else 0) + 1)
+    sending = _next(sending)
     record(sending)
     try:
         identifier = post()
     except OutcomeUnknown as error:
-        record(sending.model_copy(update={"state": "unknown", "reason": str(error)}))
+        record(sending.model_copy(update={"state": "unknown", "reason": str(error), "doubt": True}))
         if policy == "stop":
             raise OutcomeUnknown(_stopped(what, str(error))) from error
         raise PlatformUnreachable(f"{error} Sending it again, which is harmless (DEALCAST_ON_UNKNOWN=resend).") from error
     except PlatformRefused as error:
-        record(sending.model_copy(update={"state": "refused", "reason": str(error)}))
+        doubt = sending.doubt or isinstance(error, UnexpectedAnswer)
+        record(sending.model_copy(update={"state": "refused", "reason": str(error), "doubt": doubt}))
         raise
     except PlatformUnavailable as error:
-        record(sending.model_copy(update={"state": "unsent", "reason": str(error)}))
+        doubt = sending.doubt or isinstance(error, PlatformBusy)
+        record(sending.model_copy(update={"state": "unsent", "reason": str(error), "doubt": doubt}))
         if isinstance(error, Transient):
             obey(error)
         raise
     sending = sending.model_copy(update={"state": "accepted", "id": identifier, "accepted_at": datetime.now(UTC)})
     record(sending)
     return sending
+
+
+def _next(sending: Sending | None) -> Sending:
+    """The intent to send, or to send again: a doubt about an earlier send stays until its rows are surely replaced."""
+    if sending is None:
+        return Sending(state="intended", intended_at=datetime.now(UTC), sends=1)
+    doubt = sending.doubt or sending.state in ("intended", "unknown")
+    return Sending(state="intended", intended_at=datetime.now(UTC), sends=sending.sends + 1, doubt=doubt)
 
 
 def _stopped(what: str, why: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterator
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -25,23 +27,46 @@ from flows.crm import ALL_PIPELINES, Extraction, open_export
 from flows.deals_csv import open_deals_csv
 from flows.guard import ExportStats
 from flows.known import KNOWN_SCHEMA, Fingerprint, Known, canonical_text, content_of, write_content
+from flows.ledger import private_folder
 from flows.options import SyncOptions
 from flows.quarantine import open_quarantine, quarantined
 from flows.records import CheckedDeals, StagedDeals
 
 STAGED_SCHEMA = pa.schema([*((name, pa.string()) for name in COLUMN_NAMES), (SOURCE_LINE, pa.int64())])
 
-
-def staging_folder(home: Path) -> Path:
-    """Make a folder that only its owner can read, for one run."""
-    folder = home / "staging" / uuid4().hex
-    folder.mkdir(mode=0o700, parents=True)
-    return folder
+AT_ONCE = 100_000
+"""Rows that are read and checked together."""
 
 
-def empty(folder: Path) -> None:
-    """Remove a staging folder and all that lies in it."""
-    shutil.rmtree(folder, ignore_errors=True)
+@contextmanager
+def staging_folder(home: Path) -> Iterator[Path]:
+    """A folder for the length of the block that only its owner can read; those of killed runs are removed first."""
+    place = private_folder(home / "staging")
+    with ExitStack() as at_work:
+        with _locked(place, fcntl.LOCK_EX):
+            for left in place.iterdir():
+                with (
+                    suppress(BlockingIOError, FileNotFoundError),
+                    _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB),
+                ):  # not locked: its run is dead
+                    shutil.rmtree(left)
+            folder = private_folder(place / uuid4().hex)
+            at_work.enter_context(_locked(folder, fcntl.LOCK_EX))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    """Hold a lock that ends with the process, however it ends."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def stage(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
@@ -135,12 +160,19 @@ def _this_moment(timezone: str) -> datetime:
     return datetime.now(ZoneInfo(timezone)).replace(tzinfo=None, microsecond=0)
 
 
-def batches(staged: StagedDeals) -> Iterator[pa.Table]:
-    """The staged deals as they lie on disk, memory-mapped, a batch at a time."""
-    with pa.memory_map(str(staged.path)) as source:
-        reader = pa.ipc.open_file(source)
+def batches(staged: StagedDeals, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """The staged deals, some :data:`AT_ONCE` rows at a time; read rather than mapped, so that memory does not grow with the file."""
+    with pa.OSFile(str(staged.path)) as source:
+        names = None if columns is None else [STAGED_SCHEMA.get_field_index(name) for name in columns]
+        reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=names))
+        group: list[pa.RecordBatch] = []
         for number in range(reader.num_record_batches):
-            yield pa.Table.from_batches([reader.get_batch(number)])
+            group.append(reader.get_batch(number))
+            if sum(batch.num_rows for batch in group) >= AT_ONCE:
+                yield pa.Table.from_batches(group)
+                group = []
+        if group:
+            yield pa.Table.from_batches(group)
 
 
 def frame_of(table: pa.Table) -> pd.DataFrame:
@@ -155,7 +187,7 @@ def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder
     With ``full``, or where ``override`` would change anything, all that passes is written. The quarantine file is written
     whenever a row fails, so that it can be looked at even where the sync then stops.
     """
-    gate = Gate(Survey.of(batches(staged)), now=staged.synced_at, extra_suite=extra_suite)
+    gate = Gate(Survey.of(batches(staged, ("id", "stage", "value"))), now=staged.synced_at, extra_suite=extra_suite)
     writing = _Writing(options, known)
     csv, quarantine, content = folder / "deals.csv", folder / "quarantine.csv", folder / "content.arrow"
     with open_deals_csv(csv) as sendable, open_quarantine(quarantine) as aside:
@@ -191,6 +223,7 @@ class _Writing:
         self.totals = dict.fromkeys(STATUSES, Decimal(0))
         self.rows = 0
         self.newest_update: str | None = None
+        self.won_by_month: Counter[str] = Counter()
         self._contents: list[pa.Table] = []
         self._ids: list[pa.Array] = []
 
@@ -200,6 +233,7 @@ class _Writing:
         newest = pc.max(passing["lastUpdateDatetime"]).as_py()
         self.newest_update = max(filter(None, (self.newest_update, newest)), default=None)
         _add_totals(self.totals, passing)
+        _add_won(self.won_by_month, passing)
         text = canonical_text(passing)
         content = content_of(passing, text)
         new = self.compare.changed(content)
@@ -215,7 +249,14 @@ class _Writing:
     def stats(self, deals: int) -> ExportStats:
         """The export as a whole, for the guard."""
         ids = pa.chunked_array(self._ids, pa.string())
-        return ExportStats(deals, float(sum(self.totals.values())), self.newest_update, self.known.vanished(ids), self.known.table.num_rows)
+        return ExportStats(
+            deals,
+            float(sum(self.totals.values())),
+            self.newest_update,
+            self.known.vanished(ids),
+            self.known.table.num_rows,
+            dict(self.won_by_month),
+        )
 
 
 def _add_totals(totals: dict[str, Decimal], passing: pa.Table) -> None:
@@ -224,6 +265,15 @@ def _add_totals(totals: dict[str, Decimal], passing: pa.Table) -> None:
         values = passing["value"].filter(pc.equal(passing["status"], status))
         if len(values):
             totals[status] += _exact_sum(values)
+
+
+def _add_won(won_by_month: Counter[str], passing: pa.Table) -> None:
+    """Add up the value of won deals by month of closing."""
+    won = passing.filter(pc.equal(passing["status"], "closed_won"))
+    months = pc.utf8_slice_codeunits(won["closedDatetime"], 0, 7)
+    sums = pa.table({"month": months, "value": won["value"].cast(pa.float64())}).group_by("month").aggregate([("value", "sum")])
+    for month, value in zip(sums["month"].to_pylist(), sums["value_sum"].to_pylist(), strict=True):
+        won_by_month[month] += value
 
 
 def _exact_sum(values: pa.ChunkedArray) -> Decimal:

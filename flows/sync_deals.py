@@ -15,7 +15,9 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows.claim import claim
+from flows.conclusion import WATCHED, concluded
 from flows.errors import AppendRejected, NotFound, OutcomeUnknown, UsageError
+from flows.guard import trust
 from flows.known import absorb
 from flows.ledger import Entry, Ledger
 from flows.options import SyncOptions
@@ -23,7 +25,7 @@ from flows.polling import PATIENCE, delays, expected_seconds
 from flows.records import AcceptedAppend, CheckedDeals, InvokedForecast, StagedDeals
 from flows.report import Outcome, out_folder
 from flows.settings import Settings, load_settings
-from flows.staging import empty, staging_folder
+from flows.staging import staging_folder
 from flows.tasks import (
     accepted_of,
     await_append,
@@ -36,6 +38,7 @@ from flows.tasks import (
     guard_export,
     invoke_forecast,
     publish_report,
+    say,
     submit_append,
 )
 
@@ -59,7 +62,8 @@ def _run_name() -> str:
     return f"{collection} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
 
 
-@flow(name="sync-deals", flow_run_name=_run_name, persist_result=False)
+@flow(name="sync-deals", flow_run_name=_run_name, persist_result=False, **WATCHED)
+@concluded(lambda options: options.collection)
 def sync_deals(options: SyncOptions) -> State[Any] | Outcome:
     """Bring a CRM export's deals to the platform, and a forecast home.
 
@@ -69,14 +73,19 @@ def sync_deals(options: SyncOptions) -> State[Any] | Outcome:
     Raises:
         DealcastError: see `flows/errors.py`; the run's state message says what happened and what to do next.
     """
-    with open_run(options.collection) as run:
-        timezone = find_collection(options)
-        settle_earlier(options.collection, run)
-        deals = extract_deals(options, run.folder, timezone)
-        return sync_extracted(deals, options, run)
+    try:
+        with open_run(options.collection) as run:
+            timezone = _sending(find_collection, run)(options)
+            if not options.dry_run:
+                settle_earlier(options.collection, run)
+            deals = extract_deals(options, run.folder, timezone)
+            return sync_extracted(deals, options, run)
+    except OutcomeUnknown as error:
+        return _unknown(error)
 
 
-@flow(name="resume-sync", flow_run_name=_run_name, persist_result=False)
+@flow(name="resume-sync", flow_run_name=_run_name, persist_result=False, **WATCHED)
+@concluded(lambda collection, request_id=None: collection)  # noqa: ARG005 - it has the flow's own parameters
 def resume_sync(collection: str, request_id: str | None = None) -> State[Any] | Outcome:
     """Go on with a sync that was accepted and did not end: wait for it, and bring its forecast home. No export is read.
 
@@ -87,11 +96,14 @@ def resume_sync(collection: str, request_id: str | None = None) -> State[Any] | 
     Raises:
         DealcastError: as `sync-deals`; UsageError where the ledger knows no such request.
     """
-    with open_run(collection) as run:
-        entry = _unfinished_entry(collection, request_id, run.ledger)
-        if entry is None:
-            return Completed(name="NothingNew", message=f"Nothing of {collection} is left to resume.")
-        return _bring_home(accepted_of(entry), SyncOptions.model_validate(entry.options), None, run)
+    try:
+        with open_run(collection) as run:
+            entry = _unfinished_entry(collection, request_id, run.ledger)
+            if entry is None:
+                return Completed(name="NothingNew", message=f"Nothing of {collection} is left to resume.")
+            return _bring_home(entry, entry.wanted, SyncOptions.model_validate(entry.options), None, run)
+    except OutcomeUnknown as error:
+        return _unknown(error)
 
 
 def sync_extracted(deals: StagedDeals, options: SyncOptions, run: Run) -> State[Any] | Outcome:
@@ -100,42 +112,65 @@ def sync_extracted(deals: StagedDeals, options: SyncOptions, run: Run) -> State[
     if options.dry_run:
         return publish_report(Outcome(options, out_folder(options, run.settings), checked))
     guard_export(checked, options)
-    if not checked.rows:
+    if not checked.rows or _is_held(checked, options, run.ledger):
         return _nothing_new(options, checked, run)
     accepted = _sending(submit_append, run)(checked, options)
-    return _bring_home(accepted, options, checked, run)
+    entry = run.ledger.read(options.collection, accepted.fingerprint)
+    if entry is None:
+        raise UsageError(f"The ledger at {run.settings.ledger_url} does not keep what is written: use one that does.")
+    return _bring_home(entry, forecast_args(options), options, checked, run)
 
 
-def _bring_home(accepted: AcceptedAppend, options: SyncOptions, checked: CheckedDeals | None, run: Run) -> State[Any] | Outcome:
+def _bring_home(
+    entry: Entry, args: dict[str, Any] | None, options: SyncOptions, checked: CheckedDeals | None, run: Run, *, sent: bool = True
+) -> State[Any] | Outcome:
     """From an accepted append to the report: what a sync and a resumed one have in common."""
+    if entry.wanted != args:  # another forecast than the one that an earlier run wanted, or had
+        entry = run.ledger.write(entry.model_copy(update={"wanted": args, "forecast": None, "certified": False}))
+    accepted, forecast = accepted_of(entry), None
     completed = _waiting(await_append, accepted, run)(accepted, return_state=True)
     if completed.is_completed():
         _take_in(accepted, run.ledger)
-    args, forecast = forecast_args(options), None
     if args is not None:
         invoked = _sending(invoke_forecast, run)(allow_failure(completed), args, return_state=True)
         if completed.is_completed():
             finished = _waiting(await_forecast, invoked.result(), run)(invoked.result())
-            forecast = download_forecast(finished, options)
+            forecast = _sending(download_forecast, run)(finished, options)
     if not completed.is_completed():
         error = completed.result(raise_on_failure=False)
         return Failed(message=f"Forecast not invoked: {error}", data=error)
-    entry = run.ledger.read(accepted.collection, accepted.fingerprint)
-    return publish_report(
-        Outcome(options, out_folder(options, run.settings), checked, entry, forecast, sent=checked is None or checked.rows > 0)
-    )
+    after = run.ledger.read(accepted.collection, accepted.fingerprint)
+    return publish_report(Outcome(options, out_folder(options, run.settings), checked, after, forecast, sent=sent))
 
 
 def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: Run) -> State[Any] | Outcome:
     """Every deal is held by the platform already: only a forecast that is still owed, or asked for, is left to do."""
     last = run.ledger.last_completed(options.collection)
     args = forecast_args(options)
-    if last is None or args is None or (last.certified and last.wanted == args and options.forecast == "if-new"):
-        publish_report(Outcome(options, out_folder(options, run.settings), checked, last))
-        return Completed(name="NothingNew", message="Nothing new since the last completed sync: nothing was sent, nothing invoked.")
-    if last.certified or last.wanted != args:
-        last = run.ledger.write(last.model_copy(update={"wanted": args, "forecast": None, "certified": False}))
-    return _bring_home(accepted_of(last), options, checked, run)
+    if options.limit is None:
+        trust(run.ledger, options.collection, checked.stats.remembered())
+    if last is None or (last.certified and (args is None or (last.wanted == args and options.forecast == "if-new"))):
+        outcome = publish_report(Outcome(options, out_folder(options, run.settings), checked, last))
+        since = f" (request {last.upload.id}, completed {last.upload.completed_at:%Y-%m-%d %H:%M} UTC)" if last else ""
+        why = f"Nothing new since the last completed sync{since}: nothing was sent, nothing invoked."
+        return Completed(name="NothingNew", message=why, data=outcome)
+    if last.certified:
+        last = run.ledger.write(last.model_copy(update={"forecast": None, "certified": False}))
+    return _bring_home(last, args, options, checked, run, sent=False)
+
+
+def _is_held(checked: CheckedDeals, options: SyncOptions, ledger: Ledger) -> bool:
+    """Whether the platform holds exactly what an override would send: the last completed sync sent it."""
+    if options.mode == "append" or options.full:
+        return False
+    last = ledger.last_completed(options.collection)
+    doubts = any(entry.in_doubt for entry in ledger.entries(options.collection))
+    return last is not None and last.finished and last.fingerprint == checked.fingerprint and not doubts
+
+
+def _unknown(error: OutcomeUnknown) -> State[Any]:
+    """The named end of a run whose POST may or may not have been accepted, under the policy `stop`."""
+    return Failed(name="OutcomeUnknown", message=str(error), data=error)
 
 
 def settle_earlier(collection: str, run: Run) -> None:
@@ -157,22 +192,14 @@ def settle_earlier(collection: str, run: Run) -> None:
             elif isinstance(error, BaseException) and not isinstance(error, AppendRejected):
                 raise error
         if entry.upload.state in ("accepted", "completed"):
-            _take_in(AcceptedAppend(collection, entry.fingerprint, "", datetime.now(UTC)), run.ledger)
+            _take_in(accepted_of(entry), run.ledger)
 
 
 def _take_in(accepted: AcceptedAppend, ledger: Ledger) -> None:
-    """Count a completed upload as held by the platform, and what it makes obsolete as superseded."""
+    """Count a completed upload as held by the platform, once."""
     entry = ledger.read(accepted.collection, accepted.fingerprint)
-    if entry is None or entry.absorbed or entry.upload.state != "completed":
-        return
-    absorb(ledger, entry)
-    for older in ledger.entries(accepted.collection):
-        if older.created_at >= entry.created_at or older.finished:
-            continue
-        change: dict[str, Any] = {"wanted": None}
-        if older.upload.state in ("intended", "unknown", "unsent"):
-            change["upload"] = older.upload.model_copy(update={"state": "superseded"})
-        ledger.write(older.model_copy(update=change))
+    if entry is not None and entry.upload.state == "completed" and not entry.absorbed:
+        absorb(ledger, entry)
 
 
 def _unfinished_entry(collection: str, request_id: str | None, ledger: Ledger) -> Entry | None:
@@ -207,12 +234,24 @@ def _waiting(step: Task[P, R], sent: AcceptedAppend | InvokedForecast, run: Run)
 
 @contextmanager
 def open_run(collection: str) -> Iterator[Run]:
-    """Claim the collection and make a private staging folder; both end with the run."""
+    """Claim the collection and make a private staging folder; both end with the run, and one that is cancelled says how to go on."""
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
-    with claim(collection, ledger, settings.home_folder):
-        folder = staging_folder(settings.home_folder)
+    with claim(collection, ledger, settings.home_folder), staging_folder(settings.home_folder) as folder:
         try:
             yield Run(settings, ledger, folder)
-        finally:
-            empty(folder)
+        except Exception:
+            raise
+        except BaseException:  # SIGTERM, Ctrl-C, a cancellation, a lost claim
+            say("cancelled", how_to_go_on(collection, ledger))
+            raise
+
+
+def how_to_go_on(collection: str, ledger: Ledger) -> str:
+    """What is left of a run that was ended from outside, and the command that goes on with it."""
+    left = [entry for entry in ledger.entries(collection) if not entry.finished]
+    if left and left[-1].upload.id:
+        return f"The run was ended. Request {left[-1].upload.id} is accepted: go on with `dealcast resume --collection {collection}`."
+    if left and left[-1].upload.state != "unsent":
+        return "The run was ended while it was sending. Run the same `dealcast sync` again: what may have arrived merges by id."
+    return "The run was ended before anything was sent. Run the same `dealcast sync` again."

@@ -16,12 +16,13 @@ from prefect.runtime import task_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.conclusion import PIPELINES, WATCHED, concluded
 from flows.errors import DealcastError, StoppedByGuard, UsageError
 from flows.options import SyncOptions
 from flows.records import StagedDeals
 from flows.report import Outcome
 from flows.settings import load_settings
-from flows.staging import empty, stage_pipelines, staging_folder
+from flows.staging import stage_pipelines, staging_folder
 from flows.sync_deals import open_run, settle_earlier, sync_extracted
 from flows.tasks import UNCACHED, find_collection, say
 
@@ -75,6 +76,7 @@ def extract_pipelines(options: SyncOptions, table: Table, folder: Path, timezone
 
 
 @task(task_run_name=_task_name, **UNCACHED)
+@concluded(lambda options, deals: options.collection)  # noqa: ARG005 - it has the task's own parameters
 def sync_pipeline(options: SyncOptions, deals: StagedDeals | None) -> State[Any] | Outcome:
     """One pipeline's deals to its collection, and its forecast home."""
     if deals is None:
@@ -89,7 +91,9 @@ def sync_pipeline(options: SyncOptions, deals: StagedDeals | None) -> State[Any]
     flow_run_name="pipelines of {options.export}",
     persist_result=False,
     task_runner=_THREADS,
+    **WATCHED,
 )
+@concluded(lambda options, pipelines: PIPELINES)  # noqa: ARG005 - it has the flow's own parameters
 def sync_pipelines(options: SyncOptions, pipelines: str) -> State[Any]:
     """Bring each pipeline of one CRM export to a collection of its own, and each one's forecast home.
 
@@ -103,15 +107,12 @@ def sync_pipelines(options: SyncOptions, pipelines: str) -> State[Any]:
     """
     table = read_table(pipelines)
     each = {pipeline: _options_of(options, pipeline, collection) for pipeline, collection in table.items()}
-    folder = staging_folder(load_settings().home_folder)
-    try:
+    with staging_folder(load_settings().home_folder) as folder:
         zones = _states({pipeline: find_collection.submit(own) for pipeline, own in each.items()})
         found = {pipeline: state.result() for pipeline, state in zones.items() if state.is_completed()}
         staged = _extract(options, {pipeline: (zone, table[pipeline]) for pipeline, zone in found.items()}, folder)
         synced = _states({pipeline: sync_pipeline.submit(each[pipeline], staged.get(pipeline)) for pipeline in found})
         return _end(zones | synced)
-    finally:
-        empty(folder)
 
 
 def _states(futures: dict[str, PrefectFuture[Any]]) -> dict[str, State[Any]]:

@@ -13,6 +13,8 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelled
 
 from flows import ledger as ledgers
+from flows.artifacts import ArtifactKind, links, show_certificate, show_forecast, show_progress, show_rejected, show_report
+from flows.conclusion import name_run
 from flows.errors import (
     AppendRejected,
     ForecastFailed,
@@ -25,15 +27,15 @@ from flows.errors import (
     UsageError,
 )
 from flows.forecast import download
-from flows.guard import guard
-from flows.known import Known, ids_in_doubt, keep_content
+from flows.guard import guard, trusted
+from flows.known import Known, keep_content
 from flows.ledger import Entry, Ledger, Sending
 from flows.nostradamus import UploadRequest
 from flows.options import SyncOptions
-from flows.polling import JITTER, is_transient, obey, still_processing
+from flows.polling import JITTER, expected_seconds, is_transient, obey, overdue, seconds_since, still_processing
 from flows.records import AcceptedAppend, CheckedDeals, CompletedAppend, CompletedForecast, Forecast, InvokedForecast, StagedDeals
-from flows.rejection import describe
-from flows.report import Outcome, keep_quarantine, keep_rejection, out_folder, publish
+from flows.rejection import columns, describe
+from flows.report import Outcome, certificate, keep_quarantine, keep_rejection, out_folder, publish, report_text
 from flows.sending import send_once
 from flows.settings import Settings, load_settings
 from flows.staging import check_staged, stage
@@ -61,8 +63,9 @@ def find_collection(options: SyncOptions) -> str:
     if not zone and options.dry_run and not settings.has_token:
         zone = "UTC"
     if not zone:
-        zone = _ask_timezone(options.collection, settings)
+        zone, name = _ask_platform(options.collection, settings)
         ledger.put(options.collection, ledgers.TIMEZONE, zone.encode())
+        ledger.put(options.collection, ledgers.NAME, name.encode())
     try:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError) as error:
@@ -73,6 +76,7 @@ def find_collection(options: SyncOptions) -> str:
 @task(task_run_name="extract_deals", **UNCACHED)
 def extract_deals(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
     """Export -> deals: read, map by the dialect, stage; every row of the file is a deal or a named non-row."""
+    show_progress(options.collection, 5, f"reading {options.export}")
     deals = stage(options, folder, timezone)
     aside = "".join(f", {count:,} {why}" for why, count in deals.non_rows.items())
     how = f"{deals.export.encoding}, separator {deals.export.separator!r}, dialect {deals.export.dialect}"
@@ -89,9 +93,11 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
     """
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
-    known = Known.load(ledger, options.collection).without(ids_in_doubt(ledger, ledger.entries(options.collection)))
+    show_progress(options.collection, 20, f"checking {deals.deals:,} deals")
+    known = Known.load(ledger, options.collection).sure(ledger, ledger.entries(options.collection))
     checked = check_staged(deals, options, known, folder, settings.extra_suite)
     kept = keep_quarantine(checked, out_folder(options, settings))
+    show_rejected(options.collection, checked.report, str(kept))
     report = checked.report
     say(
         "check",
@@ -118,7 +124,7 @@ def guard_export(checked: CheckedDeals, options: SyncOptions) -> None:
     """Stop an export that as a whole is not to be trusted (empty, shrunk, older), unless told to accept it."""
     if options.accept_shrink or options.limit is not None:
         return
-    guard(checked.stats, _ledger().last_completed(options.collection))
+    guard(checked.stats, trusted(_ledger(), options.collection))
 
 
 @task(task_run_name="submit_append", **_RETRIED)
@@ -134,6 +140,7 @@ def submit_append(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend
         with settings.platform() as platform:
             return platform.upload(options.collection, checked.csv, mode=options.mode).id
 
+    show_progress(options.collection, 45, f"sending {checked.rows:,} deals")
     upload = send_once(entry.upload, record, post, what=f"{options.mode} to {options.collection}", policy=settings.on_unknown)
     say("submit", f"{checked.rows:,} deals sent, accepted as request {upload.id}", request_id=upload.id, rows=checked.rows)
     return accepted_of(entry.model_copy(update={"upload": upload}))
@@ -160,12 +167,14 @@ def await_append(accepted: AcceptedAppend) -> CompletedAppend:
         say("await", f"request {accepted.request_id} completed", request_id=accepted.request_id)
         return CompletedAppend(accepted, answer, upload.completed_at or datetime.now(UTC))
     if answer.status == "error":
-        ledger.write(entry.model_copy(update={"upload": entry.upload.model_copy(update={"state": "refused", "reason": answer.message})}))
+        refused = entry.upload.model_copy(update={"state": "refused", "reason": answer.message})
+        ledger.write(entry.model_copy(update={"upload": refused}))
         kept = keep_rejection(answer, out_folder(SyncOptions.model_validate(entry.options), settings))
         raise AppendRejected(
-            f"The platform refused append request {accepted.request_id}: {describe(answer)}\nIts whole answer is in {kept}."
+            f"The platform refused append request {accepted.request_id}: {describe(answer)}\nIts whole answer is in {kept}.",
+            columns(answer),
         )
-    raise _unfinished(f"append request {accepted.request_id}", answer.status, accepted.accepted_at, accepted.collection, settings)
+    raise _unfinished(accepted, answer.status, settings)
 
 
 @task(task_run_name="invoke_forecast", **_RETRIED)
@@ -200,7 +209,12 @@ def await_forecast(invoked: InvokedForecast) -> CompletedForecast:
     entry = _known_entry(ledger, invoked.collection, invoked.fingerprint)
     if entry.forecast and entry.forecast.completed_at:
         return CompletedForecast(invoked, entry.forecast.completed_at)
-    answer = _look(invoked, entry, settings)
+    try:
+        answer = _look(invoked, entry, settings)
+    except NotFound as error:
+        lost = Sending(state="unknown", intended_at=invoked.accepted_at, reason=str(error), doubt=True)
+        ledger.write(entry.model_copy(update={"forecast": lost}))
+        raise NotFound(f"{error} The platform lost the invocation; the deals are in: run the sync again for a new one.") from error
     failed = answer.status == "error" or any(result.status == "error" for result in (answer.invocation_results or {}).values())
     if failed:
         refused = Sending(state="refused", intended_at=invoked.accepted_at, reason=answer.message)
@@ -209,7 +223,7 @@ def await_forecast(invoked: InvokedForecast) -> CompletedForecast:
             f"Invocation {invoked.invocation_id} failed: {answer.message or 'no reason given'}. The deals are in; run the sync again."
         )
     if answer.status != "completed":
-        raise _unfinished(f"invocation {invoked.invocation_id}", answer.status, invoked.accepted_at, invoked.collection, settings)
+        raise _unfinished(invoked, answer.status, settings)
     done = datetime.now(UTC)
     if entry.forecast:
         ledger.write(entry.model_copy(update={"forecast": entry.forecast.model_copy(update={"state": "completed", "completed_at": done})}))
@@ -222,6 +236,7 @@ def download_forecast(finished: CompletedForecast, options: SyncOptions) -> Fore
     """Finished forecast -> files: json, csv and xlsx, written only if they agree."""
     settings = load_settings()
     folder = out_folder(options, settings)
+    show_progress(options.collection, 95, "fetching the forecast")
     with settings.platform() as platform:
         files, months = download(platform, finished.invoked.invocation_id, folder)
     say("download", f"forecast of {len(months)} months in {folder}", months=len(months))
@@ -232,8 +247,22 @@ def download_forecast(finished: CompletedForecast, options: SyncOptions) -> Fore
 def publish_report(outcome: Outcome) -> Outcome:
     """Everything -> report: ``report.md`` and ``certificate.json`` beside the forecast, and the Prefect artifacts."""
     publish(outcome, _ledger())
+    _show(outcome)
     say("report", outcome.headline)
     return outcome
+
+
+def _show(outcome: Outcome) -> None:
+    """The outcome as artifacts, the report last and with links to the others."""
+    collection, entry = outcome.options.collection, outcome.entry
+    shown: list[ArtifactKind] = ["rejected"] if outcome.checked is not None and outcome.checked.quarantined else []
+    if outcome.forecast is not None:
+        show_forecast(collection, outcome.forecast.invocation_id, outcome.forecast.months, outcome.won_by_month)
+        shown.append("forecast")
+    if entry is not None and (outcome.sent or outcome.forecast):
+        show_certificate(collection, certificate(entry))
+        shown.append("certificate")
+    show_report(collection, f"{report_text(outcome)}\n{links(collection, shown)}", outcome.headline)
 
 
 def accepted_of(entry: Entry) -> AcceptedAppend:
@@ -262,8 +291,11 @@ def _known_entry(ledger: Ledger, collection: str, fingerprint: str) -> Entry:
 def _entry_for(checked: CheckedDeals, options: SyncOptions, ledger: Ledger) -> Entry:
     """The ledger's entry of this very sync, begun now or by a run that did not end; its contents are kept before it is sent."""
     found = ledger.read(options.collection, checked.fingerprint)
+    if found is not None and not found.finished and found.upload.state in ("accepted", "completed"):
+        return found
+    upload = Sending(state="unsent", intended_at=datetime.now(UTC), doubt=found is not None and found.in_doubt)
     if found is not None and not found.finished:
-        return found.model_copy(update={"wanted": forecast_args(options), "options": options.model_dump()})
+        upload = found.upload
     keep_content(ledger, options.collection, checked.fingerprint, checked.content)
     export = checked.staged.export
     return Entry(
@@ -271,24 +303,31 @@ def _entry_for(checked: CheckedDeals, options: SyncOptions, ledger: Ledger) -> E
         collection=options.collection,
         mode=options.mode,
         created_at=datetime.now(UTC),
-        export={"path": export.path, "sha256": export.sha256, "limited": options.limit is not None, **checked.stats.remembered()},
+        export={
+            "path": export.path,
+            "sha256": export.sha256,
+            "limited": options.limit is not None,
+            "won_by_month": checked.stats.won_by_month,
+            **checked.stats.remembered(),
+        },
         csv_sha256=checked.sha256,
         rows=checked.rows,
         quarantined=checked.quarantined,
         unchanged=checked.unchanged,
         totals=checked.totals,
-        upload=Sending(state="unsent", intended_at=datetime.now(UTC)),
+        upload=upload,
         wanted=forecast_args(options),
         options=options.model_dump(),
     )
 
 
-def _ask_timezone(collection: str, settings: Settings) -> str:
+def _ask_platform(collection: str, settings: Settings) -> tuple[str, str]:
+    """Timezone and name of the collection."""
     with settings.platform() as platform:
         held = list(platform.collections())
     for candidate in held:
         if candidate.id == collection:
-            return candidate.timezone or "UTC"
+            return candidate.timezone or "UTC", candidate.name
     yours = ", ".join(f"{candidate.id} ({candidate.name})" for candidate in held[:10]) or "none"
     raise NotFound(
         f"The platform knows no collection {collection!r} for this token; nothing was sent. It has: {yours}. "
@@ -304,24 +343,45 @@ def _look(sent: AcceptedAppend | InvokedForecast, entry: Entry, settings: Settin
                 return platform.upload_status(sent.collection, sent.request_id, mode=entry.mode)
             return platform.invocation(sent.invocation_id)
     except NotFound as error:
-        if (datetime.now(UTC) - sent.accepted_at).total_seconds() < _GRACE:
+        if seconds_since(sent.accepted_at) < _GRACE:
             raise StillProcessing(f"{error} It was accepted a moment ago.") from error
         raise
     except PlatformUnavailable as error:
+        if seconds_since(sent.accepted_at) > settings.deadline:
+            raise overdue(_name_of(sent), f"out of sight ({error})", sent.accepted_at, settings, sent.collection) from error
         if isinstance(error, Transient):
             obey(error)
         raise
 
 
-def _unfinished(what: str, status: str, accepted_at: datetime, collection: str, settings: Settings) -> Exception:
+def _name_of(sent: AcceptedAppend | InvokedForecast) -> str:
+    return f"append request {sent.request_id}" if isinstance(sent, AcceptedAppend) else f"invocation {sent.invocation_id}"
+
+
+def _show_waiting(sent: AcceptedAppend | InvokedForecast, status: str, usual: float | None, settings: Settings) -> None:
+    """The platform's word and how long it has been, as the run's progress and name; the share is that of the usual time."""
+    first, last = (50, 70) if isinstance(sent, AcceptedAppend) else (75, 95)
+    waited = seconds_since(sent.accepted_at)
+    share = min(waited / (usual or settings.deadline), 1.0)
+    often = f", usually {usual:.0f} s" if usual else ""
+    if show_progress(sent.collection, first + share * (last - first), f"{_name_of(sent)}: {status}, {waited:.0f} s so far{often}"):
+        name_run(sent.collection, f"waiting: {status} {f'{waited / 60:.0f} min' if waited >= 90 else f'{waited:.0f} s'}")
+
+
+def _unfinished(sent: AcceptedAppend | InvokedForecast, status: str, settings: Settings) -> Exception:
+    what = _name_of(sent)
     if status not in ("queued", "in_progress"):
         return UnexpectedAnswer(
             f"{what} is {status!r}, a word that the contract does not know. Nothing is repeated or invoked; look at it, "
-            f"then `dealcast resume --collection {collection}`."
+            f"then `dealcast resume --collection {sent.collection}`."
         )
-    error = still_processing(what, status, accepted_at, settings, f"dealcast resume --collection {collection}")
+    usual = None
+    if isinstance(sent, AcceptedAppend) and seconds_since(sent.accepted_at) > settings.poll_delay_max:  # short waits need no history
+        usual = expected_seconds(_ledger().entries(sent.collection))
+    error = still_processing(what, status, sent.accepted_at, settings, sent.collection, usual=usual)
     if isinstance(error, StillProcessing):
-        say("await", str(error))
+        say("await", str(error), waiting=True)
+        _show_waiting(sent, status, usual, settings)
     return error
 
 
