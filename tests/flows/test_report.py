@@ -1,0 +1,117 @@
+"""What a sync leaves behind for people: report, certificate and forecast, true to what happened and free of people's data."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from python_calamine import load_workbook
+
+from deployments.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from tests.flows.conftest import Asked, Sync, WriteDeals
+
+LOST = {"status": "closed_lost", "value": "0.10"}
+OPEN = {"status": "open", "closedDatetime": "", "value": "0.20"}
+
+
+@pytest.fixture
+def out(sync: Sync, write_deals: WriteDeals, tmp_path: Path) -> Path:
+    """The folder of one sync: 4 good deals and one that is held back."""
+    deals = write_deals(2, LOST, OPEN, {"value": "-1", "name": "Giraffe AG"})
+    assert sync(deals, quarantine_limit="1", out=str(tmp_path / "out")).is_completed()
+    return tmp_path / "out"
+
+
+def test_the_folder_has_what_a_person_looks_for(out: Path) -> None:
+    assert sorted(path.name for path in out.iterdir()) == [
+        "certificate.json",
+        "forecast.csv",
+        "forecast.json",
+        "forecast.xlsx",
+        "quarantine.csv",
+        "report.md",
+    ]
+
+
+def test_the_three_formats_of_the_forecast_agree(out: Path) -> None:
+    in_json = [(entry["month"], entry["revenue"]) for entry in json.loads((out / "forecast.json").read_text())]
+    with (out / "forecast.csv").open(newline="") as source:
+        in_csv = [(row["month"], float(row["revenue"])) for row in csv.DictReader(source)]
+    [header, *rows] = load_workbook(out / "forecast.xlsx").get_sheet_by_index(0).to_python()
+    in_xlsx = [(str(month), revenue) for month, revenue in rows]
+    assert header == ["month", "revenue"]
+    assert in_json == in_csv == in_xlsx
+    assert len(in_json) == 3
+
+
+def test_the_certificate_says_what_was_sent_and_what_the_platform_made_of_it(out: Path, tmp_path: Path, sandbox: Sandbox) -> None:
+    certificate = json.loads((out / "certificate.json").read_text())
+    [upload] = sandbox.control("GET", "uploads")
+    assert certificate["append"]["request_id"] == upload["id"]
+    assert certificate["append"]["completed_at"] >= certificate["append"]["accepted_at"]
+    assert certificate["collection"] == upload["collectionId"]
+    assert (certificate["rows_sent"], certificate["rows_unchanged"], certificate["rows_quarantined"]) == (4, 0, 1)
+    sums = {status: float(total) for status, total in certificate["value_by_status"].items()}
+    assert sums == {"closed_won": 2000.0, "closed_lost": 0.1, "open": 0.2}
+    assert certificate["export"]["sha256"] == hashlib.sha256((tmp_path / "deals.csv").read_bytes()).hexdigest()
+    assert certificate["forecast"]["arguments"]["horizon"] == 3
+    assert certificate["forecast"]["invocation_id"]
+    assert certificate["versions"]["prefect"] == version("prefect")
+
+
+def test_the_certificate_s_sums_are_exact(sync: Sync, write_deals: WriteDeals, tmp_path: Path) -> None:
+    """A tenth a thousand times is a hundred; and digits beyond a float's are not lost."""
+    sync(write_deals(1000, {"value": "12345678901234567890.123456"}, value="0.1"), out=str(tmp_path / "out"))
+    certificate = json.loads((tmp_path / "out/certificate.json").read_text())
+    assert certificate["value_by_status"]["closed_won"].rstrip("0") == "12345678901234567990.123456"
+
+
+def test_the_report_accounts_for_every_row(out: Path, tmp_path: Path) -> None:
+    report = (out / "report.md").read_text()
+    for said in (
+        "4 deals sent, 1 held back, forecast of 3 months",
+        f"`{tmp_path / 'deals.csv'}` (canonical, utf-8), 5 rows: 5 deals",
+        "5 checked, 4 to send, 0 unchanged, 1 held back",
+        "| value | must not be negative | 1 | critical | 6 |",
+        "append request `",
+        "completed after",
+        "| 2025-04 |",
+        str(out),
+    ):
+        assert said in report
+
+
+def test_no_row_s_content_is_in_report_or_certificate(out: Path) -> None:
+    for name in ("report.md", "certificate.json"):
+        assert "Giraffe" not in (out / name).read_text()
+    assert "Giraffe" in (out / "quarantine.csv").read_text()
+
+
+def test_no_secret_is_in_any_file(out: Path, home: Path, sandbox: Sandbox) -> None:
+    files = [path for folder in (out, home) for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 6
+    assert not any(sandbox.token.encode() in path.read_bytes() for path in files)
+
+
+def test_a_dry_run_reports_without_a_platform_section(sync: Sync, write_deals: WriteDeals, tmp_path: Path) -> None:
+    sync(write_deals(2), dry_run=True, out=str(tmp_path / "out"))
+    report = (tmp_path / "out/report.md").read_text()
+    assert "dry run: 2 deals would be sent" in report
+    assert "What the platform said" not in report
+
+
+def test_nothing_new_leaves_the_forecast_and_says_so(sync: Sync, write_deals: WriteDeals, tmp_path: Path, asked: Asked) -> None:
+    out = tmp_path / "out"
+    sync(write_deals(2), out=str(out))
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.name != "report.md"}
+    sync(write_deals(2), out=str(out))
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.name != "report.md"} == before
+    assert "nothing new" in (out / "report.md").read_text()
+    assert asked("POST", "/api/invocation") == 1
