@@ -16,7 +16,8 @@ P = ParamSpec("P")
 
 EPILOG = (
     "Exit codes: 0 done, 2 usage, 3 export cannot be read or mapped, 4 stopped by the gate, 5 refused by the platform, "
-    "6 platform unreachable or deadline passed, 7 stopped by the guard, 8 outcome of a submit unknown, 1 anything else."
+    "6 platform unreachable or deadline passed, 7 stopped by the guard, 8 outcome of a submit unknown, "
+    "9 the collection differs from the export (collections verify), 1 anything else."
 )
 
 
@@ -156,7 +157,7 @@ def check(**options: Any) -> None:
 
 @main.group(cls=_Group)
 def collections() -> None:
-    """List or create the platform's collections: one for each pipeline."""
+    """List, create or verify the platform's collections: one for each pipeline."""
 
 
 @collections.command("list")
@@ -175,6 +176,30 @@ def create_collection(name: str, timezone: str) -> None:
     from deployments.collections import create  # noqa: PLC0415 - only this command needs it
 
     create(name, timezone)
+
+
+@collections.command("verify")
+@click.argument("collection", metavar="ID")
+@_export_options
+@click.option(
+    "--mode",
+    type=click.Choice(["append", "override"]),
+    default="append",
+    show_default=True,
+    help="How it was sent. After an append it may hold more deals than the export; after an override that is a difference.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, with up to 1000 differences.")
+def verify_collection(**options: Any) -> None:
+    """Compare what a collection holds with an export, by id and content; nothing is sent.
+
+    The collection's dump is compared with what a full sync of EXPORT would send, in every column but lastSyncedAt. Numbers
+    are equal as decimals (1000.0 and 1000.00). Deals that the gate refuses are not expected there.
+
+    Ends with 0 if the collection holds every deal as the export has it, with 9 if deals are missing or differ.
+    """
+    from deployments.verifying import verify  # noqa: PLC0415 - great_expectations takes seconds to import
+
+    sys.exit(verify(**options))
 
 
 @main.command()

@@ -26,9 +26,14 @@ def create(name: str, timezone: str) -> None:
     Raises:
         UsageError: the timezone is no IANA name.
     """
+    check_zone(timezone)
+    with load_settings().platform() as platform:
+        click.echo(platform.create_collection(name, timezone).id)
+
+
+def check_zone(timezone: str) -> None:
+    """Raise UsageError where ``timezone`` is no IANA name."""
     try:
         ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise UsageError(f"{timezone!r} is no time zone: use an IANA name such as Europe/Rome.") from error
-    with load_settings().platform() as platform:
-        click.echo(platform.create_collection(name, timezone).id)
