@@ -111,7 +111,8 @@ class Bound:
         return bool(recipe) and all(source.how == "column" for source in recipe)
 
     def require(self, location: str) -> None:
-        """Raise ExportUnmappable naming everything that a deal cannot do without and the export lacks."""
+        """Raise ExportUnmappable naming everything that a deal cannot do without and the export lacks, or has twice."""
+        self._refuse_repeated(location)
         missing = self.missing
         if not missing:
             return
@@ -122,6 +123,15 @@ class Bound:
             f'{self._other_dialect()}Add them to the export, or map them in a dialect of your own (`extends = "{self.dialect.name}"`);'
             " `dealcast crms EXPORT` shows which dialect fits and what each column would get."
         )
+
+    def _refuse_repeated(self, location: str) -> None:
+        """The platform refuses a column of its own twice, and nobody knows which is meant; CRMs' own headers do repeat."""
+        repeated = [name for name in self.dialect.columns if self.layout.headers.count(name) > 1] if self.dialect.verbatim else []
+        if repeated:
+            raise ExportUnmappable(
+                f"{location}, line {self.layout.header_line}: the header names {', '.join(repeated)} more than once, and the platform"
+                " refuses such a file. Keep one column of each name, and remove or rename the others."
+            )
 
     def _other_dialect(self) -> str:
         fitting = [other.name for other in known_dialects() if other.name != self.dialect.name and not Bound(other, self.layout).missing]

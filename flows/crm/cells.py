@@ -8,6 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 
+def one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    """The column as one array, without a copy where it is one already."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def plain(column: pa.Array) -> pa.Array:
     """The cells without surrounding blanks (no-break ones included); a cell of nothing but blanks is null."""
     if not pc.any(pc.match_substring_regex(column, "^[\\s\u00a0\u202f]|[\\s\u00a0\u202f]$")).as_py():

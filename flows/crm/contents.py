@@ -5,12 +5,10 @@ from __future__ import annotations
 import codecs
 import fnmatch
 import gzip
-import hashlib
 import io
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -43,27 +41,18 @@ class Contents:
     member: str | None = None
 
 
-def sha256_of(path: Path) -> str:
-    """The digest of the file as it lies there."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def read_contents(path: Path, location: str, members: tuple[str, ...] = ()) -> tuple[Contents, str]:
-    """Unpack ``path`` and settle its encoding; returns the contents and the file's sha256.
+def read_contents(path: Path, location: str, members: tuple[str, ...] = ()) -> Contents:
+    """Unpack ``path`` and settle its encoding.
 
     ``members`` are patterns of the one file to take from a zip that holds several. Raises ExportUnreadable for what is
     empty, not a table, damaged, or in an encoding that cannot be settled.
     """
-    with ThreadPoolExecutor(1) as beside:
-        digest = beside.submit(sha256_of, path)
-        try:
-            contents = _contents(path, location, members)
-        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-            raise ExportUnreadable(f"{location} is a damaged archive ({error}). Download it again.") from error
-        except OSError as error:
-            raise ExportUnreadable(f"{location} cannot be read: {error}.") from error
-        return contents, digest.result()
+    try:
+        return _contents(path, location, members)
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        raise ExportUnreadable(f"{location} is a damaged archive ({error}). Download it again.") from error
+    except OSError as error:
+        raise ExportUnreadable(f"{location} cannot be read: {error}.") from error
 
 
 def _contents(path: Path, location: str, members: tuple[str, ...]) -> Contents:
@@ -128,7 +117,7 @@ def _refuse_no_table(head: bytes, encoding: str, location: str) -> None:
         found = "an HTML page (a login page saved in place of the export?)"
     elif text.startswith(("<?xml", "{", "[{")):
         found = "XML" if text.startswith("<") else "JSON"
-    elif b"\0" in head and not encoding.startswith("utf-16") and not encoding.startswith("utf-32"):
+    elif b"\0" in head.partition(b"\n")[0] and not encoding.startswith("utf-16") and not encoding.startswith("utf-32"):
         found = found or "a binary file"
     if found:
         raise ExportUnreadable(f"{location} is {found}, not a CSV or workbook. Export the deals as CSV or XLSX.")

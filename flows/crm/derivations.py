@@ -24,7 +24,9 @@ def derive(how: str, columns: Sequence[pa.Array], separator: str) -> pa.Array:
     if column.null_count == len(column):
         return column
     if how == "first":
-        return pc.utf8_trim_whitespace(pc.replace_substring_regex(column, rf"(?s)\s*[{separator}].*", ""))
+        several = pc.match_substring(column, separator)
+        first = pc.replace_substring_regex(column.filter(several), rf"(?s)\s*[{separator}].*", "")
+        return pc.utf8_trim_whitespace(pc.replace_with_mask(column, several, first))
     if how == "mail_domain_of":
         domain = pc.struct_field(pc.extract_regex(column, r"^[^;@]*@(?P<domain>[^\s;()<>@,]+)"), "domain")
         return by_value(domain, _domain_kind)

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from expectations.schema import COLUMNS, Kind
 from flows.crm.binding import Bound
-from flows.crm.cells import by_value
+from flows.crm.cells import by_value, one_chunk
 from flows.crm.dates import Order, order_shown_by
 from flows.crm.numbers import Style, currency_of, style_shown_by
 from flows.crm.tables import TableReader
@@ -113,7 +113,7 @@ class Evidence:
         wanted = {name: position for name in names if (position := self.bound.position_of(name)) is not None}
         for rows in self.reader.read(sorted(set(wanted.values()))):
             for name, position in wanted.items():
-                yield name, rows.table.column(str(position)).combine_chunks(), rows.lines
+                yield name, one_chunk(rows.table.column(str(position))), rows.lines
 
     @cached_property
     def pipelines(self) -> Counter[str]:
@@ -135,13 +135,13 @@ class Evidence:
 
 def units_of(bound: Bound, table: pa.Table) -> pa.Array:
     """What each amount is in, by the columns that say it, else by the sign beside the number; null where there is neither."""
-    amounts = [table.column(str(bound.position_of(name))).combine_chunks() for name in bound.names_for({"value"}, converted=False)]
+    amounts = [one_chunk(table.column(str(bound.position_of(name)))) for name in bound.names_for({"value"}, converted=False)]
     if not amounts:
         return pa.nulls(table.num_rows, pa.string())
     amount = pc.coalesce(*amounts)
     if not bound.units:
         return _signs(amount)
-    units = [table.column(str(bound.position_of(name))).combine_chunks() for name in bound.units]
+    units = [one_chunk(table.column(str(bound.position_of(name)))) for name in bound.units]
     joined = pc.utf8_trim_whitespace(pc.binary_join_element_wise(*units, " ", null_handling="replace", null_replacement=""))
     return pc.if_else(pc.and_(pc.is_valid(amount), pc.not_equal(joined, "")), joined, None)
 

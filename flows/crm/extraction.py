@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from types import TracebackType
 from typing import Final, Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -15,10 +16,10 @@ import pandas as pd
 import pyarrow as pa
 
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE
-from flows.crm.binding import Bound, bind
+from flows.crm.binding import bind
 from flows.crm.contents import read_contents
 from flows.crm.dates import Clock
-from flows.crm.dialect import Dialect, Order, load_dialect
+from flows.crm.dialect import Order, load_dialect
 from flows.crm.evidence import Evidence
 from flows.crm.location import LocalExport, fetch
 from flows.crm.mapping import Mapping
@@ -79,15 +80,31 @@ class Extraction:
     deal starts. Use as a context manager, or exhaust it, to remove what was fetched.
     """
 
-    def __init__(self, local: LocalExport, facts: ExportFacts, evidence: Evidence, sieve: Sieve, clock: Clock) -> None:
-        self.facts = facts
+    def __init__(self, local: LocalExport, evidence: Evidence, sieve: Sieve, clock: Clock) -> None:
         self.account = Account()
         self._local, self._evidence, self._sieve, self._clock = local, evidence, sieve, clock
+        self._exhausted = False
+
+    @cached_property
+    def facts(self) -> ExportFacts:
+        """What is read; asking waits for the digest, which is taken beside the reading."""
+        reader = self._evidence.reader
+        return ExportFacts(
+            path=self._local.location,
+            sha256=self._local.sha256,
+            bytes=self._local.size,
+            modified=self._local.modified,
+            encoding=reader.contents.encoding,
+            separator=reader.layout.separator,
+            dialect=self._evidence.bound.dialect.name,
+            member=reader.contents.member,
+        )
 
     @property
     def pipelines(self) -> dict[str, int]:
         """The export's pipelines with their rows, most first; empty when the dialect knows no pipeline column in it."""
-        return dict(self._evidence.pipelines.most_common())
+        counts = self._sieve.pipelines if self._exhausted else self._evidence.pipelines
+        return dict(counts.most_common())
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
         for _, frame in self._frames():
@@ -115,6 +132,7 @@ class Extraction:
                     if len(kept.lines):
                         yield pipeline, self._frame(kept)
             self._sieve.finish()
+            self._exhausted = True
         finally:
             self.close()
 
@@ -151,23 +169,14 @@ def open_export(
     clock = Clock(_zone(crm_timezone or dialect.crm_timezone), _zone(timezone), now or datetime.now(UTC))
     local = fetch(location)
     try:
-        reader, bound, facts = _opened(local, dialect)
-        bound.require(facts.path)
-        evidence = Evidence(reader, bound, date_order)
-        return Extraction(local, facts, evidence, Sieve(evidence, pipeline, currency, limit), clock)
+        contents = read_contents(local.path, local.location, dialect.zip_members)
+        bound = bind(dialect, contents, local.location)
+        bound.require(local.location)
+        evidence = Evidence(TableReader(contents, bound.layout, local.location), bound, date_order)
+        return Extraction(local, evidence, Sieve(evidence, pipeline, currency, limit), clock)
     except BaseException:
         local.close()
         raise
-
-
-def _opened(local: LocalExport, dialect: Dialect) -> tuple[TableReader, Bound, ExportFacts]:
-    contents, sha256 = read_contents(local.path, local.location, dialect.zip_members)
-    bound = bind(dialect, contents, local.location)
-    size = local.path.stat().st_size
-    facts = ExportFacts(
-        local.location, sha256, size, local.modified, contents.encoding, bound.layout.separator, dialect.name, contents.member
-    )
-    return TableReader(contents, bound.layout, local.location), bound, facts
 
 
 def _zone(name: str) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import shutil
 import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from flows.errors import ExportNotFound, ExportUnreadable, UsageError
 _MAGIC = "*?["
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LocalExport:
     """The export on this machine. ``location`` is what was chosen, ``modified`` is None where nobody knows."""
 
@@ -25,8 +28,31 @@ class LocalExport:
     scratch: Path
     """A private folder (0700) for copies; `close` removes it."""
 
+    @cached_property
+    def size(self) -> int:
+        """The file's size in bytes."""
+        return self.path.stat().st_size
+
+    @cached_property
+    def _digest(self) -> Future[str]:
+        beside = ThreadPoolExecutor(1)
+        digest = beside.submit(_sha256, self.path)
+        beside.shutdown(wait=False)
+        return digest
+
+    def start_digest(self) -> None:
+        """Begin to take the digest beside everything else."""
+        _ = self._digest, self.size
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the file as it lies there."""
+        return self._digest.result()
+
     def close(self) -> None:
-        """Remove every copy that was made."""
+        """Remove every copy that was made, once its digest is taken."""
+        if "_digest" in self.__dict__:
+            self._digest.exception()
         shutil.rmtree(self.scratch, ignore_errors=True)
 
 
@@ -38,10 +64,17 @@ def fetch(location: str) -> LocalExport:
     """
     scratch = Path(tempfile.mkdtemp(prefix="dealcast-export-"))
     try:
-        return _remote(location, scratch) if "://" in location else _local(location, scratch)
+        local = _remote(location, scratch) if "://" in location else _local(location, scratch)
+        local.start_digest()
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+    return local
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _local(location: str, scratch: Path) -> LocalExport:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
 from flows.crm.binding import Bound
-from flows.crm.cells import without
+from flows.crm.cells import one_chunk, without
 from flows.crm.dates import Clock, to_datetimes
 from flows.crm.derivations import derive
 from flows.crm.dialect import MOMENTS, Recipe, Source
@@ -59,15 +59,14 @@ class Mapping:
         dialect, position = self.bound.dialect, self.bound.position_of(name)
         if position is None:
             return self._nothing()
-        column = self.table.column(str(position)).combine_chunks()
+        column = one_chunk(self.table.column(str(position)))
         if dialect.nulls or name in dialect.nulls_of:
             column = without(column, dialect.nulls | dialect.nulls_of.get(name, frozenset()))
         return pc.replace_substring_regex(column, r"^'([=+\-@])", r"\1") if dialect.leading_apostrophe else column
 
     def flag(self, name: str) -> pa.Array:
         """A field as `true` and `false`."""
-        blank = "false" if name in self.bound.dialect.blank_is_false else None
-        return to_booleans(self.raw(name), blank=blank)[0]
+        return self._part(Source("field", (name,)), Kind.BOOLEAN)[0]
 
     def _made(self, name: str) -> pa.Array:
         recipe = self.bound.dialect.columns.get(name, ())
@@ -82,6 +81,8 @@ class Mapping:
             before = column.null_count
             column = part if before == len(column) else pc.coalesce(column, part) if before else column
             self._count(name, label, before - column.null_count)
+            if column.null_count == 0:
+                break
         return self._not_before(name, column)
 
     def _parts(self, name: str, recipe: Recipe) -> Iterator[tuple[str, pa.Array]]:
@@ -127,7 +128,8 @@ class Mapping:
         if kind is Kind.DATETIME:
             return to_datetimes(column, self.clock, self.evidence.order, days=name in self.bound.dialect.days)
         if kind in {Kind.DECIMAL, Kind.INTEGER}:
-            return to_numbers(column, self.evidence.style, integer=kind is Kind.INTEGER, apostrophe=apostrophe)
+            style = None if self.bound.dialect.number_style == "point" else self.evidence.style
+            return to_numbers(column, style, integer=kind is Kind.INTEGER, apostrophe=apostrophe)
         if kind is Kind.BOOLEAN:
             return to_booleans(column, blank="false" if name in self.bound.dialect.blank_is_false else None)
         return column, 0
@@ -165,7 +167,7 @@ class Mapping:
         return self._status
 
     def _refuse_mangled(self, name: str, column: pa.ChunkedArray) -> None:
-        if not pc.any(pc.match_substring(column, "E+", ignore_case=True)).as_py():
+        if not pc.any(pc.match_substring(column, "E+")).as_py():
             return
         mangled = pc.fill_null(pc.match_substring_regex(column, _MANGLED), False)
         row = pc.index(mangled, True).as_py()

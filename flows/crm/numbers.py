@@ -27,10 +27,11 @@ TRUE = frozenset({"true", "1", "1.0", "yes", "y", "t", "wahr", "ja", "sí", "oui
 FALSE = frozenset({"false", "0", "0.0", "no", "n", "f", "falsch", "nein", "non", "não", "falso", "faux"})
 
 
-def to_numbers(column: pa.Array, style: Callable[[], Style], *, integer: bool, apostrophe: bool = False) -> tuple[pa.Array, int]:
+def to_numbers(column: pa.Array, style: Callable[[], Style] | None, *, integer: bool, apostrophe: bool = False) -> tuple[pa.Array, int]:
     """The column as plain decimals or integers (`3.0` is 3), and how many cells could not be read and keep their text.
 
-    ``style`` is asked only where a value needs it; with ``apostrophe`` a leading one is a guard against formulas.
+    ``style`` is asked only where a value needs it, None means a decimal point; with ``apostrophe`` a leading one is a guard
+    against formulas.
     """
     if column.null_count == len(column):
         return column, 0
@@ -40,14 +41,20 @@ def to_numbers(column: pa.Array, style: Callable[[], Style], *, integer: bool, a
     column = plain(column)
     odd = _odd(column, style, integer=integer)
     texts = column.filter(odd)
-    read = by_value(texts, lambda text: parse_number(text.lstrip("'") if apostrophe else text, style, integer=integer))
+    read = by_value(texts, lambda text: parse_number(text.lstrip("'") if apostrophe else text, style or _point, integer=integer))
     return pc.replace_with_mask(column, odd, pc.coalesce(read, texts)), read.null_count
 
 
-def _odd(column: pa.Array, style: Callable[[], Style], *, integer: bool) -> pa.Array:
+def _point() -> Style:
+    return "point"
+
+
+def _odd(column: pa.Array, style: Callable[[], Style] | None, *, integer: bool) -> pa.Array:
     odd = pc.invert(pc.fill_null(pc.match_substring_regex(column, _PLAIN_INTEGER if integer else _PLAIN_DECIMAL), True))
+    if integer or style is None:
+        return odd
     grouped = pc.fill_null(pc.match_substring_regex(column, r"^[0-9]{1,3}\.[0-9]{3}$"), False)
-    if not integer and pc.any(grouped).as_py() and style() == "comma":
+    if pc.any(grouped).as_py() and style() == "comma":
         return pc.or_(odd, pc.fill_null(pc.match_substring(column, "."), False))
     return odd
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flows.crm.cells import one_chunk
 from flows.crm.dialect import Drop
 from flows.crm.evidence import Evidence, units_of
 from flows.crm.tables import RawRows
@@ -32,7 +33,7 @@ class Sieve:
     pipeline: str | None
     currency: str | None
     limit: int | None
-    _pipelines: set[str] = field(default_factory=set)
+    pipelines: Counter[str] = field(default_factory=Counter)
     _currencies: dict[str | None, set[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -61,9 +62,9 @@ class Sieve:
     def finish(self) -> None:
         """Raise UsageError if the chosen pipeline or currency was in no row."""
         chosen = self.pipeline if self.pipeline != ALL else None
-        if chosen and self._pipelines and chosen not in self._pipelines:
+        if chosen and self.pipelines and chosen not in self.pipelines:
             raise UsageError(
-                f"No pipeline {chosen!r} in {self._where}.{_close(chosen, self._pipelines)} It has:{_listed(self.evidence.pipelines)}"
+                f"No pipeline {chosen!r} in {self._where}.{_close(chosen, set(self.pipelines))} It has:{_listed(self.evidence.pipelines)}"
             )
         currencies = set[str]().union(*self._currencies.values())
         if self.currency and currencies and self.currency not in currencies:
@@ -77,7 +78,7 @@ class Sieve:
         return name is not None and self.evidence.bound.position_of(name) is not None
 
     def _column(self, table: pa.Table, name: str) -> pa.Array:
-        return table.column(str(self.evidence.bound.position_of(name))).combine_chunks()
+        return one_chunk(table.column(str(self.evidence.bound.position_of(name))))
 
     def _identity(self) -> tuple[int, ...]:
         """The positions whose emptiness or text marks a row that is no deal: those of the id."""
@@ -86,25 +87,25 @@ class Sieve:
         return tuple(position for name in names if (position := bound.position_of(name)) is not None)
 
     def _no_id(self, table: pa.Table) -> pa.Array:
-        return pc.is_null(pc.coalesce(*[table.column(str(position)).combine_chunks() for position in self._identity()]))
+        return pc.is_null(pc.coalesce(*[one_chunk(table.column(str(position))) for position in self._identity()]))
 
     def _blank(self, table: pa.Table) -> pa.Array | None:
         blank = self._no_id(table)
         for column in table.columns:
             if not pc.any(blank).as_py():
                 return None
-            blank = pc.and_(blank, pc.is_null(column.combine_chunks()))
+            blank = pc.and_(blank, pc.is_null(one_chunk(column)))
         return blank
 
     def _headers(self, table: pa.Table) -> pa.Array:
         position = self._identity()[0]
-        return pc.equal(table.column(str(position)).combine_chunks(), self.evidence.bound.layout.headers[position])
+        return pc.equal(one_chunk(table.column(str(position))), self.evidence.bound.layout.headers[position])
 
     def _footers(self, table: pa.Table) -> pa.Array | None:
         patterns = self.evidence.bound.dialect.footers
         if not patterns or not table.num_rows:
             return None
-        first = table.column("0").combine_chunks()
+        first = one_chunk(table.column("0"))
         candidates = pa.repeat(True, len(first)) if 0 in self._identity() else self._no_id(table)
         if not pc.any(candidates).as_py():
             return None
@@ -127,17 +128,16 @@ class Sieve:
             yield None, rows
             return
         column = self._column(rows.table, name)
-        here = [value for value in pc.unique(column).to_pylist() if value is not None]
-        self._pipelines.update(here)
+        self.pipelines.update({counted["values"]: counted["counts"] for counted in pc.value_counts(column.drop_null()).to_pylist()})
         if self.pipeline == ALL:
-            for one in here:
+            for one in pc.unique(column.drop_null()).to_pylist():
                 yield one, _only(rows, pc.equal(column, one))
             self._without(rows, account, "no pipeline", pc.is_null(column))
         elif self.pipeline is not None:
             self._set_aside(account, column, self.pipeline)
             yield self.pipeline, _only(rows, pc.equal(column, self.pipeline))
         else:
-            if len(self._pipelines) > 1:
+            if len(self.pipelines) > 1:
                 raise ExportUnmappable(
                     f"{self._where} holds several pipelines; each needs its own collection."
                     f" Choose one with --pipeline NAME:{_listed(self.evidence.pipelines)}"
