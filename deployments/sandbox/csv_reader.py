@@ -19,8 +19,11 @@ import pyarrow.csv as pacsv
 
 from deployments.sandbox.deals_model import COLUMNS
 
-BLOCK_BYTES = 24 << 20
-"""Bytes read at a time: some 70 000 deals. A row must fit in a block."""
+BLOCK_BYTES = 6 << 20
+"""Bytes read at a time, up to 32 times ahead of the parser. A row must fit in a block."""
+
+BATCH_ROWS = 60_000
+"""Rows handed on at a time, at least."""
 
 _MARKS = "\x1a\x1c"
 """The cells of the row added at the end: the first of these that is not the separator."""
@@ -71,16 +74,16 @@ def read_batches(upload: bytes | Path, separator: str) -> Iterator[pa.Table]:
 
 
 def _without_mark(reader: pacsv.CSVStreamingReader, mark: str) -> Iterator[pa.Table]:
-    held: pa.RecordBatch | None = None
+    held: list[pa.RecordBatch] = []
     for batch in reader:
-        if batch.num_rows == 0:
-            continue
-        if held is not None:
-            yield pa.Table.from_batches([held])
-        held = batch
-    if held is None or any(column[-1].as_py() != mark for column in held.columns):
+        if batch.num_rows and sum(earlier.num_rows for earlier in held) >= BATCH_ROWS:
+            yield pa.Table.from_batches(held)
+            held = []
+        held.append(batch)
+    table = pa.Table.from_batches(held, reader.schema)
+    if any(column[-1].as_py() != mark for column in table.columns):
         raise UnreadableCsv("The file ends inside a quoted cell: a double quote was opened and never closed.")
-    yield pa.Table.from_batches([held.slice(0, held.num_rows - 1)])
+    yield table.slice(0, table.num_rows - 1)
 
 
 def _header(upload: bytes | Path, separator: str) -> list[str]:

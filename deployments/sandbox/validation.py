@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
+import pyarrow.compute as pc
 from pandera.errors import SchemaErrors
 
 from deployments.sandbox.csv_reader import UnreadableCsv, read_batches
@@ -141,10 +142,11 @@ def _reports(findings: _Findings) -> Iterator[Report]:
 
 
 def _judge_ids(findings: _Findings) -> Iterator[Report]:
-    if not findings.ids:
+    ids = pa.chunked_array([chunk for column in findings.ids for chunk in column.chunks], pa.string())
+    if pc.count_distinct(ids).as_py() == len(ids) - ids.null_count:
         return
-    ids = pd.Series(pa.chunked_array([chunk for column in findings.ids for chunk in column.chunks], pa.string()), dtype=TEXT)
-    repeated = ids[ids.duplicated(keep=False) & ids.notna()]
+    series = pd.Series(ids, dtype=TEXT)
+    repeated = series[series.duplicated(keep=False) & series.notna()]
     findings.failures += [Failure(int(row), "id", UNIQUENESS) for row in repeated.index[:FAILURES]]
     for errors in _refusal(UNIQUE, repeated[repeated.isin(repeated.unique()[:SAMPLE])].to_frame("id")):
         yield errors.message

@@ -153,6 +153,7 @@ def test_the_report_has_the_documented_shape(deals_csv: DealsCsv) -> None:
 
 def test_repeated_ids_are_refused_across_batches(deals_csv: DealsCsv, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_reader, "BLOCK_BYTES", 1500)
+    monkeypatch.setattr(csv_reader, "BATCH_ROWS", 1)
     rows = [{"id": str(number % 40)} for number in range(50)]
     verdict = validate(deals_csv(*rows))
     assert verdict.rows == 50
@@ -165,6 +166,7 @@ def test_rows_are_counted_across_batches(deals_csv: DealsCsv, monkeypatch: pytes
     whole = deals_csv(*({"id": str(number), "value": "x" if number % 7 == 0 else "1"} for number in range(60)))
     expected = validate(whole)
     monkeypatch.setattr(csv_reader, "BLOCK_BYTES", 1500)
+    monkeypatch.setattr(csv_reader, "BATCH_ROWS", 1)
     assert validate(whole).failures == expected.failures
     assert [failure.row for failure in expected.failures] == list(range(0, 60, 7))
 
@@ -228,6 +230,7 @@ def test_what_is_no_table_is_refused_with_a_reason(deals_csv: DealsCsv, case: st
 
 def test_a_hopeless_file_is_given_up_early(deals_csv: DealsCsv, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_reader, "BLOCK_BYTES", 3000)
+    monkeypatch.setattr(csv_reader, "BATCH_ROWS", 1)
     monkeypatch.setattr(validation, "FAILURES", 20)
     verdict = validate(deals_csv(*({"id": str(number), "value": "x"} for number in range(300))))
     assert not verdict.passed
