@@ -10,7 +10,7 @@ from typing import Any, NoReturn, ParamSpec
 
 import click
 
-from flows.errors import DealcastError
+from flows.errors import DealcastError, UsageError
 
 P = ParamSpec("P")
 
@@ -223,7 +223,10 @@ def sandbox(port: int, data: Path | None, token: str) -> None:
     """Run the platform in small on this machine, to rehearse against. Ctrl-C ends it."""
     from deployments.sandbox import serve  # noqa: PLC0415 - fastapi and pandera take seconds to import
 
-    serve(port=port, data=data, token=token)
+    try:
+        serve(port=port, data=data, token=token, on_ready=lambda ready: click.echo(f"The sandbox answers at {ready.url} (Ctrl-C ends it)"))
+    except OSError as error:
+        raise UsageError(f"The sandbox cannot start on port {port}: {error.strerror or error}. Take another with --port.") from error
 
 
 @main.command()
