@@ -28,7 +28,10 @@ from prefect.runtime import flow_run
 from expectations import CheckReport, Failure, Severity
 from expectations.schema import COLUMNS, Kind
 from flows.chart import draw, markdown_image
+from flows.errors import DealcastError
 from flows.forecast import Months
+from flows.ledger import NAME, Ledger
+from flows.settings import load_settings
 
 ArtifactKind = Literal["report", "progress", "rejected", "forecast", "certificate"]
 
@@ -45,15 +48,26 @@ _STARTED: dict[tuple[str, str], tuple[UUID, float]] = {}
 """(flow run, collection) -> its progress artifact, and when it was last updated."""
 
 _TEXT_COLUMNS = frozenset(column.name for column in COLUMNS if column.kind is Kind.STRING)
-_PLAIN_VALUE = re.compile(r"[-+0-9][-+0-9TZ:., /]{0,29}")
+_LETTER = re.compile(r"[^\W\d_]")
+_LONGEST = 40
 
 
 def artifact_key(kind: ArtifactKind, collection: str) -> str:
-    """The artifact's key: Prefect admits ``a-z0-9-`` only, so an id with anything else gets a hash to stay its own."""
-    plain = re.sub(r"[^a-z0-9]+", "-", collection.lower()).strip("-")
+    """The artifact's key, by the collection's name if it is known: Prefect admits ``a-z0-9-`` only, so a hash keeps it unique."""
+    name = known_as(collection)
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if plain != collection:
-        plain = f"{plain}-{hashlib.sha256(collection.encode()).hexdigest()[:8]}"
+        plain = f"{plain}-{hashlib.sha256(collection.encode()).hexdigest()[:4]}"
     return f"{kind}-{plain}"
+
+
+def known_as(collection: str) -> str:
+    """The name by which people know the collection where the platform has told it, else its id."""
+    try:
+        name = Ledger(load_settings().ledger_url).get(collection, NAME)
+    except (DealcastError, OSError):
+        name = None
+    return name.decode() if name else collection
 
 
 def links(collection: str, kinds: Iterable[ArtifactKind]) -> str:
@@ -76,9 +90,9 @@ def show_forecast(collection: str, invocation_id: str, months: Months, history: 
     """The forecast as a chart and a table."""
     rows = "\n".join(f"| {month[:7]} | {revenue:,.2f} |" for month, revenue in months)
     total = sum(revenue for _, revenue in months)
-    image = markdown_image(draw(history, months), f"Revenue by month: won, and forecast for {collection}")
+    image = markdown_image(draw(history, months), f"Revenue by month: won, and forecast for {known_as(collection)}")
     table = f"| month | revenue |\n|---|---:|\n{rows}"
-    text = f"# {collection}: {total:,.0f} in {len(months)} months\n\n{image}\n\n{table}\n\nInvocation `{invocation_id}`.\n"
+    text = f"# {known_as(collection)}: {total:,.0f} in {len(months)} months\n\n{image}\n\n{table}\n\nInvocation `{invocation_id}`.\n"
     _show(lambda: create_markdown_artifact(text, artifact_key("forecast", collection), f"{total:,.0f} in {len(months)} months"))
 
 
@@ -87,27 +101,30 @@ def show_rejected(collection: str, report: CheckReport, place: str | None) -> No
     failures = [failure for failure in report.failures if failure.severity is Severity.CRITICAL]
     if not failures:
         return
-    table = [_rejected_row(failure) for failure in failures[:LISTED]]
+    rules = {result.rule: result.text for result in report.results}
+    table = [_rejected_row(failure, rules) for failure in failures[:LISTED]]
     note = f"{report.failing:,} of {report.rows:,} deals would be refused by the platform. All of them: {place}"
     _show(lambda: create_table_artifact(table, artifact_key("rejected", collection), note))
 
 
-def show_progress(collection: str, percent: float, words: str) -> None:
-    """How far the run is, with what it waits for in the platform's own words."""
+def show_progress(collection: str, percent: float, words: str) -> bool:
+    """How far the run is, with what it waits for in the platform's own words; False while the last update is too young."""
     STEPS.info(words)
     run = str(flow_run.id) if FlowRunContext.get() or TaskRunContext.get() else ""
     if not run:
-        return
+        return False
     artifact, updated = _STARTED.get((run, collection), (None, 0.0))
+    due = percent >= 100 or time.monotonic() - updated >= REFRESH_SECONDS
     if artifact is None and percent < 100:
         made = _show(lambda: create_progress_artifact(percent, artifact_key("progress", collection), words))
         if made is not None:
             _STARTED[run, collection] = made, time.monotonic()
-    elif artifact is not None and (percent >= 100 or time.monotonic() - updated >= REFRESH_SECONDS):
+    elif artifact is not None and due:
         _STARTED[run, collection] = artifact, time.monotonic()
         _show(lambda: update_progress_artifact(artifact, percent, words))
     if percent >= 100:
         _STARTED.pop((run, collection), None)
+    return due
 
 
 def _show(create: Callable[[], Any]) -> UUID | None:
@@ -122,10 +139,18 @@ def _show(create: Callable[[], Any]) -> UUID | None:
     return made
 
 
-def _rejected_row(failure: Failure) -> dict[str, Any]:
-    """One failed cell; text may be people's data, so only plain numbers and datetimes are shown."""
-    value = failure.value
-    if value is not None and (failure.column in _TEXT_COLUMNS or not _PLAIN_VALUE.fullmatch(value)):
-        value = f"(text of {len(value)} characters)"
-    shown = "(empty)" if value is None else value
-    return {"line": failure.line, "id": failure.id, "column": failure.column, "rule": failure.rule, "value": shown}
+def _rejected_row(failure: Failure, rules: Mapping[str, str]) -> dict[str, Any]:
+    """One failed cell; text may be people's data, so only other columns' values are shown, and of those no letter."""
+    if failure.value is None:
+        shown = "(empty)"
+    elif failure.column in _TEXT_COLUMNS:
+        shown = f"(text of {len(failure.value)} characters)"
+    else:
+        shown = _LETTER.sub("x", failure.value)[:_LONGEST]
+    return {
+        "line": failure.line,
+        "id": failure.id,
+        "column": failure.column,
+        "value": shown,
+        "rule": rules.get(failure.rule, failure.rule),
+    }

@@ -72,8 +72,8 @@ def _text(x: float, y: float, words: str, anchor: str) -> str:
 
 
 def _round_up(value: float) -> float:
-    """The next 1, 2, 4 or 8 times a power of ten, so that the grid's lines are round."""
+    """The next round number whose quarters are round too, so that the grid's lines are."""
     if value <= 0:
         return 1.0
     power = 10.0 ** (len(str(int(value))) - 1)
-    return next(step * power for step in (1, 2, 4, 8, 10) if step * power >= value)
+    return next(step * power for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if step * power >= value)

@@ -6,24 +6,30 @@ import functools
 import inspect
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ParamSpec
 
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext, TaskRunContext
+from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 from prefect.states import Completed, Failed
 
-from flows.artifacts import show_progress, show_report
+from flows.artifacts import known_as, show_progress, show_report
 from flows.errors import AppendRejected, DealcastError, StoppedByGuard
 from flows.notices import BLOCKED, tell_change
+from flows.options import SyncOptions
 from flows.report import Outcome
 
 P = ParamSpec("P")
 Ended = State[Any] | Outcome
+
+PIPELINES = "pipelines"
+"""What the run of a whole export with several pipelines is about."""
+
+_EXCERPT = 160
 
 WATCHED: dict[str, Any] = {"on_completion": [tell_change], "on_failure": [tell_change], "on_crashed": [tell_change]}
 """The hooks of a flow whose deployments people are told about."""
@@ -66,15 +72,22 @@ def title(error: BaseException) -> str:
 
 
 def name_run(subject: str, what: str) -> None:
-    """Name the current flow run `subject 2026-11-23 · what`; a task leaves the name to its flow."""
+    """Name the current flow run `subject 2026-11-23 · what`, if it is about ``subject`` alone; a collection goes by its name."""
     context = FlowRunContext.get()
-    if context is None or context.flow_run is None or TaskRunContext.get() is not None:
+    if context is None or context.flow_run is None or _subject_of(context.parameters or {}) != subject:
         return
     try:
         with get_client(sync_client=True) as client:
-            client.update_flow_run(context.flow_run.id, name=f"{subject} {datetime.now(UTC):%Y-%m-%d} · {what}")
+            client.update_flow_run(context.flow_run.id, name=f"{known_as(subject)} {datetime.now(UTC):%Y-%m-%d} · {what}")
     except (httpx.HTTPError, PrefectException, OSError) as error:  # a name is not worth the run
         logging.getLogger("prefect.flow_runs").warning("The run was not named: %s", error)
+
+
+def _subject_of(parameters: Mapping[str, Any]) -> str | None:
+    if "pipelines" in parameters:
+        return PIPELINES
+    options = parameters.get("options")
+    return options.collection if isinstance(options, SyncOptions) else parameters.get("collection")
 
 
 def _state_of(about: str, ended: Ended) -> State[Any]:
@@ -91,7 +104,8 @@ def _state_of(about: str, ended: Ended) -> State[Any]:
 def _show_failure(collection: str, error: DealcastError) -> None:
     """The report of a run that failed: what happened, and why no forecast was invoked, readable without a log."""
     show_progress(collection, 100, title(error).lower())
-    show_report(collection, f"# {collection}: {title(error)}\n\n**Forecast not invoked.** {error}\n", title(error))
+    what, why = title(error), " ".join(str(error).split())
+    show_report(collection, f"# {known_as(collection)}: {what}\n\n**Forecast not invoked.** {error}\n", f"{what}. {why[:_EXCERPT]}")
 
 
 def _short(ended: State[Any]) -> str:

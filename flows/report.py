@@ -125,16 +125,16 @@ def certificate(entry: Entry) -> dict[str, Any]:
     }
 
 
-def report_text(outcome: Outcome) -> str:
+def report_text(outcome: Outcome, name: str | None = None) -> str:
     """The report in Markdown; it holds counts and rules, and of the rows only their line numbers."""
-    parts = [f"# {outcome.options.collection}: {outcome.headline}"]
-    if outcome.checked is not None:
-        parts += [_came(outcome.checked), _gate(outcome.checked)]
-    if outcome.entry is not None:
-        parts.append(_platform(outcome.entry, sent=outcome.sent))
+    parts = [f"# {name or outcome.options.collection}: {outcome.headline}"]
     if outcome.forecast is not None:
         rows = [f"| {month[:7]} | {revenue:,.2f} |" for month, revenue in outcome.forecast.months]
         parts.append("\n".join(["## Forecast", "", "| month | revenue |", "|---|---:|", *rows]))
+    if outcome.entry is not None:
+        parts.append(_platform(outcome.entry, sent=outcome.sent))
+    if outcome.checked is not None:
+        parts += [_gate(outcome.checked), _came(outcome.checked)]
     parts.append(f"Files: `{outcome.folder}`")
     return "\n\n".join(parts) + "\n"
 

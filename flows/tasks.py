@@ -13,7 +13,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelled
 
 from flows import ledger as ledgers
-from flows.artifacts import ArtifactKind, links, show_certificate, show_forecast, show_progress, show_rejected, show_report
+from flows.artifacts import ArtifactKind, known_as, links, show_certificate, show_forecast, show_progress, show_rejected, show_report
 from flows.conclusion import name_run
 from flows.errors import (
     AppendRejected,
@@ -262,7 +262,7 @@ def _show(outcome: Outcome) -> None:
     if entry is not None and (outcome.sent or outcome.forecast):
         show_certificate(collection, certificate(entry))
         shown.append("certificate")
-    show_report(collection, f"{report_text(outcome)}\n{links(collection, shown)}", outcome.headline)
+    show_report(collection, f"{report_text(outcome, known_as(collection))}\n{links(collection, shown)}", outcome.headline)
 
 
 def accepted_of(entry: Entry) -> AcceptedAppend:
