@@ -126,8 +126,9 @@ class Bound:
 
     def _refuse_repeated(self, location: str) -> None:
         """The platform refuses a column of its own twice, and nobody knows which is meant; CRMs' own headers do repeat."""
-        repeated = [name for name in self.dialect.columns if self.layout.headers.count(name) > 1] if self.dialect.verbatim else []
-        if repeated:
+        second = {f"{name} (2)": name for name in self.dialect.columns}  # what the layout calls it
+        repeated = [second[header] for header in self.layout.headers if header in second]
+        if self.dialect.verbatim and repeated:
             raise ExportUnmappable(
                 f"{location}, line {self.layout.header_line}: the header names {', '.join(repeated)} more than once, and the platform"
                 " refuses such a file. Keep one column of each name, and remove or rename the others."
