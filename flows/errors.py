@@ -19,10 +19,10 @@
     │   ├── PlatformUnreachable  (Transient)
     │   ├── PlatformBusy         (Transient)
     │   ├── StillProcessing      (Transient)
-    │   └── DeadlinePassed       (Terminal)
+    │   ├── DeadlinePassed       (Terminal)
+    │   └── CollectionBusy                          another sync of the collection is at work
     ├── StoppedByGuard                          7   the export as a whole is not to be trusted
-    ├── OutcomeUnknown       (Terminal)         8   sent, and no answer came
-    └── CollectionBusy                          6   another sync of the collection is at work
+    └── OutcomeUnknown       (Terminal)         8   sent, and no answer came
 
 ``Transient`` and ``Terminal`` are types: the retry condition asks for nothing else. Every message says what happened,
 where (file, line, column, request id), and what to do next.

@@ -76,15 +76,18 @@ class Nostradamus:
         return _parse(Collection, self._post("/api/collection", json=body, expect=(200, 201)))
 
     def collections(self) -> Iterator[Collection]:
-        """All collections of the token's organisation, page by page (D: a limit and an offset)."""
-        offset = 0
+        """All collections of the token's organisation, page by page (D: a limit and an offset).
+
+        A page shorter than the limit need not be the last, since a platform may cap it; one that brings nothing new is.
+        """
+        seen: set[str] = set()
         while True:
-            response = self._get("/api/collection", params={"limit": _PAGE, "offset": offset})
-            page = _page_of(response)
-            yield from page
-            if len(page) < _PAGE:
+            page = _page_of(self._get("/api/collection", params={"limit": _PAGE, "offset": len(seen)}))
+            new = [collection for collection in page if collection.id not in seen]
+            if not new:
                 return
-            offset += len(page)
+            yield from new
+            seen.update(collection.id for collection in new)
 
     def upload(self, collection_id: str, csv: Path, *, separator: str = ",", mode: UploadMode = "append") -> UploadRequest:
         """Send a deals CSV, streamed from disk (S: append; D: override); answered before it is validated."""
@@ -189,5 +192,5 @@ def _page_of(response: httpx.Response) -> list[Collection]:
         if isinstance(body, dict):
             body = next(body[key] for key in ("results", "items", "collections", "data") if key in body)
         return [Collection.model_validate(entry) for entry in body]
-    except (ValueError, StopIteration, TypeError) as error:
+    except (ValueError, StopIteration, TypeError, RecursionError) as error:
         raise UnexpectedAnswer(f"GET /api/collection answered a body that is no list of collections: {quote(response)}.") from error

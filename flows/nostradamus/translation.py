@@ -68,7 +68,7 @@ def quote(response: httpx.Response) -> str:
     """What the body says, in at most 300 characters; its shape is not documented (S), so any body will do."""
     try:
         body = response.json()
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         body = response.text
     if isinstance(body, dict):
         body = next((body[key] for key in ("message", "detail", "error") if body.get(key)), body)
@@ -82,9 +82,12 @@ def retry_after(response: httpx.Response) -> float | None:
     header = response.headers.get("retry-after", "").strip()
     if not header:
         return None
-    if header.isdigit():
+    if header.isascii() and header.isdigit():
         return float(header)
     try:
-        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+        moment = parsedate_to_datetime(header)
     except (TypeError, ValueError):
         return None
+    if moment.tzinfo is None:  # "-0000": UTC, from a clock that knows no zone
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

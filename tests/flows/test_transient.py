@@ -25,6 +25,7 @@ PLACES = [
     ("GET", "/api/invocation/*/csv"),
 ]
 
+
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tasks that ask once wait by Prefect's own default, which is none; those that wait, wait shortly."""

@@ -1,0 +1,233 @@
+"""The platform's client: what it sends, how it pages and streams, and that the token goes nowhere else."""
+
+from __future__ import annotations
+
+import json
+import resource
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flows.errors import OutcomeUnknown, PlatformUnreachable, UnexpectedAnswer, UsageError
+from flows.nostradamus import Nostradamus
+
+if TYPE_CHECKING:
+    from deployments.sandbox import Sandbox
+    from tests.flows.nostradamus.conftest import Answers
+
+TOKEN = "secret-token-4711"
+ACCEPTED = b'{"id": "r1", "collectionId": "c", "status": "queued", "newField": 1}'
+
+
+def page(first: int, count: int) -> bytes:
+    return json.dumps([{"id": f"c{number}", "name": "n", "timezone": "UTC"} for number in range(first, first + count)]).encode()
+
+
+@pytest.fixture
+def deals(tmp_path: Path) -> Path:
+    path = tmp_path / "deals.csv"
+    path.write_bytes(b"id,name\n1,\xc3\x86\n")
+    return path
+
+
+def test_an_append_is_the_documented_request(server: Answers, client: Nostradamus, deals: Path) -> None:
+    """S: multipart form-data, `file` as text/csv with a file name, `separator`, and the token in every request."""
+    server.will(202, ACCEPTED)
+    assert client.append("my-collection-id", deals).id == "r1"
+    [(method, path, headers, body)] = server.requests
+    assert (method, path) == ("POST", "/api/collection/my-collection-id/data/deals/append")
+    assert headers["authorization"] == f"Token {TOKEN}"
+    assert headers["content-type"].startswith("multipart/form-data; boundary=")
+    assert b'name="file"; filename="deals.csv"\r\nContent-Type: text/csv\r\n\r\nid,name\n1,\xc3\x86\n' in body
+    assert b'name="separator"\r\n\r\n,\r\n' in body
+
+
+def test_an_invocation_is_the_documented_request(server: Answers, client: Nostradamus) -> None:
+    server.will(202, b'{"id": "i1", "status": "queued"}')
+    client.invoke("c", horizon=6)
+    client.invoke("c", horizon=12, first_month="2026-12")
+    bodies = [json.loads(body) for _, _, _, body in server.requests]
+    assert bodies[0] == {"collectionId": "c", "invocationType": "sales-forecasting", "args": {"horizon": 6}}
+    assert bodies[1]["args"] == {"horizon": 12, "first_month_to_predict": "2026-12"}
+
+
+def test_a_new_collection_is_the_documented_request(server: Answers, client: Nostradamus) -> None:
+    server.will(201, b'{"id": "c1", "name": "acme"}')
+    assert client.create_collection("acme", "Europe/Rome").id == "c1"
+    [(_, _, _, body)] = server.requests
+    assert json.loads(body) == {"name": "acme", "product": "SalesForecasting", "timezone": "Europe/Rome", "tag": {}, "properties": {}}
+
+
+@pytest.mark.parametrize("count", [0, 1, 100, 101, 250])
+def test_all_pages_of_collections_are_read(sandbox: Sandbox, count: int) -> None:
+    with Nostradamus(sandbox.url, sandbox.token) as platform:
+        made = [platform.create_collection(f"c{number}", "UTC").id for number in range(count)]
+        assert [found.id for found in platform.collections()] == made
+
+
+@pytest.mark.parametrize("key", [None, "results", "items", "collections", "data"])
+def test_a_page_is_a_list_or_an_object_with_one(server: Answers, client: Nostradamus, key: str | None) -> None:
+    first, second = json.loads(page(0, 100)), json.loads(page(100, 7))
+    for listed in (first, second):
+        server.will(200, json.dumps(listed if key is None else {key: listed, "count": 107}).encode())
+    server.will(200, json.dumps([] if key is None else {key: [], "count": 107}).encode())
+    assert len(list(client.collections())) == 107
+    assert [path for _, path, _, _ in server.requests] == [f"/api/collection?limit=100&offset={offset}" for offset in (0, 100, 107)]
+
+
+def test_a_server_that_pages_smaller_than_asked_is_read_to_its_end(server: Answers, client: Nostradamus) -> None:
+    """A platform may cap the limit: a short page with more behind it is not the last."""
+    for first, count in ((0, 50), (50, 50), (100, 7), (107, 0)):
+        server.will(200, json.dumps({"count": 107, "results": json.loads(page(first, count))}).encode())
+    assert len(list(client.collections())) == 107
+
+
+def test_a_server_that_ignores_the_offset_does_not_hold_us_for_ever(server: Answers, client: Nostradamus) -> None:
+    server.will(200, page(0, 100))
+    assert len({found.id for found in client.collections()}) == 100
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"7", b'"x"', b"null", b"{}", b'{"results": 5}', b"[1]", b'[{"name": "no id"}]', b"[[]]"])
+def test_a_list_of_collections_that_is_none_is_told(server: Answers, client: Nostradamus, body: bytes) -> None:
+    server.will(200, body)
+    with pytest.raises(UnexpectedAnswer, match="no list of collections"):
+        list(client.collections())
+
+
+def test_a_file_is_streamed_not_held(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A file of 192 MB raises the process's peak by far less than its size."""
+    big = tmp_path / "big.csv"
+    with big.open("wb") as sink:
+        sink.truncate(192 << 20)
+    with socket.create_server(("127.0.0.1", 0)) as listening, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flows.nostradamus.client._TIMEOUT", 20)
+        _swallow(listening)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with Nostradamus(f"http://127.0.0.1:{listening.getsockname()[1]}", sandbox.token) as platform:
+            assert platform.append("c", big).id == "r1"
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10, "kilobytes"
+
+
+def _swallow(listening: socket.socket) -> None:
+    """Take one request of known length, keep nothing of it, and accept."""
+
+    def take() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += connection.recv(65536)
+            head, _, rest = head.partition(b"\r\n\r\n")
+            [length] = [int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")]
+            left = length - len(rest)
+            while left > 0:
+                left -= len(connection.recv(1 << 20))
+            connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: %d\r\n\r\n%b" % (len(ACCEPTED), ACCEPTED))
+
+    threading.Thread(target=take, daemon=True).start()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_never_followed_with_the_token(serve: Callable[[], Answers], deals: Path, status: int) -> None:
+    here, elsewhere = serve(), serve().will(200, b"[]")
+    here.will(status, b"", location=f"{elsewhere.url}/api/collection")
+    with Nostradamus(here.url, TOKEN) as client:
+        for ask in (lambda: list(client.collections()), lambda: client.append("c", deals), lambda: client.dump("c", deals)):
+            with pytest.raises(UnexpectedAnswer, match="redirect to 127") as caught:
+                ask()
+            assert TOKEN not in str(caught.value)
+    assert elsewhere.requests == []
+
+
+@pytest.mark.parametrize(
+    "url", ["http://nostradamus.u-hopper.com", "http://10.0.0.5:8000", "http://localhost.evil.example", "http://127.0.0.1.evil.example"]
+)
+def test_http_is_refused_but_for_loopback(url: str) -> None:
+    with pytest.raises(UsageError, match="in clear"):
+        Nostradamus(url, TOKEN)
+    Nostradamus(url, TOKEN, allow_http=True).close()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1", "https://nostradamus.u-hopper.com", "https://x/base/"]
+)
+def test_loopback_and_https_are_taken(url: str) -> None:
+    Nostradamus(url, TOKEN).close()
+
+
+@pytest.mark.parametrize("token", ["", "with\nnewline", "tökén", "tab\t"])
+def test_a_token_that_cannot_be_one_is_refused_and_not_shown(token: str) -> None:
+    with pytest.raises(UsageError, match="DEALCAST_TOKEN") as caught:
+        Nostradamus("https://x", token)
+    assert not token or token not in str(caught.value)
+
+
+@pytest.mark.parametrize("identifier", ["", ".", "..", "a/b", "../x", "a?b", "a#b", "a\\b", "a\nb", "%2e%2e"])
+def test_an_odd_id_cannot_reach_another_endpoint(server: Answers, client: Nostradamus, identifier: str) -> None:
+    server.will(200, b'{"id": "x", "status": "queued"}')
+    try:
+        client.invocation(identifier)
+    except UsageError:
+        assert server.requests == []
+    else:
+        [(_, path, _, _)] = server.requests
+        assert path.startswith("/api/invocation/")
+        assert "/" not in path.removeprefix("/api/invocation/")
+
+
+def test_the_base_url_may_have_a_path(server: Answers) -> None:
+    server.will(200, b"[]")
+    with Nostradamus(f"{server.url}/base/", TOKEN) as client:
+        assert list(client.collections()) == []
+    assert server.requests[0][1].startswith("/base/api/collection?")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>ok</html>", b"[]", b"{}", b'{"id": "", "status": "queued"}', b'{"id": "r1"}', b"\xff\xfe"])
+def test_an_accepted_post_whose_answer_cannot_be_read_is_unknown(server: Answers, client: Nostradamus, deals: Path, body: bytes) -> None:
+    """It was accepted under an id that nobody knows: that is neither yes nor no."""
+    server.will(202, body)
+    with pytest.raises(OutcomeUnknown):
+        client.append("c", deals)
+    with pytest.raises(OutcomeUnknown):
+        client.invoke("c", horizon=1)
+    with pytest.raises(UnexpectedAnswer):
+        client.upload_status("c", "r1")
+
+
+def test_no_listener_means_not_sent(deals: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with Nostradamus(f"http://127.0.0.1:{port}", TOKEN) as client, pytest.raises(PlatformUnreachable, match="nothing was sent") as caught:
+        client.append("c", deals)
+    assert f"127.0.0.1:{port}" in str(caught.value)
+    assert caught.value.__cause__ is not None
+
+
+def test_an_unresolvable_host_means_not_sent(deals: Path) -> None:
+    with Nostradamus("https://nowhere.invalid", TOKEN) as client, pytest.raises(PlatformUnreachable, match="nothing was sent"):
+        client.append("c", deals)
+
+
+def test_a_post_that_got_no_answer_is_unknown_and_a_get_repeatable(deals: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.nostradamus.client._TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent, Nostradamus(f"http://127.0.0.1:{silent.getsockname()[1]}", TOKEN) as client:
+        with pytest.raises(OutcomeUnknown, match="may or may not have been accepted"):
+            client.append("c", deals)
+        with pytest.raises(PlatformUnreachable, match="no whole answer"):
+            client.upload_status("c", "r")
+
+
+def test_a_dump_is_written_as_it_comes(server: Answers, client: Nostradamus, tmp_path: Path) -> None:
+    content = b"id\n" + b"1\n" * 100_000
+    server.will(200, content)
+    client.dump("c", tmp_path / "dump.csv")
+    assert (tmp_path / "dump.csv").read_bytes() == content
+
+
+def test_nothing_of_the_token_is_shown(client: Nostradamus) -> None:
+    assert TOKEN not in repr(client) + str(vars(client))
