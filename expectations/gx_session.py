@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,8 @@ from expectations.report import GateError
 from expectations.rules import Rule
 
 pandas_execution_engine.HASH_THRESHOLD = -1  # every cell of a frame is hashed otherwise, for a fingerprint that nobody reads
+
+logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it announces each temporary folder
 
 Results = list[ExpectationValidationResult]
 
@@ -89,7 +92,9 @@ def _raise_if_broken(result: ExpectationValidationResult) -> None:
     details = [information] if "raised_exception" in information else list(information.values())
     for detail in details:
         if detail["raised_exception"]:
-            raise GateError(f"{result.expectation_config} could not be evaluated: {detail['exception_message']}")
+            config = result.expectation_config
+            what = f"{config.type} {config.kwargs}" if config else "An expectation"
+            raise GateError(f"{what} could not be evaluated: {detail['exception_message']}")
 
 
 def _merged(so_far: Results, results: Results) -> Results:

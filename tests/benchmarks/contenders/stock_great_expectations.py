@@ -8,6 +8,7 @@ from typing import Any
 import great_expectations as gx
 import pandas as pd
 import pyarrow as pa
+from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from expectations import rules
 from expectations.schema import COLUMNS, Column, Kind
@@ -17,7 +18,9 @@ from expectations.texts import PATTERNS
 def prepare(table: pa.Table) -> Callable[[], int]:
     """Great Expectations' own expectations on pandas' own text columns; only what refuses, as that takes long enough."""
     frame = table.to_pandas(types_mapper={pa.string(): pd.StringDtype(na_value=float("nan"))}.get)
-    asset = gx.get_context(mode="ephemeral").data_sources.add_pandas("stock").add_dataframe_asset("deals")
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+    asset = context.data_sources.add_pandas("stock").add_dataframe_asset("deals")
     batches = asset.add_batch_definition_whole_dataframe("all")
     suite = gx.ExpectationSuite(name="stock", expectations=[stock for column in COLUMNS for stock in _stock(column)])
 
