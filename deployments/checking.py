@@ -10,13 +10,12 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
-import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
 from expectations import CheckReport, Failure, build_docs
 from flows.errors import StoppedByGate, UsageError
-from flows.known import KNOWN_SCHEMA, Known
+from flows.known import Known
 from flows.options import SyncOptions
 from flows.records import CheckedDeals
 from flows.settings import load_settings
@@ -43,7 +42,7 @@ def check_export(*, as_json: bool, docs: Path | None, timezone: str | None, **va
         raise UsageError(f"--timezone {zone!r} is no time zone: use an IANA name such as Europe/Rome.") from error
     with TemporaryDirectory(prefix="dealcast-check-") as place:
         staged = stage(options, Path(place), zone)
-        nothing = Known(pa.Table.from_batches([], schema=KNOWN_SCHEMA))
+        nothing = Known()
         checked = check_staged(staged, options, nothing, Path(place), load_settings().extra_suite)
     if as_json:
         click.echo(json.dumps(as_object(checked), ensure_ascii=False, indent=1))

@@ -16,7 +16,7 @@ from rich.table import Table
 from deployments.collections import check_zone
 from flows.comparison import Comparison, compare
 from flows.errors import NotFound, UsageError
-from flows.known import KNOWN_SCHEMA, Known
+from flows.known import Known
 from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions
 from flows.records import CheckedDeals
@@ -50,7 +50,7 @@ def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"
         zone = timezone or _timezone_of(collection, platform)
         check_zone(zone)
         staged = stage(options, folder, zone)
-        checked = check_staged(staged, options, Known(KNOWN_SCHEMA.empty_table()), folder, settings.extra_suite)
+        checked = check_staged(staged, options, Known(), folder, settings.extra_suite)
         platform.dump(collection, folder / "dump.csv")
         found = compare(folder / "dump.csv", checked.csv)
     equal = found.equal(extra_allowed=mode == "append")

@@ -148,7 +148,7 @@ class Ledger:
         for entry in finished[:-KEPT]:
             if entry.fingerprint not in completed[-1:]:
                 self.delete(collection, f"{entry.fingerprint}.json")
-                self.delete(collection, f"{entry.fingerprint}.arrow")
+                self.delete(collection, f"{entry.fingerprint}.deals")
 
     def put(self, collection: str, name: str, data: bytes) -> None:
         """Write one file of ``collection`` so that a reader sees the old or the new one, never a part."""

@@ -44,7 +44,7 @@ class CheckedDeals:
     quarantine: Path | None
     fingerprint: str
     content: Path
-    """Arrow file of the ids to send with a hash of each row."""
+    """File of a hash of each id to send and of its row."""
     totals: dict[str, str]
     """Sum of ``value`` of the passing deals by status, as exact decimal text."""
     stats: ExportStats

@@ -13,10 +13,11 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,7 +27,7 @@ from expectations.schema import COLUMN_NAMES, SOURCE_LINE, STATUSES
 from flows.crm import ALL_PIPELINES, Extraction, open_export
 from flows.deals_csv import open_deals_csv
 from flows.guard import ExportStats
-from flows.known import KNOWN_SCHEMA, Fingerprint, Known, canonical_text, content_of, write_content
+from flows.known import Fingerprint, Known, canonical_text, deals_of, hashes
 from flows.ledger import private_folder
 from flows.options import SyncOptions
 from flows.quarantine import open_quarantine, quarantined
@@ -188,23 +189,22 @@ def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder
     whenever a row fails, so that it can be looked at even where the sync then stops.
     """
     gate = Gate(Survey.of(batches(staged, ("id", "stage", "value"))), now=staged.synced_at, extra_suite=extra_suite)
-    writing = _Writing(options, known)
-    csv, quarantine, content = folder / "deals.csv", folder / "quarantine.csv", folder / "content.arrow"
-    with open_deals_csv(csv) as sendable, open_quarantine(quarantine) as aside:
+    csv, quarantine, content = folder / "deals.csv", folder / "quarantine.csv", folder / "content.deals"
+    with open_deals_csv(csv) as sendable, open_quarantine(quarantine) as aside, content.open("wb") as contents:
+        writing = _Writing(options, known, contents)
         for table in batches(staged):
             verdict = gate.check(frame_of(table))
-            sendable.write_table(writing.select(table, table.filter(verdict.passing)).select(list(COLUMN_NAMES)))
+            sendable.write_table(writing.select(table, verdict.passing).select(list(COLUMN_NAMES)))
             if not pc.all(verdict.passing).as_py():
                 aside.write_table(quarantined(table, verdict))
     report = gate.report()
-    write_content(writing.content(), content)
     return CheckedDeals(
         staged=staged,
         report=report,
         csv=csv,
         sha256=_sha256(csv),
-        rows=writing.rows,
-        unchanged=report.rows - report.failing - writing.rows,
+        rows=writing.to_send,
+        unchanged=report.rows - report.failing - writing.to_send,
         quarantine=quarantine if report.failing else None,
         fingerprint=writing.fingerprint.hex(),
         content=content,
@@ -214,49 +214,46 @@ def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder
 
 
 class _Writing:
-    """What is picked up while the passing rows go by: the rows to send, their fingerprint and contents, the totals."""
+    """What is picked up while the rows go by: the passing ones to send, their fingerprint and contents, the totals."""
 
-    def __init__(self, options: SyncOptions, known: Known) -> None:
-        self.known = known
-        self.compare = Known(known.table.slice(0, 0)) if options.full or options.mode == "override" else known
+    def __init__(self, options: SyncOptions, known: Known, contents: IO[bytes]) -> None:
         self.fingerprint = Fingerprint(options.collection, options.mode)
         self.totals = dict.fromkeys(STATUSES, Decimal(0))
-        self.rows = 0
         self.newest_update: str | None = None
         self.won_by_month: Counter[str] = Counter()
-        self._contents: list[pa.Table] = []
-        self._ids: list[pa.Array] = []
+        self._known, self._contents = known, contents
+        self._whole, self._replace = options.full, options.mode == "override"
+        self._written = self._changed = 0
 
-    def select(self, table: pa.Table, passing: pa.Table) -> pa.Table:
-        """The rows of ``passing`` that are to be sent; ``table`` is the batch they come from."""
-        self._ids += table["id"].chunks
+    def select(self, table: pa.Table, passes: pa.BooleanArray) -> pa.Table:
+        """The rows of ``table`` to send, of those that pass."""
+        ids = hashes(table["id"])
+        self._known.see(ids)
+        passing = table.filter(passes)
         newest = pc.max(passing["lastUpdateDatetime"]).as_py()
         self.newest_update = max(filter(None, (self.newest_update, newest)), default=None)
         _add_totals(self.totals, passing)
         _add_won(self.won_by_month, passing)
         text = canonical_text(passing)
-        content = content_of(passing, text)
-        new = self.compare.changed(content)
-        self.fingerprint.add(text.filter(new))
-        self._contents.append(content.filter(new))
-        self.rows += self._contents[-1].num_rows
-        return passing.filter(new)
+        deals = deals_of(ids[passes.to_numpy(zero_copy_only=False)], text)
+        changed = self._known.changed(deals)
+        self._changed += int(changed.sum())
+        chosen = np.ones(len(deals), dtype=bool) if self._whole or self._replace else changed
+        self.fingerprint.add(text.filter(pa.array(chosen)))
+        self._contents.write(deals[chosen].tobytes())
+        self._written += int(chosen.sum())
+        return passing.filter(pa.array(chosen))
 
-    def content(self) -> pa.Table:
-        """Id and content hash of every row to send."""
-        return pa.concat_tables([KNOWN_SCHEMA.empty_table(), *self._contents])
+    @property
+    def to_send(self) -> int:
+        """Rows to send; an override that would replace the deals by the same sends none, unless told to send all."""
+        same = self._replace and not self._whole and not self._changed and not self._known.vanished()
+        return 0 if same else self._written
 
     def stats(self, deals: int) -> ExportStats:
         """The export as a whole, for the guard."""
-        ids = pa.chunked_array(self._ids, pa.string())
-        return ExportStats(
-            deals,
-            float(sum(self.totals.values())),
-            self.newest_update,
-            self.known.vanished(ids),
-            self.known.table.num_rows,
-            dict(self.won_by_month),
-        )
+        value = float(sum(self.totals.values()))
+        return ExportStats(deals, value, self.newest_update, self._known.vanished(), len(self._known), dict(self.won_by_month))
 
 
 def _add_totals(totals: dict[str, Decimal], passing: pa.Table) -> None:
