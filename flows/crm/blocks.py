@@ -13,7 +13,7 @@ from flows.errors import ExportUnreadable
 
 ROWS = 100_000
 _FIRST_BLOCK = 1 << 20
-_LARGEST_BLOCK = 96 << 20
+_LARGEST_BLOCK = 16 << 20
 LONGEST_ROW = 256 << 20
 _NEWLINE, _QUOTE, _RETURN = 0x0A, 0x22, 0x0D
 
