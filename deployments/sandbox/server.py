@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import signal
 import socket
 import threading
@@ -67,7 +68,7 @@ def running(
         max_upload_bytes: size of the largest body taken.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is taken, or another sandbox works in the folder.
     """
     app = create_app(
         data,
@@ -76,7 +77,7 @@ def running(
         processing_seconds=processing_seconds,
         max_upload_bytes=max_upload_bytes,
     )
-    with _listen(host, port) as listening:
+    with _alone_in(data), _listen(host, port) as listening:
         config = uvicorn.Config(
             app, http=CuttableProtocol, ws="none", lifespan="on", log_level="warning", timeout_graceful_shutdown=_STOP_SECONDS
         )
@@ -92,6 +93,21 @@ def running(
         finally:
             server.should_exit = True
             thread.join()
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path | None) -> Iterator[None]:
+    """Keep a second sandbox out of the folder; the operating system lets go when the process dies."""
+    if folder is None:
+        yield
+        return
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "in-use").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OSError(f"Another sandbox works in {folder}: stop it, or choose another folder.") from error
+        yield
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -123,7 +139,7 @@ def serve(
     ``on_ready`` is called once it answers; the other arguments are those of :func:`running`.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is taken, or another sandbox works in the folder.
     """
     stop = threading.Event()
 

@@ -73,6 +73,11 @@ def test_a_stopped_sandbox_frees_its_port_and_its_folder(tmp_path: Path) -> None
     assert threading.active_count() == before
 
 
+def test_a_folder_takes_one_sandbox_at_a_time(tmp_path: Path) -> None:
+    with running(tmp_path), pytest.raises(OSError, match="Another sandbox works in"), running(tmp_path):
+        pass
+
+
 def test_a_token_is_not_kept_in_the_folder(client: Callable[..., Client], tmp_path: Path) -> None:
     with running(tmp_path, token="canary-5d1f") as sandbox, client(sandbox) as api:
         api.new_collection()
@@ -91,7 +96,7 @@ def test_a_signal_ends_the_process_well(client: Callable[..., Client], deals_csv
     with process(tmp_path, queued=60) as (sandbox, server), client(sandbox) as api:
         api.upload(api.new_collection(), deals_csv({}))
         server.send_signal(number)
-        assert server.wait(20) == 0
+        assert server.wait(60) == 0
 
 
 @pytest.mark.parametrize("state", ["queued", "in_progress"])
@@ -134,7 +139,7 @@ def test_fifty_appends_at_once_and_kills_equal_a_replay_in_the_order_of_acceptan
         time.sleep(0.5)
     with process(tmp_path, port=port) as (sandbox, _), client(sandbox) as api:
         for sender in senders:
-            sender.join(60)
+            sender.join(200)
         uploads = sandbox.control("GET", "uploads")
         for upload in uploads:
             ended = api.settled(f"/api/collection/{collection}/data/deals/append/{upload['id']}")
