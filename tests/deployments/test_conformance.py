@@ -1,0 +1,81 @@
+"""The conformance suite itself: what it reads, what it says, and that its facts name places that exist."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from deployments.sandbox import Sandbox
+
+ROOT = Path(__file__).parents[2]
+SUITE = ROOT / "tests" / "conformance"
+FACTS: dict[str, dict[str, str]] = tomllib.loads((SUITE / "facts.toml").read_text(encoding="utf-8"))
+
+
+def run(sandbox: Sandbox, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run the suite from the command line, as one would against the real platform."""
+    command = [sys.executable, "-m", "pytest", str(SUITE), "--base-url", sandbox.url, "-p", "no:cacheprovider", *options]
+    env = {**os.environ, "DEALCAST_TOKEN": sandbox.token}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_by_default_it_only_reads(sandbox: Sandbox) -> None:
+    ended = run(sandbox)
+    assert ended.returncode == 0, ended.stdout[-3000:]
+    assert int(re.findall(r"(\d+) passed", ended.stdout)[0]) >= 8
+    sent = sandbox.control("GET", "requests")
+    assert {request["method"] for request in sent} == {"GET"}
+
+
+def test_a_failure_names_the_fact_and_where_to_correct_it(sandbox: Sandbox) -> None:
+    sandbox.control("POST", "faults", {"kind": "unknown_status", "method": "GET", "path": "*/append/*", "word": "done"})
+    ended = run(sandbox, "--full", "-k", "begins_queued")
+    assert ended.returncode == 1
+    fact = FACTS["upload-words"]
+    assert (
+        f"Wrong: [S] upload-words: {fact['fact']}. If the platform means it, correct flows/nostradamus/models.py: Status." in ended.stdout
+    )
+    assert "status 'done'" in ended.stdout
+
+
+@pytest.mark.parametrize("key", FACTS)
+def test_a_fact_names_a_place_that_exists(key: str) -> None:
+    path, _, name = FACTS[key]["correct"].partition(": ")
+    assert name in names_in(ROOT / path)
+
+
+def names_in(module: Path) -> set[str]:
+    """The names of a module: its functions, classes, constants and fields."""
+    found = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign):
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found.add(node.target.id)
+    return found
+
+
+def test_every_fact_is_checked_or_says_why_not() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in SUITE.glob("test_*.py"))
+    checked = set(re.findall(r'(?:fact|case|cell)\(\s*"([^"]+)"', tests))
+    assert checked == {key for key, fact in FACTS.items() if "unchecked" not in fact}
+
+
+def test_the_readme_lists_every_assumption_and_its_place() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## The sandbox and the platform")[2].partition("\n## ")[0]
+    listed = re.findall(r"^\| (.+) \| (`[^`]+`) \| (.+) \|$", section, flags=re.MULTILINE)
+    assert listed == [
+        (fact["fact"], f"`{fact['correct']}`", f"no: {fact['unchecked']}" if "unchecked" in fact else f"`{key}`")
+        for key, fact in FACTS.items()
+        if fact["source"] == "A"
+    ]
