@@ -24,7 +24,7 @@ demo: $(READY) ## the whole chain on a shipped export, against a sandbox that it
 	@$(BIN)/dealcast demo
 
 test: lint ## lint, types, and the whole suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(READY) ## ruff and mypy, as CI runs them
 	$(BIN)/ruff check .
@@ -38,8 +38,8 @@ format: $(READY) ## let ruff rewrite what it can
 bench: $(READY) ## benchmarks against their yardsticks; N= deals, PART= one of them
 	$(BIN)/python -m tests.benchmarks $(PART)
 
-fuzz: $(READY) ## the differential test of the gate against the platform's validator, at full budget
-	DEALCAST_FUZZ=full $(BIN)/python -m pytest tests/expectations/test_differential.py -q
+fuzz: $(READY) ## the differential test of the gate and the fuzzing of the sandbox, at full budget
+	DEALCAST_FUZZ=full $(BIN)/python -m pytest tests/expectations/test_differential.py tests/deployments/sandbox/test_contract.py
 
 faults: $(READY) ## the whole crash and fault matrix
 	$(BIN)/python -m tests.faults
