@@ -1,0 +1,127 @@
+"""Syncs as processes: started together, killed, told to end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+
+from deployments.sandbox import Sandbox
+from flows.claim import LEASE_SECONDS
+from flows.ledger import Ledger
+from flows.nostradamus import Nostradamus
+from tests.faults.cell import NOW, read_journal, start_sync, write_deals
+
+SYNC = "import sys; from deployments.cli import main; sys.exit(main())"
+
+
+@pytest.fixture
+def collection(sandbox: Sandbox) -> str:
+    with Nostradamus(sandbox.url, sandbox.token) as platform:
+        return platform.create_collection("test", "Europe/Rome").id
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_deals(tmp_path / "deals.csv", NOW)
+    return tmp_path
+
+
+def slow(sandbox: Sandbox, seconds: float) -> None:
+    sandbox.control("PUT", "speed", {"queued_seconds": 0, "processing_seconds": seconds})
+
+
+def posts(sandbox: Sandbox) -> int:
+    return len(sandbox.control("GET", "requests?method=POST&path=*/append"))
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.02)
+
+
+def ended(process: BaseProcess) -> int | None:
+    process.join(90)
+    return process.exitcode
+
+
+def accepted(folder: Path) -> bool:
+    return any(line["point"] == "after write accepted" for line in read_journal(folder / "journal"))
+
+
+def runs_of(collection: str) -> list[FlowRun]:
+    with get_client(sync_client=True) as client:
+        found = client.read_flow_runs(limit=200)
+    return [run for run in found if collection in str(run.parameters)]
+
+
+def test_of_two_syncs_at_once_one_posts_and_the_other_names_it(sandbox: Sandbox, folder: Path, collection: str) -> None:
+    slow(sandbox, 3.0)
+    both = [start_sync(folder, sandbox, collection, journal=name) for name in ("one", "two")]
+    assert sorted([ended(both[0]), ended(both[1])], key=str) == [0, 6]
+    assert posts(sandbox) == 1
+    said = {line["code"]: line["said"] for name in ("one", "two") for line in read_journal(folder / name) if line["point"] == "ended"}
+    winner = next(process for process in both if process.exitcode == 0)
+    assert said[6].startswith("CollectionBusy")
+    assert f"process {winner.pid} on " in said[6]
+
+
+def test_a_killed_holder_s_claim_is_taken_over_at_once_and_its_run_closed(sandbox: Sandbox, folder: Path, collection: str) -> None:
+    """On the same machine nobody waits for the lease."""
+    assert ended(start_sync(folder, sandbox, collection, kill="after write accepted")) == -signal.SIGKILL
+    assert [run.state_name for run in runs_of(collection)] == ["Running"]
+    started = time.monotonic()
+    assert ended(start_sync(folder, sandbox, collection)) == 0
+    assert time.monotonic() - started < LEASE_SECONDS / 2
+    assert posts(sandbox) == 1
+    killed, done = sorted(runs_of(collection), key=lambda run: str(run.start_time))
+    assert (killed.state_name, done.state_type and done.state_type.value) == ("Crashed", "COMPLETED")
+    assert killed.state is not None
+    assert "died without a word" in str(killed.state.message)
+
+
+@pytest.mark.skipif(os.environ.get("DEALCAST_FAULTS") != "full", reason="a lease takes a minute to end; DEALCAST_FAULTS=full runs it")
+def test_a_holder_killed_on_another_machine_loses_its_claim_with_the_lease(sandbox: Sandbox, folder: Path, collection: str) -> None:
+    ledger = {"LEDGER": str(folder / "shared")}
+    assert ended(start_sync(folder, sandbox, collection, kill="after write accepted", **ledger)) == -signal.SIGKILL
+    elsewhere = {**ledger, "HOME": str(folder / "elsewhere")}
+    assert ended(start_sync(folder, sandbox, collection, **elsewhere)) == 6
+    wait_for(lambda: ended(start_sync(folder, sandbox, collection, **elsewhere)) == 0, LEASE_SECONDS * 1.5)
+    assert posts(sandbox) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_told_to_end_says_how_to_go_on_and_leaves_nothing_held(
+    sandbox: Sandbox, folder: Path, collection: str, prefect_api: str, number: signal.Signals
+) -> None:
+    slow(sandbox, 60.0)
+    home = folder / "home"
+    settings = {"HOME": str(home), "PLATFORM_URL": sandbox.url, "TOKEN": sandbox.token, "POLL_DELAY": "0.05"}
+    environment = {**os.environ, "PREFECT_API_URL": prefect_api, **{f"DEALCAST_{name}": value for name, value in settings.items()}}
+    command = [sys.executable, "-c", SYNC, "sync", str(folder / "deals.csv"), "--crm", "canonical", "--collection", collection]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    ledger = Ledger(str(home / "ledger"))
+    wait_for(lambda: any(entry.upload.state == "accepted" for entry in ledger.entries(collection)), 120)
+    process.send_signal(number)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode not in (0, None)
+    assert f"dealcast resume --collection {collection}" in said
+    assert "Traceback" not in said
+    assert list((home / "staging").iterdir()) == []
+    assert (home / "claims" / f"{collection}.lock").read_text() == ""
+    assert [run.state_name for run in runs_of(collection)] == ["Crashed"]
+    slow(sandbox, 0.01)
+    sandbox.control("DELETE", "faults")
+    assert ended(start_sync(folder, sandbox, collection)) == 0
+    assert posts(sandbox) == 1

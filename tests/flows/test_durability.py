@@ -1,0 +1,294 @@
+"""What is begun is known, however it ends: outages, lost answers, deadlines, other machines, other ledgers."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prefect.client.schemas.objects import State
+
+from deployments.sandbox import Sandbox
+from flows import tasks
+from flows.errors import DeadlinePassed, NotFound, OutcomeUnknown, PlatformUnavailable, StoppedByGuard, UsageError
+from flows.ledger import Entry, Ledger
+from flows.sync_deals import resume_sync
+
+if TYPE_CHECKING:
+    from tests.flows.conftest import Asked, Failing, Fault, Held, Sync, WriteDeals
+
+Entries = Callable[[], list[Entry]]
+
+
+@pytest.fixture
+def entries(home: Path, collection: str) -> Entries:
+    return lambda: Ledger(str(home / "ledger")).entries(collection)
+
+
+def values(held: Held) -> dict[str, str]:
+    return {identifier: row["value"] for identifier, row in held().items()}
+
+
+def resumed(collection: str) -> State[Any]:
+    return resume_sync(collection, return_state=True)
+
+
+@pytest.mark.timeout(900)  # 28 runs
+def test_after_a_day_s_outage_every_change_arrives_in_one_append(
+    sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """24 hourly runs, three of which find the export changed; the platform takes one append, of what changed."""
+    monkeypatch.setenv("DEALCAST_SEND_RETRIES", "0")
+    assert sync(write_deals(4)).is_completed()
+    for method in ("GET", "POST"):
+        fault("status", "*", method, status=503, count=None)
+    changes: list[dict[str, str]] = []
+    for hour in range(24):
+        if hour in (2, 9, 17):
+            changes.append({"value": f"{hour}.50"})
+        assert sync(write_deals(4, *changes)).is_failed() is bool(changes)
+    sandbox.control("DELETE", "faults")
+    assert sync(write_deals(4, *changes)).is_completed()
+    assert sync(write_deals(4, *changes)).name == "NothingNew"
+    assert {key: value for key, value in values(held).items() if key.startswith("extra")} == {
+        "extra-0": "2.50",
+        "extra-1": "9.50",
+        "extra-2": "17.50",
+    }
+    assert len(sandbox.control("GET", "uploads")) == 2
+
+
+def test_what_a_lost_append_may_have_changed_is_sent_again_even_if_it_is_taken_back(
+    sync: Sync, failing: Failing, write_deals: WriteDeals, fault: Fault, held: Held, entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The platform took the change, the answer was lost, and the CRM went back to the value that was sent before."""
+    monkeypatch.setenv("DEALCAST_SEND_RETRIES", "0")
+    sync(write_deals(3))
+    fault("drop_after_commit", "*/append", "POST")
+    assert "may or may not have been accepted" in str(failing(write_deals(2, {"id": "3", "value": "900.00"})))
+    assert values(held)["3"] == "900.00"
+    assert sync(write_deals(3)).is_completed()
+    assert values(held)["3"] == "1000.00"
+    assert [entry.upload.state for entry in entries()] == ["completed", "superseded", "completed"]
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_an_answer_of_5xx_does_not_say_that_nothing_was_done(
+    sync: Sync, failing: Failing, write_deals: WriteDeals, fault: Fault, held: Held, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setenv("DEALCAST_SEND_RETRIES", "0")
+    sync(write_deals(3))
+    fault("status_after_commit", "*/append", "POST", status=status)
+    failing(write_deals(2, {"id": "3", "value": "900.00"}))
+    assert sync(write_deals(3)).is_completed()
+    assert values(held)["3"] == "1000.00"
+
+
+def test_a_doubt_outlives_a_later_refusal(
+    sync: Sync, failing: Failing, write_deals: WriteDeals, fault: Fault, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEALCAST_SEND_RETRIES", "1")
+    sync(write_deals(3))
+    fault("drop_after_commit", "*/append", "POST")
+    fault("status", "*/append", "POST", status=400)
+    assert failing(write_deals(2, {"id": "3", "value": "900.00"})).exit_code == 5
+    assert sync(write_deals(3)).is_completed()
+    assert values(held)["3"] == "1000.00"
+
+
+def test_a_lost_override_puts_all_that_was_known_in_doubt(
+    sync: Sync, failing: Failing, write_deals: WriteDeals, fault: Fault, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have removed the deals that it did not send, so an append sends them again."""
+    monkeypatch.setenv("DEALCAST_SEND_RETRIES", "0")
+    sync(write_deals(4))
+    fault("drop_after_commit", "*/override", "POST")
+    failing(write_deals(1, first=4), mode="override", accept_shrink=True)
+    assert sync(write_deals(4)).is_completed()
+    assert sorted(values(held)) == ["1", "2", "3", "4"]
+
+
+def test_an_override_of_what_is_held_sends_nothing(sync: Sync, write_deals: WriteDeals, asked: Asked) -> None:
+    export = write_deals(3)
+    sync(export, mode="override")
+    again = sync(export, mode="override")
+    assert again.name == "NothingNew"
+    assert "Nothing new since the last completed sync (request " in str(again.message)
+    assert (asked("POST", "*/override"), asked("POST", "/api/invocation")) == (1, 1)
+    assert sync(export, mode="override", full=True).is_completed()
+    assert asked("POST", "*/override") == 2
+
+
+def test_the_deadline_runs_on_between_runs(
+    failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts from acceptance, as the ledger has it: the next run looks once and ends."""
+    monkeypatch.setenv("DEALCAST_DEADLINE", "1")
+    fault("stuck", "*/append", "POST")
+    assert isinstance(failing(write_deals()), DeadlinePassed)
+    looks = asked("GET", "*/append/*")
+    error = failing(write_deals())
+    assert isinstance(error, DeadlinePassed)
+    assert "dealcast resume --collection" in str(error)
+    assert (asked("POST", "*/append"), asked("GET", "*/append/*")) == (1, looks + 1)
+
+
+def test_a_platform_that_is_gone_while_it_is_waited_for_ends_at_the_deadline(
+    failing: Failing, write_deals: WriteDeals, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEALCAST_DEADLINE", "1")
+    fault("drop", "*/append/*", "GET", count=None)
+    error = failing(write_deals())
+    assert isinstance(error, DeadlinePassed)
+    assert "out of sight" in str(error)
+
+
+def test_a_stall_is_told_by_the_collection_s_own_history(
+    sync: Sync, failing: Failing, write_deals: WriteDeals, fault: Fault, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync(write_deals())
+    monkeypatch.setenv("DEALCAST_DEADLINE", "2")
+    fault("stuck", "*/append", "POST")
+    failing(write_deals(4))
+    assert any("stalled? It usually takes 0 s" in line for line in told)
+
+
+def test_another_machine_goes_on_with_the_ledger_alone(
+    failing: Failing,
+    write_deals: WriteDeals,
+    sandbox: Sandbox,
+    fault: Fault,
+    asked: Asked,
+    home: Path,
+    collection: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No export, no staging, another home: the append is not sent again, and the forecast comes home there."""
+    monkeypatch.setenv("DEALCAST_LEDGER", str(home / "shared"))
+    monkeypatch.setenv("DEALCAST_DEADLINE", "0.5")
+    fault("stuck", "*/append", "POST")
+    failing(write_deals())
+    sandbox.control("DELETE", "faults")
+    monkeypatch.setenv("DEALCAST_HOME", str(home / "elsewhere"))
+    assert resumed(collection).is_completed()
+    assert (home / "elsewhere" / "forecasts" / collection / "forecast.xlsx").exists()
+    assert (home / "elsewhere" / "forecasts" / collection / "certificate.json").exists()
+    assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (1, 1)
+    assert resumed(collection).name == "NothingNew"
+
+
+def test_a_ledger_that_is_no_folder(
+    sync: Sync,
+    failing: Failing,
+    write_deals: WriteDeals,
+    fault: Fault,
+    sandbox: Sandbox,
+    asked: Asked,
+    home: Path,
+    collection: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DEALCAST_LEDGER", f"memory://{home.parent.name}/ledger")
+    monkeypatch.setenv("DEALCAST_DEADLINE", "0.5")
+    fault("stuck", "*/append", "POST")
+    failing(write_deals())
+    sandbox.control("DELETE", "faults")
+    assert resumed(collection).is_completed()
+    assert sync(write_deals()).name == "NothingNew"
+    assert (asked("POST", "*/append"), (home / "ledger").exists()) == (1, False)
+
+
+def test_resume_of_what_was_not_accepted_says_to_sync(
+    failing: Failing, write_deals: WriteDeals, fault: Fault, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEALCAST_SEND_RETRIES", "0")
+    fault("drop", "*/append", "POST")
+    failing(write_deals())
+    error = resumed(collection).result(raise_on_failure=False)
+    assert isinstance(error, UsageError)
+    assert "run the same `dealcast sync` again" in str(error)
+
+
+def test_stop_ends_in_a_state_of_its_own_name(sync: Sync, write_deals: WriteDeals, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEALCAST_ON_UNKNOWN", "stop")
+    fault("drop_after_commit", "/api/invocation", "POST")
+    state = sync(write_deals())
+    assert (state.name, state.is_failed()) == ("OutcomeUnknown", True)
+    assert isinstance(state.result(raise_on_failure=False), OutcomeUnknown)
+
+
+def test_a_request_that_the_platform_lost_is_in_doubt_and_sent_again(
+    sync: Sync, failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked, entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "_GRACE", 0.0)
+    fault("status", "*/append/*", "GET", status=404, count=2)
+    assert isinstance(failing(write_deals()), NotFound)
+    assert sync(write_deals()).is_completed()
+    assert asked("POST", "*/append") == 2
+    assert [entry.upload.state for entry in entries()] == ["completed"]
+
+
+def test_an_invocation_that_the_platform_lost_is_made_again(
+    sync: Sync, failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "_GRACE", 0.0)
+    fault("status", "/api/invocation/*", "GET", status=404)
+    assert isinstance(failing(write_deals()), NotFound)
+    assert sync(write_deals()).is_completed()
+    assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (1, 2)
+
+
+def test_half_an_export_stops_with_the_numbers_until_it_is_accepted(
+    failing: Failing, sync: Sync, write_deals: WriteDeals, held: Held
+) -> None:
+    sync(write_deals(10))
+    error = failing(write_deals(5))
+    assert isinstance(error, StoppedByGuard)
+    assert error.exit_code == 7
+    assert all(
+        words in str(error) for words in ("deals fell from 10 to 5 (-50%)", "total value fell from 10,000 to 5,000", "5 of 10 deals")
+    )
+    assert sync(write_deals(5), accept_shrink=True).is_completed()
+    assert len(held()) == 10, "an append removes nothing"
+    assert sync(write_deals(5)).is_completed(), "what was accepted once is the measure of the next"
+    assert sync(write_deals(4, {"value": "5.00"})).is_completed()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_lies_on_disk_is_the_owner_s_alone(sync: Sync, write_deals: WriteDeals, fault: Fault, home: Path, fails: bool) -> None:
+    if fails:
+        fault("fail", "*/append", "POST")
+    sync(write_deals())
+    assert list((home / "staging").iterdir()) == []
+    folders = [home, home / "staging", *(path for path in (home / "ledger", *(home / "ledger").rglob("*")) if path.is_dir())]
+    assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in folders} == {"0o700"}
+    files = [path for path in (home / "ledger").rglob("*") if path.is_file()]
+    assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in files} == {"0o600"}
+
+
+def test_staging_of_a_killed_run_is_removed_by_the_next(sync: Sync, write_deals: WriteDeals, home: Path) -> None:
+    left = home / "staging" / "of-a-killed-run"
+    left.mkdir(parents=True)
+    (left / "deals.csv").write_text("people's data")
+    sync(write_deals())
+    assert not left.exists()
+
+
+def test_a_ledger_file_that_cannot_be_read_is_named(
+    sync: Sync, failing: Failing, write_deals: WriteDeals, entries: Entries, home: Path
+) -> None:
+    sync(write_deals())
+    path = home / "ledger" / entries()[0].collection / f"{entries()[0].fingerprint}.json"
+    path.write_text(path.read_text()[:40])
+    assert str(path) in str(failing(write_deals()))
+
+
+def test_a_platform_that_cannot_be_reached_leaves_no_doubt(
+    failing: Failing, write_deals: WriteDeals, entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEALCAST_SEND_RETRIES", "0")
+    monkeypatch.setenv("DEALCAST_PLATFORM_URL", "http://127.0.0.1:9")
+    assert isinstance(failing(write_deals(), timezone="UTC"), PlatformUnavailable)
+    assert [(entry.upload.state, entry.in_doubt) for entry in entries()] == [("unsent", False)]
