@@ -37,15 +37,12 @@ def run_all(cells: Sequence[Cell], workers: int, seconds: float) -> list[Cell]:
         sandbox = free.get()
         try:
             run_cell(cell, sandbox)
-            print(
-                f"{'ok' if cell.passed else 'FAILS'}  {cell.kill} x {cell.fault} ({cell.story}): {cell.codes}", file=sys.stderr, flush=True
-            )
-            return cell
         except Exception as error:  # noqa: BLE001 - a cell that cannot be run is a failed cell, not the end of the matrix
             cell.problems.append(f"{type(error).__name__}: {error}")
-            return cell
         finally:
             free.put(sandbox)
+        print(_line(cell), file=sys.stderr, flush=True)
+        return cell
 
     with ExitStack() as sandboxes, ThreadPoolExecutor(workers) as pool:
         for _ in range(workers):
@@ -66,6 +63,10 @@ def as_table(cells: Sequence[Cell]) -> str:
     good = sum(cell.passed for cell in cells)
     runs = sum(len(cell.codes) for cell in cells)
     return "\n".join([*lines, "", *legend, "", f"{good} of {len(cells)} cells hold, {runs} runs."])
+
+
+def _line(cell: Cell) -> str:
+    return f"{'ok' if cell.passed else 'FAILS':5} {cell.kill} x {cell.fault} ({cell.story}): {cell.codes}"
 
 
 def _shown(cell: Cell | None) -> str:
