@@ -84,7 +84,7 @@ def as_object(checked: CheckedDeals) -> dict[str, Any]:
 
 def show(checked: CheckedDeals) -> None:
     """The report in the terminal: what came, what failed by rule, and the first rows to mend."""
-    console, staged, report = Console(), checked.staged, checked.report
+    console, staged, report = Console(markup=False), checked.staged, checked.report
     export = staged.export
     aside = "".join(f", {count:,} {why}" for why, count in staged.non_rows.items())
     console.print(f"{export.path}: {export.dialect}, {export.encoding}, separator {export.separator!r}", highlight=False, soft_wrap=True)
@@ -94,7 +94,7 @@ def show(checked: CheckedDeals) -> None:
         console.print(_rules(report))
         failures = sorted(report.failures, key=lambda failure: failure.severity == "warning")
         for failure in failures[:_SHOWN]:
-            console.print(f"  {_sentence(failure)}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"  {_sentence(failure)}", highlight=False, soft_wrap=True)
         rest = sum(result.failed for result in report.results) - min(len(failures), _SHOWN)
         if rest:
             console.print(f"  ... and {rest:,} more; --json lists the first {len(report.failures):,}", highlight=False)

@@ -1,76 +1,50 @@
-"""Run a flow from the terminal: its steps as lines on stderr, its outcome on stdout, its error as an exit code."""
+"""Run a flow from the terminal: its steps on stderr, its outcome on stdout, its error as an exit code."""
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import click
 from prefect.client.schemas.objects import State
 from pydantic import ValidationError
 from rich.console import Console
-from rich.table import Table
 
+from deployments.terminal import show, show_json, show_json_error, steps
 from flows.errors import DealcastError, UsageError
 from flows.options import SyncOptions
-from flows.records import Forecast
 from flows.report import Outcome
 from flows.sync_deals import resume_sync, sync_deals
 
-_BAR = 40
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How a command speaks: ``quiet`` shows no steps, ``json`` prints one object in place of text."""
+
+    quiet: bool = False
+    json: bool = False
 
 
-class StepLines(logging.Handler):
-    """Shows each step's log line, and of Prefect's own only the warnings."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self._console = console
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one line; what a retried look says, it has said itself."""
-        step = getattr(record, "dealcast_step", None)
-        if step is not None:
-            self._console.print(f"[bold cyan]{step:>9}[/]  {record.getMessage()}", highlight=False, markup=True, soft_wrap=True)
-
-
-def show_steps(console: Console) -> None:
-    """Put the steps in place of Prefect's console log; the Prefect UI still gets every line."""
-    root = logging.getLogger("prefect")
-    for handler in list(root.handlers):
-        root.removeHandler(handler)
-    root.addHandler(StepLines(console))
-    root.propagate = False
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)
-
-
-def run_sync(values: Mapping[str, Any]) -> Outcome | None:
+def run_sync(values: Mapping[str, Any], voice: Voice = Voice()) -> Outcome | None:  # noqa: B008 - frozen
     """Run `sync-deals` with the command line's values; leaves the process on any error."""
     options = _options(values)
-    show_steps(stderr())
-    return conclude(sync_deals(options, return_state=True), options.collection)
+    return _run(lambda: sync_deals(options, return_state=True), options.collection, voice)
 
 
-def run_sync_pipelines(values: Mapping[str, Any], pipelines: str) -> None:
+def run_sync_pipelines(values: Mapping[str, Any], pipelines: str, voice: Voice = Voice()) -> None:  # noqa: B008 - frozen
     """Run `sync-pipelines` with the command line's values; leaves the process on any error."""
     from flows.sync_pipelines import sync_pipelines  # noqa: PLC0415 - a sync of one collection needs no thread pool
 
     options = _options({**values, "collection": "all"})
-    show_steps(stderr())
-    state = sync_pipelines(options, pipelines, return_state=True)
-    conclude(state, "all")
-    for outcome in state.result():
-        if isinstance(outcome, Outcome):
-            show(outcome)
+    _run(lambda: sync_pipelines(options, pipelines, return_state=True), "all", voice)
 
 
-def run_resume(collection: str, request_id: str | None) -> Outcome | None:
+def run_resume(collection: str, request_id: str | None, voice: Voice = Voice()) -> Outcome | None:  # noqa: B008 - frozen
     """Run `resume-sync`; leaves the process on any error."""
-    show_steps(stderr())
-    return conclude(resume_sync(collection, request_id, return_state=True), collection)
+    return _run(lambda: resume_sync(collection, request_id, return_state=True), collection, voice)
 
 
 def stderr() -> Console:
@@ -78,19 +52,25 @@ def stderr() -> Console:
     return Console(stderr=True)
 
 
-def conclude(state: State[Any], collection: str) -> Outcome | None:
-    """Print how a run ended.
+def _run(flow: Callable[[], State[Any]], collection: str, voice: Voice) -> Outcome | None:
+    """Run a flow and print how it ended.
 
     Raises:
         DealcastError: the one that ended the run.
     """
+    with steps(stderr(), quiet=voice.quiet):
+        state = flow()
+    try:
+        return _conclude(state, collection, voice)
+    except DealcastError as error:
+        if voice.json:
+            show_json_error(error)
+        raise
+
+
+def _conclude(state: State[Any], collection: str, voice: Voice) -> Outcome | None:
     if state.is_completed():
-        outcome = state.result()
-        if isinstance(outcome, Outcome):
-            show(outcome)
-            return outcome
-        click.echo(state.message)
-        return None
+        return _show(state, voice)
     error = state.result(raise_on_failure=False)
     if isinstance(error, DealcastError):
         raise error
@@ -99,24 +79,18 @@ def conclude(state: State[Any], collection: str) -> Outcome | None:
     raise error if isinstance(error, BaseException) else DealcastError(f"The run ended as {state.name}: {state.message}")
 
 
-def show(outcome: Outcome) -> None:
-    """The outcome on stdout: one line, the forecast as a table with bars, and where the files lie."""
-    console = Console()
-    console.print(f"{outcome.options.collection}: {outcome.headline}", highlight=False, soft_wrap=True)
-    if outcome.forecast is not None:
-        console.print(forecast_table(outcome.forecast))
-    console.print(f"files: {outcome.folder}", highlight=False, soft_wrap=True)
-
-
-def forecast_table(forecast: Forecast) -> Table:
-    """Months and revenue with a bar each."""
-    table = Table("month", title=f"forecast {forecast.invocation_id}", title_justify="left")
-    table.add_column("revenue", justify="right")
-    table.add_column("", min_width=_BAR)
-    most = max((revenue for _, revenue in forecast.months), default=0.0)
-    for month, revenue in forecast.months:
-        table.add_row(month[:7], f"{revenue:,.2f}", "█" * round(_BAR * revenue / most) if most > 0 else "")
-    return table
+def _show(state: State[Any], voice: Voice) -> Outcome | None:
+    """The outcomes on stdout: of one collection, or of each pipeline's."""
+    result = state.result()
+    outcomes = [each for each in (result if isinstance(result, list) else [result]) if isinstance(each, Outcome)]
+    if voice.json:
+        show_json(*outcomes)
+    elif state.name == "NothingNew" or not outcomes:
+        click.echo(state.message)
+    else:
+        for outcome in outcomes:
+            show(outcome)
+    return outcomes[0] if len(outcomes) == 1 else None
 
 
 def _options(values: Mapping[str, Any]) -> SyncOptions:

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from deployments.sandbox import Sandbox, running
+from expectations.schema import COLUMN_NAMES
+from flows.nostradamus import Nostradamus
+
+DEAL = {
+    "name": "Deal",
+    "creationDatetime": "2025-01-10T09:00:00",
+    "addDatetime": "2025-01-10T09:00:00",
+    "closedDatetime": "2025-03-10T09:00:00",
+    "expectedClosureDatetime": "2025-03-10T09:00:00",
+    "status": "closed_won",
+    "stage": "Won",
+    "currentStageStartDatetime": "2025-03-10T09:00:00",
+    "value": "1000.00",
+    "lastUpdateDatetime": "2025-03-10T09:00:00",
+}
+
+WriteDeals = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +40,59 @@ def sandbox(session_sandbox: Sandbox) -> Sandbox:
     """The session's sandbox, as if it had just been started empty."""
     session_sandbox.control("POST", "reset")
     return session_sandbox
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """One real Prefect API for the session; without heartbeats, for which every run would wait a second."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings  # noqa: PLC0415 - most rooms need no Prefect
+    from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415 - as above
+
+    with prefect_test_harness(server_startup_timeout=120), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
+
+
+@pytest.fixture
+def home(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A dealcast home of the test's own, pointed at the sandbox, which looks again every few hundredths of a second."""
+    home = tmp_path / "home"
+    for name in ("LEDGER", "TOKEN_BLOCK", "ALLOW_HTTP", "EXTRA_SUITE", "ON_UNKNOWN"):
+        monkeypatch.delenv(f"DEALCAST_{name}", raising=False)
+    for name, value in {
+        "HOME": str(home),
+        "PLATFORM_URL": sandbox.url,
+        "TOKEN": sandbox.token,
+        "POLL_DELAY": "0.02",
+        "POLL_DELAY_MAX": "0.1",
+        "DEADLINE": "20",
+    }.items():
+        monkeypatch.setenv(f"DEALCAST_{name}", value)
+    return home
+
+
+@pytest.fixture
+def platform(sandbox: Sandbox) -> Iterator[Nostradamus]:
+    with Nostradamus(sandbox.url, sandbox.token) as client:
+        yield client
+
+
+@pytest.fixture
+def collection(platform: Nostradamus) -> str:
+    return platform.create_collection("test", "Europe/Rome").id
+
+
+@pytest.fixture
+def write_deals(tmp_path: Path) -> WriteDeals:
+    """Write a canonical export: ``count`` good deals, then one for each of ``extra``, which overrides a good one's cells."""
+
+    def write(count: int = 3, *extra: dict[str, str], name: str = "deals.csv", first: int = 1, **every: str) -> Path:
+        path = tmp_path / name
+        deals = [{**DEAL, "id": str(number), **every} for number in range(first, first + count)]
+        deals += [{**DEAL, "id": f"extra-{number}", **overrides} for number, overrides in enumerate(extra)]
+        with path.open("w", newline="", encoding="utf-8") as sink:
+            writer = csv.DictWriter(sink, COLUMN_NAMES, restval="")
+            writer.writeheader()
+            writer.writerows(deals)
+        return path
+
+    return write

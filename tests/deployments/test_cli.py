@@ -1,0 +1,150 @@
+"""The command line, in this process: what it prints, where, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deployments.cli import main
+from deployments.sandbox import Sandbox
+from flows.nostradamus import Nostradamus
+
+if TYPE_CHECKING:
+    from tests.conftest import WriteDeals
+    from tests.deployments.conftest import Dealcast
+
+
+@pytest.fixture
+def engine(prefect_server: None) -> None:
+    """For commands that run a flow."""
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_sync_tells_its_steps_on_stderr_and_its_outcome_on_stdout(
+    dealcast: Dealcast, collection: str, write_deals: WriteDeals, tmp_path: Path
+) -> None:
+    result = dealcast("sync", write_deals(4), "--crm", "canonical", "--collection", collection, "--horizon", 4, "--out", tmp_path / "out")
+    assert f"{collection}: 4 deals sent, 0 held back, forecast of 4 months" in result.stdout
+    assert all(month in result.stdout for month in ("2025-04", "2025-05", "2025-06", "2025-07"))
+    assert "█" in result.stdout
+    assert f"files: {tmp_path / 'out'}" in result.stdout
+    steps = [line.split()[0] for line in result.stderr.splitlines() if line.strip()]
+    order = [step for step in ("extract", "check", "submit", "await", "invoke", "download", "report") if step in steps]
+    assert order == sorted(order, key=steps.index)
+    assert len(order) == 7
+    again = dealcast("sync", write_deals(4), "--crm", "canonical", "--collection", collection, "--horizon", 4, "--out", tmp_path / "out")
+    assert "nothing new to send" in again.stdout
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("flag", ["--no-forecast", "--dry-run", "--forecast=never"])
+def test_a_sync_without_a_forecast(dealcast: Dealcast, collection: str, write_deals: WriteDeals, sandbox: Sandbox, flag: str) -> None:
+    dealcast("sync", write_deals(), "--crm", "canonical", "--collection", collection, flag)
+    assert sandbox.control("GET", "requests?method=POST&path=/api/invocation") == []
+    assert len(sandbox.control("GET", "uploads")) == (flag != "--dry-run")
+
+
+@pytest.mark.usefixtures("engine")
+def test_the_exit_codes_of_a_sync(
+    dealcast: Dealcast, collection: str, write_deals: WriteDeals, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """4 gate, 5 refused, 6 deadline, 7 guard, 8 unknown; then 0, and `resume` has nothing left to do."""
+
+    def sync(export: Path, code: int) -> str:
+        return dealcast("sync", export, "--crm", "canonical", "--collection", collection, code=code).stderr
+
+    def fault(kind: str) -> None:
+        sandbox.control("POST", "faults", {"kind": kind, "path": "*/append", "method": "POST"})
+
+    assert "--quarantine-limit 1" in sync(write_deals(3, {"value": "x"}), 4)
+    fault("spoil")
+    assert "column status: isin" in sync(write_deals(3), 5)
+    fault("stuck")
+    monkeypatch.setenv("DEALCAST_DEADLINE", "0.3")
+    assert f"dealcast resume --collection {collection}" in sync(write_deals(3), 6)
+    assert "deadline" in dealcast("resume", "--collection", collection, code=6).stderr
+    monkeypatch.setenv("DEALCAST_DEADLINE", "20")
+    sandbox.control("DELETE", "faults")
+    assert "forecast of" in dealcast("resume", "--collection", collection).stdout
+    assert "--accept-shrink" in sync(write_deals(1), 7)
+    monkeypatch.setenv("DEALCAST_ON_UNKNOWN", "stop")
+    fault("drop")
+    assert "DEALCAST_ON_UNKNOWN=resend" in sync(write_deals(4), 8)
+    monkeypatch.setenv("DEALCAST_ON_UNKNOWN", "resend")
+    sync(write_deals(4), 0)
+    assert "Nothing" in dealcast("resume", "--collection", collection).stdout
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("name", ["deals [old].csv", "deals [b].csv", "x [", "[bold]x[red].csv", "deals \\[x].csv"])
+def test_a_file_s_name_is_shown_as_it_is(dealcast: Dealcast, collection: str, write_deals: WriteDeals, name: str) -> None:
+    """Brackets are markup to a terminal library, and part of a name to people."""
+    export = write_deals(2, name=name)
+    assert name in dealcast("check", export, "--crm", "canonical").stdout
+    assert name in dealcast("sync", export, "--crm", "canonical", "--collection", collection, "--dry-run").stderr
+
+
+def test_collections_are_created_and_listed_for_scripts(dealcast: Dealcast, platform: Nostradamus) -> None:
+    created = dealcast("collections", "create", "acme", "--timezone", "Europe/Rome").stdout.strip()
+    assert [found.id for found in platform.collections()] == [created]
+    assert dealcast("collections", "list").stdout == f"{created}\tEurope/Rome\tacme\n"
+
+
+def test_no_collections_is_said_on_stderr(dealcast: Dealcast) -> None:
+    result = dealcast("collections", "list")
+    assert result.stdout == ""
+    assert "dealcast collections create" in result.stderr
+
+
+def test_the_sandbox_says_that_its_port_is_taken(dealcast: Dealcast, sandbox: Sandbox) -> None:
+    port = sandbox.url.rsplit(":", 1)[1]
+    assert "--port" in dealcast("sandbox", "--port", port, code=2).stderr
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in main.commands), ["collections", "create"], ["collections", "list"]])
+def test_every_command_explains_itself(dealcast: Dealcast, command: list[str]) -> None:
+    assert "Usage: " in dealcast(*command, "--help").stdout
+
+
+def test_the_version_is_the_package_s(dealcast: Dealcast) -> None:
+    from importlib.metadata import version  # noqa: PLC0415 - this test's only use
+
+    assert version("dealcast") in dealcast("--version").stdout
+
+
+def test_check_prints_one_object_on_stdout(dealcast: Dealcast, write_deals: WriteDeals) -> None:
+    export = write_deals(2, {"value": "-1", "stage": ""}, {"closedDatetime": "2024-01-01T00:00:00"})
+    found = json.loads(dealcast("check", export, "--crm", "canonical", "--json", code=4).stdout)
+    assert (found["rows"], found["passed"], found["quarantined"], found["warnings"]) == (4, 3, 1, 1)
+    assert [(entry["line"], entry["id"], entry["column"], entry["value"], entry["severity"]) for entry in found["failures"]] == [
+        (4, "extra-0", "stage", None, "critical"),
+        (4, "extra-0", "value", "-1", "critical"),
+        (5, "extra-1", "closedDatetime", "2024-01-01T00:00:00", "warning"),
+    ]
+    assert found["failures_total"] == 3
+    assert found["filled"]["value"] == 4
+    assert found["export"]["path"] == str(export)
+    assert set(found["export"]) >= {"path", "sha256", "encoding", "separator", "dialect"}
+
+
+def test_a_clean_check_ends_with_0_and_sends_nothing(dealcast: Dealcast, write_deals: WriteDeals, sandbox: Sandbox) -> None:
+    result = dealcast("check", write_deals(3), "--crm", "canonical")
+    assert "3 rows: 3 deals" in result.stdout
+    assert "3 deals can be sent, 0 would be refused" in result.stdout
+    assert sandbox.control("GET", "requests") == []
+
+
+@pytest.mark.parametrize("value", ["[/red]", "[bold]1", "1\x1b[31m2", "9" * 500])
+def test_a_failing_value_is_shown_as_it_is(dealcast: Dealcast, write_deals: WriteDeals, value: str) -> None:
+    result = dealcast("check", write_deals(1, {"value": value}), "--crm", "canonical", code=4 if not value.isdigit() else 0)
+    assert value.isdigit() or result.stdout.count(repr(value)) == 2, "in the table of rules and in the list of rows"
+    assert "\x1b[31m" not in result.stdout
+
+
+def test_check_writes_data_docs(dealcast: Dealcast, write_deals: WriteDeals, tmp_path: Path) -> None:
+    result = dealcast("check", write_deals(2), "--crm", "canonical", "--docs", tmp_path / "docs")
+    assert str(tmp_path / "docs") in result.stderr
+    assert list((tmp_path / "docs").rglob("*.html"))
