@@ -62,6 +62,12 @@ def _export_options(command: Callable[P, Any]) -> Callable[P, Any]:
     return command
 
 
+def _voice_options(command: Callable[P, Any]) -> Callable[P, Any]:
+    """The options that say how a run speaks."""
+    command = click.option("--quiet", is_flag=True, help="Show no steps; the outcome, or the error, is all.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print the outcome, or the error, as one JSON object on stdout.")(command)
+
+
 @click.group(cls=_Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="dealcast")
 def main() -> None:
@@ -110,7 +116,8 @@ def main() -> None:
 )
 @click.option("--no-forecast", is_flag=True, help="The same as --forecast never.")
 @click.option("--out", metavar="DIR", help="Where forecast, certificate, report and quarantine go. Default: in DEALCAST_HOME.")
-def sync(no_forecast: bool, forecast: str, pipelines: str | None, **options: Any) -> None:
+@_voice_options
+def sync(no_forecast: bool, forecast: str, pipelines: str | None, quiet: bool, as_json: bool, **options: Any) -> None:
     """Send an export's new and changed deals to a collection and bring a forecast home.
 
     EXPORT is a path, a glob (the newest match wins) or any fsspec URL: .csv, .csv.gz, .zip, .xlsx.
@@ -122,23 +129,30 @@ def sync(no_forecast: bool, forecast: str, pipelines: str | None, **options: Any
     """
     if (options["collection"] is None) == (pipelines is None):
         raise click.UsageError("Say where to: --collection ID, or --pipelines FILE for an export with several pipelines.")
-    from deployments.running import run_sync, run_sync_pipelines  # noqa: PLC0415 - prefect takes seconds to import
+    from deployments.running import Voice, run_sync, run_sync_pipelines  # noqa: PLC0415 - prefect takes seconds to import
 
     values = {**options, "forecast": "never" if no_forecast else forecast}
     if pipelines is None:
-        run_sync(values)
+        run_sync(values, Voice(quiet, as_json))
     else:
-        run_sync_pipelines(values, pipelines)
+        run_sync_pipelines(values, pipelines, Voice(quiet, as_json))
 
 
 @main.command()
 @click.option("--collection", required=True, metavar="ID", help="The platform's collection.")
 @click.argument("request_id", required=False, metavar="[REQUEST_ID]")
-def resume(collection: str, request_id: str | None) -> None:
-    """Go on with a sync that was accepted and did not end: wait for it, and bring its forecast home."""
-    from deployments.running import run_resume  # noqa: PLC0415 - prefect takes seconds to import
+@_voice_options
+def resume(collection: str, request_id: str | None, quiet: bool, as_json: bool) -> None:
+    """Go on with a sync that was accepted and did not end: wait for it, and bring its forecast home.
 
-    run_resume(collection, request_id)
+    \b
+    Examples:
+      dealcast resume --collection acme
+      dealcast resume --collection acme my-upload-request-id --json
+    """
+    from deployments.running import Voice, run_resume  # noqa: PLC0415 - prefect takes seconds to import
+
+    run_resume(collection, request_id, Voice(quiet, as_json))
 
 
 @main.command()

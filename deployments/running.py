@@ -28,13 +28,13 @@ class Voice:
     json: bool = False
 
 
-def run_sync(values: Mapping[str, Any], voice: Voice = Voice()) -> Outcome | None:  # noqa: B008 - frozen
+def run_sync(values: Mapping[str, Any], voice: Voice = Voice()) -> Outcome | None:
     """Run `sync-deals` with the command line's values; leaves the process on any error."""
     options = _options(values)
     return _run(lambda: sync_deals(options, return_state=True), options.collection, voice)
 
 
-def run_sync_pipelines(values: Mapping[str, Any], pipelines: str, voice: Voice = Voice()) -> None:  # noqa: B008 - frozen
+def run_sync_pipelines(values: Mapping[str, Any], pipelines: str, voice: Voice = Voice()) -> None:
     """Run `sync-pipelines` with the command line's values; leaves the process on any error."""
     from flows.sync_pipelines import sync_pipelines  # noqa: PLC0415 - a sync of one collection needs no thread pool
 
@@ -42,7 +42,7 @@ def run_sync_pipelines(values: Mapping[str, Any], pipelines: str, voice: Voice =
     _run(lambda: sync_pipelines(options, pipelines, return_state=True), "all", voice)
 
 
-def run_resume(collection: str, request_id: str | None, voice: Voice = Voice()) -> Outcome | None:  # noqa: B008 - frozen
+def run_resume(collection: str, request_id: str | None, voice: Voice = Voice()) -> Outcome | None:
     """Run `resume-sync`; leaves the process on any error."""
     return _run(lambda: resume_sync(collection, request_id, return_state=True), collection, voice)
 
