@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from deployments.cli import main
 from deployments.sandbox import Sandbox, running
 from expectations.schema import COLUMN_NAMES
 from flows.nostradamus import Nostradamus
@@ -26,6 +28,7 @@ DEAL = {
 }
 
 WriteDeals = Callable[..., Path]
+Dealcast = Callable[..., Result]
 
 
 @pytest.fixture(scope="session")
@@ -96,3 +99,17 @@ def write_deals(tmp_path: Path) -> WriteDeals:
         return path
 
     return write
+
+
+@pytest.fixture
+def dealcast(home: Path) -> Dealcast:  # noqa: ARG001 - the home sets the environment
+    """Run a command in this process; it must end with ``code`` and never in a traceback."""
+
+    def run(*arguments: object, code: int = 0) -> Result:
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        assert result.exit_code == code, result.output
+        assert "Traceback" not in result.output
+        return result
+
+    return run

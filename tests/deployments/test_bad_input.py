@@ -10,8 +10,7 @@ import pytest
 from deployments.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from tests.conftest import WriteDeals
-    from tests.deployments.conftest import Dealcast
+    from tests.conftest import Dealcast, WriteDeals
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256)) * 4
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.deployments.conftest import Dealcast
+    from tests.conftest import Dealcast
 
 EXPORTS = Path(__file__).parents[3] / "shared" / "crm-exports"
 FILES = [path for crm in ("hubspot", "salesforce") for path in sorted((EXPORTS / crm).glob("*.csv"))]

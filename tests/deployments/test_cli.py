@@ -13,8 +13,7 @@ from deployments.sandbox import Sandbox
 from flows.nostradamus import Nostradamus
 
 if TYPE_CHECKING:
-    from tests.conftest import WriteDeals
-    from tests.deployments.conftest import Dealcast
+    from tests.conftest import Dealcast, WriteDeals
 
 
 @pytest.fixture
