@@ -144,7 +144,7 @@ class Bound:
         names = [name for rule in self.dialect.status for name in _fields_of(rule)] if column == "status" else []
         recipe = self.dialect.columns.get(column, ())
         names += [name for source in recipe if source.how not in {"default", "column"} for name in source.names]
-        headers = [self.dialect.headers_of(name)[0] for name in dict.fromkeys(names)]
+        headers = [header for name in dict.fromkeys(names) for header in self.dialect.headers_of(name)[:3]]
         return (
             f"looked for {' or '.join(repr(header) for header in headers)}" if headers else "the dialect knows no header that would fill it"
         )

@@ -189,7 +189,7 @@ def _unmarked_utf16(head: bytes) -> str | None:
 def _first_odd_bytes(raw: Callable[[], BinaryIO]) -> tuple[int, bool, bytes] | None:
     """The first line that is not UTF-8, whether non-ASCII text before it was, and a sample from there; None if all is well."""
     decode = codecs.getincrementaldecoder("utf-8")()
-    lines, non_ascii, pending = 1, False, b""
+    before, non_ascii, pending = 0, False, b""
     with raw() as stream:
         while chunk := stream.read(CHUNK):
             try:
@@ -199,9 +199,19 @@ def _first_odd_bytes(raw: Callable[[], BinaryIO]) -> tuple[int, bool, bytes] | N
             except UnicodeDecodeError as error:
                 good = error.object[: error.start]
                 start = good.rfind(b"\n") + 1
-                return lines + good.count(b"\n"), non_ascii or not good.isascii(), error.object[start : start + (1 << 18)]
+                place = before - len(pending) + error.start
+                return _line_at(raw, place), non_ascii or not good.isascii(), error.object[start : start + (1 << 18)]
+            before += len(chunk)
+    return (_line_at(raw, before), non_ascii, pending) if pending else None
+
+
+def _line_at(raw: Callable[[], BinaryIO], place: int) -> int:
+    lines = 1
+    with raw() as stream:
+        while place > 0 and (chunk := stream.read(min(place, CHUNK))):
             lines += chunk.count(b"\n")
-    return (lines, non_ascii, pending) if pending else None
+            place -= len(chunk)
+    return lines
 
 
 def _guessed(sample: bytes, location: str, line: int) -> str:

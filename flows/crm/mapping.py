@@ -55,13 +55,12 @@ class Mapping:
         return self._done[name]
 
     def raw(self, name: str) -> pa.Array:
-        """A field's cells as they stand in the export, the dialect's words for nothing made null."""
+        """A field's cells as they stand in the export, but for guards and what the dialect says this field means by nothing."""
         dialect, position = self.bound.dialect, self.bound.position_of(name)
         if position is None:
             return self._nothing()
         column = one_chunk(self.table.column(str(position)))
-        if dialect.nulls or name in dialect.nulls_of:
-            column = without(column, dialect.nulls | dialect.nulls_of.get(name, frozenset()))
+        column = without(column, dialect.nulls_of.get(name, frozenset()))
         return pc.replace_substring_regex(column, r"^'([=+\-@])", r"\1") if dialect.leading_apostrophe else column
 
     def flag(self, name: str) -> pa.Array:
@@ -96,8 +95,8 @@ class Mapping:
         """The converted amount where there is one; the amount itself only where all are in one currency or one was chosen."""
         if self.currency or not self.bound.converted:
             return recipe
-        own = recipe if not self.bound.units or len(self.evidence.currencies) <= 1 else ()
-        return (*self.bound.converted, *own)
+        alike = not self.bound.units or len(self.evidence.currencies) <= 1
+        return (*self.bound.converted, *(source for source in recipe if alike or source.how == "default"))
 
     def _label(self, source: Source, *, first: bool) -> str:
         if source.how == "field":
@@ -118,10 +117,19 @@ class Mapping:
             return self._latest(source)
         key = (source.how, source.names, kind)
         if key not in self._converted:
-            columns = [self.raw(name) for name in source.names]
-            column = columns[0] if source.how == "field" else derive(source.how, columns, self.bound.dialect.list_separator)
-            self._converted[key] = self._convert(source.names[0], column, kind)
+            self._converted[key] = self._read(source, kind)
         return self._converted[key]
+
+    def _read(self, source: Source, kind: Kind) -> tuple[pa.Array, int]:
+        """An entry's cells converted; the dialect's words for nothing are looked for only where they could pass for a value."""
+        dialect = self.bound.dialect
+        columns = [self.raw(name) for name in source.names]
+        if source.how == "field" and kind is not Kind.STRING:
+            converted = self._convert(source.names[0], columns[0], kind)
+            return self._convert(source.names[0], without(columns[0], dialect.nulls), kind) if converted[1] and dialect.nulls else converted
+        columns = [without(column, dialect.nulls) for column in columns]
+        column = columns[0] if source.how == "field" else derive(source.how, columns, dialect.list_separator)
+        return self._convert(source.names[0], column, kind)
 
     def _convert(self, name: str, column: pa.Array, kind: Kind) -> tuple[pa.Array, int]:
         apostrophe = self.bound.dialect.leading_apostrophe

@@ -51,11 +51,11 @@ class Sieve:
         account.short_rows += rows.padded
         if rows.blank:
             account.non_rows["blank row"] += rows.blank
-        rows = self._without(rows, account, "blank row", self._blank(rows.table))
         rows = self._without(rows, account, "header repeated", self._headers(rows.table))
         rows = self._without(rows, account, "footer", self._footers(rows.table))
         for drop in self.evidence.bound.dialect.drops:
             rows = self._without(rows, account, drop.why, self._dropped(rows.table, drop))
+        rows = self._without(rows, account, "blank row", self._blank(rows.table))
         for pipeline, part in self._by_pipeline(rows, account):
             yield pipeline, self._limited(self._one_currency(pipeline, part, account), account)
 

@@ -114,7 +114,7 @@ class TableReader:
             table = pacsv.read_csv(
                 pa.py_buffer(text),
                 read_options=pacsv.ReadOptions(
-                    column_names=[str(position) for position in range(len(self.layout.headers))], block_size=4 << 20
+                    column_names=[str(position) for position in range(len(self.layout.headers))], block_size=len(text) + 1
                 ),
                 parse_options=pacsv.ParseOptions(delimiter=self.layout.separator, newlines_in_values=True),
                 convert_options=pacsv.ConvertOptions(

@@ -101,6 +101,26 @@ def test_a_composite_key_stands_in_for_an_id(tmp_path: Path) -> None:
     assert read == ["2021-04-15T00:02:00", "2021-06-30T00:00:00", "22700.00", "closed_won"]
 
 
+def test_words_for_nothing_are_null(export: Export, tmp_path: Path) -> None:
+    words = {"Amount": "N/A", "Deal Description": "n/a", "Close Date": "#N/A", "Associated Meeting IDs": "N/A", "Last Contacted": "N/A"}
+    frame, account = extract(
+        export.each(**{name.replace(" ", "_"): "" for name in words}).with_deal(1, words).write(tmp_path / "deals.csv")
+    )
+    assert frame.loc[1, ["value", "description", "expectedClosureDatetime", "lastInteractionDatetime"]].isna().all()
+    assert frame.loc[1, "numberOfMeetings"] == "0"
+    assert not account.unread
+
+
+def test_a_default_is_only_ever_the_users_own(export: Export, tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('extends = "hubspot"\n[columns]\nvalue = ["amount", { default = "0" }]\n')
+    location = export.with_deal(1, {"Amount": ""}).write(tmp_path / "deals.csv")
+    assert extract(location)[0]["value"].isna().tolist() == [False, True, False]
+    frame, account = extract(location, str(own))
+    assert frame["value"].tolist() == ["9800", "0", "9800"]
+    assert account.filled["value"] == {"direct": 2, "default:0": 1}
+
+
 @pytest.mark.parametrize(
     ("toml", "says"),
     [
