@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
@@ -16,16 +17,16 @@ from flows.crm.cells import by_value
 
 def derive(how: str, columns: Sequence[pa.Array], separator: str) -> pa.Array:
     """The text that ``how`` (a dialect's word) makes of one or more columns; ``separator`` parts the entries of a list."""
-    column = columns[0]
+    column, within = columns[0], re.escape(separator)
     if how == "join":
         return pc.binary_join_element_wise(*columns, "|")
     if how == "count":
-        return pc.fill_null(pc.count_substring_regex(column, rf"[^{separator}\s][^{separator}]*"), 0).cast(pa.string())
+        return pc.fill_null(pc.count_substring_regex(column, rf"[^{within}\s][^{within}]*"), 0).cast(pa.string())
     if column.null_count == len(column):
         return column
     if how == "first":
         several = pc.match_substring(column, separator)
-        first = pc.replace_substring_regex(column.filter(several), rf"(?s)\s*[{separator}].*", "")
+        first = pc.replace_substring_regex(column.filter(several), rf"(?s)\s*{within}.*", "")
         return pc.utf8_trim_whitespace(pc.replace_with_mask(column, several, first))
     if how == "mail_domain_of":
         domain = pc.struct_field(pc.extract_regex(column, r"^[^;@]*@(?P<domain>[^\s;()<>@,]+)"), "domain")

@@ -8,12 +8,16 @@ may say ``extends = "hubspot"`` and override any table's keys.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from expectations.schema import COLUMN_NAMES, STATUSES
 from flows.errors import UsageError
@@ -207,21 +211,21 @@ def _dialect(name: str, tables: dict[str, Any]) -> Dialect:
         columns={column: _recipe(column, said) for column, said in columns.items()},
         status=tuple(_status_rule(rule) for rule in tables.get("status", [])),
         drops=tuple(_drop(rule) for rule in tables.get("drop", [])),
-        footers=tuple(tables.get("footers", {}).get("patterns", [])),
+        footers=tuple(_pattern(pattern) for pattern in _names(tables.get("footers", {}).get("patterns", []))),
         verbatim=verbatim,
         crm_timezone=dates.get("timezone", "UTC"),
         date_order=_one_of(dates.get("order"), (None, "day-first", "month-first"), "dates.order"),
-        days=frozenset(dates.get("days", [])),
+        days=frozenset(_names(dates.get("days", []))),
         number_style=_one_of(numbers.get("style", "point"), ("point", "comma", "proven"), "numbers.style"),
-        nulls=frozenset(cells.get("nulls", [])),
-        nulls_of={key: frozenset(values) for key, values in cells.get("nulls_of", {}).items()},
+        nulls=frozenset(_names(cells.get("nulls", []))),
+        nulls_of={key: frozenset(_names(values)) for key, values in cells.get("nulls_of", {}).items()},
         leading_apostrophe=cells.get("leading_apostrophe", False),
-        blank_is_false=frozenset(cells.get("blank_is_false", [])),
+        blank_is_false=frozenset(_names(cells.get("blank_is_false", []))),
         list_separator=cells.get("list_separator", ";"),
         pipeline=tables.get("pipeline", {}).get("field"),
         units=_names(tables.get("currency", {}).get("field", [])),
         converted=_recipe("value", tables.get("currency", {}).get("converted", [])),
-        zip_members=tuple(tables.get("zip", {}).get("members", [])),
+        zip_members=_names(tables.get("zip", {}).get("members", [])),
     )
 
 
@@ -250,12 +254,17 @@ def _sources(column: str, entry: Any) -> list[Source]:
 
 def _drop(rule: dict[str, Any]) -> Drop:
     return Drop(
-        rule["why"], rule.get("field"), frozenset(value.casefold() for value in rule.get("values", [])), tuple(rule.get("blank", []))
+        rule["why"],
+        rule.get("field"),
+        frozenset(value.casefold() for value in _names(rule.get("values", []))),
+        tuple(rule.get("blank", [])),
     )
 
 
 def _status_rule(rule: dict[str, Any]) -> StatusRule:
     verdict = _one_of(rule.get("is"), (None, "unknown", *STATUSES), "status.is")
+    if (verdict is None) == (rule.get("field") is None) or any(not isinstance(flag, bool) for flag in rule.get("flags", {}).values()):
+        raise _Misread(f"[[status]] {rule!r} needs either `is` or `field`, and true or false for each of its `flags`.")
     return StatusRule(
         flags=tuple(rule.get("flags", {}).items()),
         verdict=verdict,
@@ -263,11 +272,22 @@ def _status_rule(rule: dict[str, Any]) -> StatusRule:
         words=tuple(
             (word.casefold(), _one_of(status, STATUSES, "status.words"))
             for status, words in rule.get("words", {}).items()
-            for word in words
+            for word in _names(words)
         ),
-        patterns=tuple((pattern, _one_of(status, STATUSES, "status.patterns")) for status, pattern in rule.get("patterns", {}).items()),
+        patterns=tuple(
+            (_pattern(pattern), _one_of(status, STATUSES, "status.patterns")) for status, pattern in rule.get("patterns", {}).items()
+        ),
         otherwise=_one_of(rule.get("otherwise"), (None, *STATUSES), "status.otherwise"),
     )
+
+
+def _pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+        pc.match_substring_regex(pa.array([""]), pattern)
+    except (re.error, pa.ArrowInvalid) as error:
+        raise _Misread(f"the pattern {pattern!r} is no regular expression that both Python and RE2 know: {error}.") from error
+    return pattern
 
 
 def _one_of(value: Any, allowed: tuple[Any, ...], where: str) -> Any:

@@ -131,7 +131,7 @@ class Extraction:
                 for pipeline, kept in self._sieve.sift(rows, self.account):
                     if len(kept.lines):
                         yield pipeline, self._frame(kept)
-            self._sieve.finish()
+            self._sieve.finish(self.account)
             self._exhausted = True
         finally:
             self.close()

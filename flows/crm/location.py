@@ -85,6 +85,8 @@ def _local(location: str, scratch: Path) -> LocalExport:
         raise ExportNotFound(f"{location} is a folder. Name a file in it, or a glob such as {path / '*.csv'} (the newest file wins).")
     if not path.exists():
         raise ExportNotFound(f"No file {location}. Check the path; a glob in quotes picks the newest file that matches.")
+    if not path.is_file():
+        raise ExportUnreadable(f"{location} is no regular file, and an export is read more than once. Write it to a file first.")
     try:
         with path.open("rb"):
             modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -59,10 +59,10 @@ class Sieve:
         for pipeline, part in self._by_pipeline(rows, account):
             yield pipeline, self._limited(self._one_currency(pipeline, part, account), account)
 
-    def finish(self) -> None:
+    def finish(self, account: Account) -> None:
         """Raise UsageError if the chosen pipeline or currency was in no row."""
         chosen = self.pipeline if self.pipeline != ALL else None
-        if chosen and self.pipelines and chosen not in self.pipelines:
+        if chosen and account.rows and chosen not in self.pipelines:
             raise UsageError(
                 f"No pipeline {chosen!r} in {self._where}.{_close(chosen, set(self.pipelines))} It has:{_listed(self.evidence.pipelines)}"
             )

@@ -141,7 +141,8 @@ class TableReader:
                 yield start, cells
                 start = line + reader.line_num
         except csv.Error as error:
-            raise ExportUnreadable(f"{self.location}, line {start}: {error}. Mend the line, or export again.") from error
+            told = "a carriage return stands in a cell without quotes" if "new-line" in str(error) else str(error)
+            raise ExportUnreadable(f"{self.location}, line {start}: {told}. Mend the line, or export again.") from error
 
     def _slow(self, rows: Iterator[Row], wanted: Sequence[int]) -> Iterator[RawRows]:
         width = len(self.layout.headers)

@@ -196,6 +196,10 @@ KINDS = {
         _as(E.without("Pipeline")), UsageError, ("no pipeline column",), options=(("pipeline", "Sales Pipeline"),)
     ),
     "an unknown timezone": Broken(_as(E), UsageError, ("Did you mean 'Europe/Rome'",), options=(("timezone", "Europe/Roma"),)),
+    "a pipeline where every cell is empty": Broken(
+        _as(E.each(Pipeline="")), UsageError, ("No pipeline 'Sales Pipeline'",), options=(("pipeline", "Sales Pipeline"),)
+    ),
+    "a carriage return without quotes": Broken(_edited(lambda text: text + "15,a\rb,c\n"), ExportUnreadable, ("line 5", "carriage return")),
     "ids that a spreadsheet rounded": Broken(
         _as(E.with_deal(1, {"Record ID": "1.43163E+10"})), ExportUnmappable, ("line 3", "'1.43163E+10'")
     ),
