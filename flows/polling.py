@@ -22,6 +22,10 @@ JITTER = 0.1
 
 _GROWTH = 1.1
 _MOST_DELAYS = 50
+_LEAST_DELAY = 0.1
+_EARLY = 0.8
+"""The share of the expected time after which the second look comes."""
+
 _LONGEST_REQUESTED_WAIT = 900.0
 _STALLED = 5.0
 """How many times the usual time makes a wait worth a word."""
@@ -35,12 +39,15 @@ def is_transient(task: Any, task_run: Any, state: Any) -> bool:  # noqa: ARG001 
 def delays(settings: Settings, expected: float | None = None, elapsed: float = 0.0) -> list[float]:
     """Seconds between looks: each about a tenth of the time waited so far, never above the settings' cap.
 
-    Where history says that the platform takes ``expected`` seconds, the second look comes just then.
+    Where history says that the platform takes ``expected`` seconds, the second look comes a little before that: what is
+    seen is what the next sync expects, so that looking no sooner would make one slow day the rule.
     """
     waits: list[float] = []
-    if expected is not None and expected > elapsed:
-        waits.append(max(expected - elapsed, 0.0))
-    wait = max(settings.poll_delay, (_GROWTH - 1) * (elapsed + sum(waits))) if not waits else max(0.1, (_GROWTH - 1) * expected)  # type: ignore[operator] # waits means expected
+    soonest = settings.poll_delay
+    if expected is not None and _EARLY * expected > elapsed:
+        soonest = min(soonest, max(_LEAST_DELAY, (_GROWTH - 1) * expected))
+        waits.append(min(max(_EARLY * expected - elapsed, soonest), settings.poll_delay_max))
+    wait = max(soonest, (_GROWTH - 1) * (elapsed + sum(waits)))
     while len(waits) < _MOST_DELAYS:
         waits.append(min(wait, settings.poll_delay_max))
         wait *= _GROWTH
