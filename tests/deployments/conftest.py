@@ -1,27 +1,173 @@
-"""The command line, in this process."""
+"""A real Prefect server in a process of its own, a process worker, a sandbox: what the deployment tests share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
+import httpx
+import psutil
 import pytest
-from click.testing import CliRunner, Result
 
-from deployments.cli import main
+from deployments.sandbox import Sandbox, running
 
-Dealcast = Callable[..., Result]
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The project's root, where entrypoints and the shipped files are relative to."""
 
 
-@pytest.fixture
-def dealcast(home: Path) -> Dealcast:  # noqa: ARG001 - the home sets the environment
-    """Run a command, which must end with ``code`` and never in a traceback."""
+def wait_for(look: Callable[[], T | None], seconds: float, what: str) -> T:
+    """Look until there is something to see."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = look()
+        if found is not None:
+            return found
+        time.sleep(0.3)
+    raise AssertionError(f"waited {seconds} s for {what}")
 
-    def run(*arguments: object, code: int = 0) -> Result:
-        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        assert result.exit_code == code, result.output
-        assert "Traceback" not in result.output
-        return result
 
-    return run
+@dataclass(frozen=True)
+class Stage:
+    """A Prefect server with the shipped deployments, and the sandbox that its runs talk to."""
+
+    url: str
+    sandbox: Sandbox
+    home: Path
+    environment: dict[str, str]
+
+    def prefect(self, *command: str) -> str:
+        """Run a prefect command to its end and return what it said."""
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", *command],
+            env=self.environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def dealcast(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a dealcast command to its end."""
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("dealcast")), *command],
+            env=self.environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """GET, or with a body POST, a path of Prefect's API."""
+        method = "GET" if body is None else "POST"
+        answer = httpx.request(method, f"{self.url}/api/{path}", json=body, trust_env=False, timeout=30)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def change(self, path: str, body: dict[str, Any]) -> None:
+        """PATCH a path of Prefect's API."""
+        httpx.patch(f"{self.url}/api/{path}", json=body, trust_env=False, timeout=30).raise_for_status()
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        """A deployment by ``flow/name``."""
+        found: dict[str, Any] = self.ask(f"deployments/name/{name}")
+        return found
+
+    def ended(self, run_id: str, seconds: float = 60) -> dict[str, Any]:
+        """The run once it has ended."""
+
+        def look() -> dict[str, Any] | None:
+            run: dict[str, Any] = self.ask(f"flow_runs/{run_id}")
+            return run if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
+
+        return self.wait_for(look, seconds, f"run {run_id} to end")
+
+    def wait_for(self, look: Callable[[], T | None], seconds: float, what: str) -> T:
+        """Look until there is something to see."""
+        return wait_for(look, seconds, what)
+
+    def start(self, deployment: str, **parameters: Any) -> dict[str, Any]:
+        """Ask for a run of a deployment, as the UI's button does, and wait for its end."""
+        found = self.deployment(deployment)
+        run = self.ask(f"deployments/{found['id']}/create_flow_run", {"parameters": parameters or found["parameters"]})
+        return self.ended(run["id"])
+
+    def artifacts(self, run_id: str) -> dict[str, dict[str, Any]]:
+        """A run's artifacts by kind, the first word of their key."""
+        found = self.ask("artifacts/filter", {"flow_runs": {"id": {"any_": [run_id]}}, "limit": 100})
+        return {artifact["key"].split("-")[0]: artifact for artifact in found}
+
+
+@contextmanager
+def process(command: list[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that goes at the end with all that it started."""
+    with log.open("wb") as sink, subprocess.Popen(command, env=environment, cwd=ROOT, stdout=sink, stderr=sink) as child:
+        try:
+            yield child
+        finally:
+            family = [*psutil.Process(child.pid).children(recursive=True), psutil.Process(child.pid)] if child.poll() is None else []
+            for member in family:
+                if member.is_running():
+                    member.send_signal(signal.SIGKILL)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Everything but a worker, with `prefect deploy --all` done as the README says."""
+    home = tmp_path_factory.mktemp("stage")
+    with running(queued_seconds=0.1, processing_seconds=0.1) as sandbox:
+        url = f"http://127.0.0.1:{free_port()}"
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("DEALCAST_", "PREFECT_"))},
+            "PREFECT_HOME": str(home / "prefect"),
+            "PREFECT_API_URL": f"{url}/api",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "DEALCAST_HOME": str(home / "dealcast"),
+            "DEALCAST_PLATFORM_URL": sandbox.url,
+            "DEALCAST_TOKEN": sandbox.token,
+            "DEALCAST_POLL_DELAY": "0.2",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+        }
+        server = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", url.rsplit(":", 1)[1]]
+        with process(server, environment, home / "server.log"):
+            wait_for(lambda: _answers(f"{url}/api/health"), 90, "the Prefect server")
+            stage = Stage(url, sandbox, home, environment)
+            stage.prefect("work-pool", "create", "dealcast", "--type", "process")
+            stage.prefect("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
+            yield stage
+
+
+@pytest.fixture(scope="session")
+def worker(stage: Stage) -> Iterator[None]:
+    """A process worker on the pool."""
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "dealcast", "--type", "process"]
+    with process(command, stage.environment, stage.home / "worker.log"):
+        yield
+
+
+def _answers(url: str) -> bool | None:
+    try:
+        return httpx.get(url, trust_env=False).is_success or None
+    except httpx.HTTPError:
+        return None

@@ -1,0 +1,109 @@
+"""The shipped deployments on a real server: accepted as they are, run by their schedule, readable afterwards."""
+
+from __future__ import annotations
+
+import base64
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from flows.nostradamus import Nostradamus
+from flows.options import SyncOptions
+
+if TYPE_CHECKING:
+    from tests.deployments.conftest import Stage
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPORT = ROOT / "deployments/demo/hubspot-crm-exports-all-deals-2026-11-02.csv"
+FIRST = timedelta(seconds=15)
+"""Prefect's scheduler sees a change within some five seconds."""
+
+
+def declared() -> dict[str, dict[str, Any]]:
+    document = yaml.safe_load((ROOT / "deployments/prefect.yaml").read_text(encoding="utf-8"))
+    return {deployment["name"]: deployment for deployment in document["deployments"]}
+
+
+def test_each_deployment_has_a_version_tags_a_pool_and_runs_one_at_a_time() -> None:
+    for name, deployment in declared().items():
+        assert deployment["version"], name
+        assert "dealcast" in deployment["tags"], name
+        assert deployment["work_pool"]["name"] == "dealcast", name
+        assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}, name
+        assert re.fullmatch(r"flows\.\w+\.\w+", deployment["entrypoint"]), "a path entrypoint would put flows/ on sys.path"
+
+
+@pytest.mark.parametrize("name", ["incremental", "weekly-resync", "nightly-pipelines"])
+def test_scheduled_deployments_say_in_which_zone_their_clock_is(name: str) -> None:
+    (schedule,) = declared()[name]["schedules"]
+    assert schedule["cron"]
+    assert schedule["timezone"]
+
+
+def test_the_server_takes_the_file_as_it_is_and_again_without_a_trace(stage: Stage) -> None:
+    before = {found["name"]: found["id"] for found in stage.ask("deployments/filter", {})}
+    assert set(before) == set(declared())
+    stage.prefect("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
+    assert {found["name"]: found["id"] for found in stage.ask("deployments/filter", {})} == before
+
+
+def test_the_form_in_the_ui_explains_every_option(stage: Stage) -> None:
+    """The parameters' schema is what the form is made from: each option with its type, its default and a sentence."""
+    schema = stage.deployment("sync-deals/on-demand")["parameter_openapi_schema"]
+    shown = schema["definitions"]["SyncOptions"]["properties"]
+    assert set(shown) == set(SyncOptions.model_fields)
+    assert all(option.get("description") for option in shown.values())
+    assert shown["mode"]["enum"] == ["append", "override"]
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_scheduled_run_completes_and_leaves_artifacts(stage: Stage) -> None:
+    with Nostradamus(stage.sandbox.url, stage.sandbox.token) as platform:
+        collection = platform.create_collection("acme-newbusiness", "Europe/Rome").id
+    deployment = stage.deployment("sync-deals/incremental")
+    options = {**deployment["parameters"]["options"], "export": str(EXPORT), "crm_timezone": "Europe/Rome", "collection": collection}
+    first = datetime.now(UTC) + FIRST
+    clock = {"active": True, "schedule": {"interval": 3600, "anchor_date": first.isoformat(), "timezone": "Europe/Rome"}}
+    stage.change(f"deployments/{deployment['id']}", {"parameters": {"options": options}, "schedules": [clock]})
+
+    due = stage.wait_for(lambda: _scheduled(stage, deployment["id"], first), 30, "the scheduler to make a run")
+    run = stage.ended(due["id"])
+
+    assert (run["state_type"], run["auto_scheduled"]) == ("COMPLETED", True), run["state"]["message"]
+    assert re.fullmatch(r"acme-newbusiness \d{4}-\d\d-\d\d · 480 sent", run["name"])
+    assert run["state"]["message"] == "480 deals sent, 0 held back, forecast of 6 months."
+    assert {"dealcast", "incremental"} <= set(run["tags"])
+    shown = stage.artifacts(run["id"])
+    assert set(shown) == {"report", "progress", "forecast", "certificate"}
+    assert "480 rows: 480 deals" in shown["report"]["data"]
+    assert shown["progress"]["data"] == 100
+    assert '"rows_sent": 480' in shown["certificate"]["data"]
+    chart = re.search(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)", shown["forecast"]["data"])
+    assert chart is not None
+    assert base64.b64decode(chart[1]).count(b"<title>") > 6, "months won and months ahead"
+
+
+def _scheduled(stage: Stage, deployment_id: str, first: datetime) -> dict[str, Any] | None:
+    """The run that the schedule made for its first time."""
+    runs: list[dict[str, Any]] = stage.ask(
+        "flow_runs/filter", {"sort": "EXPECTED_START_TIME_ASC", "flow_runs": {"deployment_id": {"any_": [deployment_id]}}}
+    )
+    near = [run for run in runs if abs(datetime.fromisoformat(run["expected_start_time"]) - first) < timedelta(seconds=1)]
+    return near[0] if near else None
+
+
+def test_the_image_is_built_from_the_lock_and_runs_as_nobody_in_particular() -> None:
+    """No engine builds it here: its text is held to what it promises, and every file that it copies exists."""
+    text = (ROOT / "deployments/Dockerfile").read_text(encoding="utf-8")
+    last = text.rsplit("\nFROM ", 1)[1]
+    assert re.search(r"^USER (?!root)\w+", last, re.MULTILINE)
+    assert last.index("USER ") < last.index("CMD ")
+    assert "--require-hashes -r requirements.lock" in text
+    assert "TOKEN=" not in text
+    for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE):
+        for source in line.split()[:-1]:
+            assert (ROOT / source).exists(), source
