@@ -6,6 +6,7 @@ import codecs
 import fnmatch
 import gzip
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -28,7 +29,9 @@ _NO_TABLE = {
     b"7z\xbc\xaf": "a 7z archive",
 }
 _BOOKS = (b"\xd0\xcf\x11\xe0", b"PK\x03\x04")
-_WESTERN = ["cp1252", "latin_1"]
+_WESTERN = ("cp1252", "latin-1")
+_SCRIPTS = ["cp1251", "cp1253", "cp1255", "cp1256", "cp932", "gb18030", "big5", "euc_kr"]
+_ENOUGH = 20  # bytes beyond ASCII
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,32 +44,32 @@ class Contents:
     member: str | None = None
 
 
-def read_contents(path: Path, location: str, members: tuple[str, ...] = ()) -> Contents:
-    """Unpack ``path`` and settle its encoding.
+def read_contents(path: Path, location: str, members: tuple[str, ...] = (), encoding: str | None = None) -> Contents:
+    """Unpack ``path`` and settle its encoding, unless ``encoding`` says it.
 
     ``members`` are patterns of the one file to take from a zip that holds several. Raises ExportUnreadable for what is
     empty, not a table, damaged, or in an encoding that cannot be settled.
     """
     try:
-        return _contents(path, location, members)
+        return _contents(path, location, members, encoding)
     except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
         raise ExportUnreadable(f"{location} is a damaged archive ({error}). Download it again.") from error
     except OSError as error:
         raise ExportUnreadable(f"{location} cannot be read: {error}.") from error
 
 
-def _contents(path: Path, location: str, members: tuple[str, ...]) -> Contents:
+def _contents(path: Path, location: str, members: tuple[str, ...], said: str | None) -> Contents:
     with path.open("rb") as stream:
         head = stream.read(8)
     if not head:
         raise ExportUnreadable(f"{location} is empty (0 bytes). Export again.")
     if head.startswith(b"\x1f\x8b"):
-        return _text(lambda: cast("BinaryIO", gzip.open(path)), location)
+        return _text(lambda: cast("BinaryIO", gzip.open(path)), location, said)
     if head.startswith(_BOOKS[0]) or (head.startswith(_BOOKS[1]) and _is_workbook(path)):
         return Contents("workbook", None, lambda: open_sheet(path, location))
     if head.startswith(_BOOKS[1]):
-        return _member(path, location, members)
-    return _text(lambda: path.open("rb"), location)
+        return _member(path, location, members, said)
+    return _text(lambda: path.open("rb"), location, said)
 
 
 def _is_workbook(path: Path) -> bool:
@@ -74,7 +77,7 @@ def _is_workbook(path: Path) -> bool:
         return any(name.startswith(("xl/", "content.xml")) for name in archive.namelist())
 
 
-def _member(path: Path, location: str, members: tuple[str, ...]) -> Contents:
+def _member(path: Path, location: str, members: tuple[str, ...], said: str | None) -> Contents:
     with zipfile.ZipFile(path) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX") and info.file_size]
     tables = [info for info in infos if Path(info.filename).suffix.lower() in {".csv", ".tsv", ".txt"}] or infos
@@ -90,7 +93,7 @@ def _member(path: Path, location: str, members: tuple[str, ...]) -> Contents:
     name = chosen[0].filename
     if Path(name).suffix.lower() in {".xlsx", ".xls", ".xlsm", ".ods"}:
         raise ExportUnreadable(f"{location} holds the workbook {name}. Unpack it and give the workbook itself.")
-    contents = _text(lambda: _opened_member(path, name), f"{location} ({name})")
+    contents = _text(lambda: _opened_member(path, name), f"{location} ({name})", said)
     return Contents(contents.encoding, contents.open, member=name)
 
 
@@ -98,26 +101,26 @@ def _opened_member(path: Path, name: str) -> BinaryIO:
     return cast("BinaryIO", zipfile.ZipFile(path).open(name))
 
 
-def _text(raw: Callable[[], BinaryIO], location: str) -> Contents:
+def _text(raw: Callable[[], BinaryIO], location: str, said: str | None) -> Contents:
     with raw() as stream:
         head = stream.read(1 << 16)
     if not head.strip():
         raise ExportUnreadable(f"{location} holds nothing but blanks. Export again.")
-    encoding = _encoding(raw, head, location)
-    _refuse_no_table(head, encoding, location)
+    _refuse_no_table(head, location)
+    encoding = said or _encoding(raw, head, location)
     text = head.decode(encoding, errors="ignore")
     carriage_returns = "\r" in text and "\n" not in text
     return Contents(encoding.removesuffix("-sig"), lambda: _opened(raw(), encoding, carriage_returns=carriage_returns))
 
 
-def _refuse_no_table(head: bytes, encoding: str, location: str) -> None:
+def _refuse_no_table(head: bytes, location: str) -> None:
     found = next((what for magic, what in _NO_TABLE.items() if head.startswith(magic)), None)
-    text = head[:2000].decode(encoding, errors="ignore").lstrip().casefold()
+    text = head[:2000].replace(b"\0", b"").decode("utf-8", errors="ignore").strip("\ufeff \r\n\t").casefold()
     if text.startswith(("<!doctype html", "<html")):
         found = "an HTML page (a login page saved in place of the export?)"
     elif text.startswith(("<?xml", "{", "[{")):
         found = "XML" if text.startswith("<") else "JSON"
-    elif b"\0" in head.partition(b"\n")[0] and not encoding.startswith("utf-16") and not encoding.startswith("utf-32"):
+    elif b"\0" in head.partition(b"\n")[0] and not head.startswith(tuple(bom for bom, _ in _BOMS)) and not _unmarked_utf16(head[:4096]):
         found = found or "a binary file"
     if found:
         raise ExportUnreadable(f"{location} is {found}, not a CSV or workbook. Export the deals as CSV or XLSX.")
@@ -215,18 +218,26 @@ def _line_at(raw: Callable[[], BinaryIO], place: int) -> int:
 
 
 def _guessed(sample: bytes, location: str, line: int) -> str:
+    """Lone odd bytes among ASCII are Western accents; runs of them another script, which charset-normalizer tells from enough text."""
+    odd = b"\n".join(text for text in sample.split(b"\n") if not text.isascii())
+    runs = re.findall(rb"[\x80-\xff]+", odd)
+    if sum(len(run) for run in runs if len(run) > 2) * 2 <= sum(map(len, runs)):
+        guess = next((name for name in _WESTERN if _decodes(sample, name)), None)
+    else:
+        guess = _script(odd) if sum(map(len, runs)) >= _ENOUGH else None
+    if guess is None:
+        raise ExportUnreadable(
+            f"{location}, line {line}: the encoding cannot be settled. Export again as UTF-8, or name it in a dialect of your own:"
+            ' `[file] encoding = "cp1250"`.'
+        )
+    return guess
+
+
+def _script(odd: bytes) -> str | None:
     from charset_normalizer import from_bytes  # noqa: PLC0415 -- UTF-8 exports need not pay for its import
 
-    odd_lines = b"\n".join(text for text in sample.split(b"\n") if not text.isascii())
-    best = from_bytes(
-        odd_lines, cp_isolation=[*_WESTERN, "cp1250", "cp1251", "cp932", "gb18030", "big5", "euc_kr"], preemptive_behaviour=False
-    ).best()
-    guess = best.encoding if best else None
-    if guess is None or guess in {*_WESTERN, "cp1250"}:
-        guess = next((name for name in _WESTERN if _decodes(sample, name)), None)
-    if guess is None:
-        raise ExportUnreadable(f"{location}, line {line}: the encoding cannot be settled. Export again as UTF-8.")
-    return guess.replace("_", "-")
+    best = from_bytes(odd, cp_isolation=_SCRIPTS, preemptive_behaviour=False).best()
+    return best.encoding.replace("_", "-") if best else None
 
 
 def _decodes(sample: bytes, encoding: str) -> bool:

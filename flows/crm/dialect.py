@@ -7,6 +7,7 @@ may say ``extends = "hubspot"`` and override any table's keys.
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 import tomllib
@@ -96,6 +97,7 @@ class Dialect:
     """The fields that say what an amount is in: its currency, its period."""
     converted: Recipe = ()
     zip_members: tuple[str, ...] = ()
+    encoding: str | None = None
 
     def headers_of(self, name: str) -> tuple[str, ...]:
         """The headers that the field ``name`` goes by; a name that is no field is a header itself."""
@@ -181,6 +183,7 @@ _TABLES = {
     "pipeline",
     "currency",
     "zip",
+    "file",
 }
 
 
@@ -225,6 +228,7 @@ def _dialect(name: str, tables: dict[str, Any]) -> Dialect:
         pipeline=tables.get("pipeline", {}).get("field"),
         units=_names(tables.get("currency", {}).get("field", [])),
         converted=_recipe("value", tables.get("currency", {}).get("converted", [])),
+        encoding=_encoding(tables.get("file", {}).get("encoding")),
         zip_members=_names(tables.get("zip", {}).get("members", [])),
     )
 
@@ -279,6 +283,13 @@ def _status_rule(rule: dict[str, Any]) -> StatusRule:
         ),
         otherwise=_one_of(rule.get("otherwise"), (None, *STATUSES), "status.otherwise"),
     )
+
+
+def _encoding(name: str | None) -> str | None:
+    try:
+        return codecs.lookup(name).name if name else None
+    except LookupError as error:
+        raise _Misread(f"file.encoding is {name!r}, which is no encoding that Python knows.") from error
 
 
 def _pattern(pattern: str) -> str:

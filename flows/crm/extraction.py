@@ -169,7 +169,7 @@ def open_export(
     clock = Clock(_zone(crm_timezone or dialect.crm_timezone), _zone(timezone), now or datetime.now(UTC))
     local = fetch(location)
     try:
-        contents = read_contents(local.path, local.location, dialect.zip_members)
+        contents = read_contents(local.path, local.location, dialect.zip_members, dialect.encoding)
         bound = bind(dialect, contents, local.location)
         bound.require(local.location)
         evidence = Evidence(TableReader(contents, bound.layout, local.location), bound, date_order)

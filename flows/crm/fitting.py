@@ -76,7 +76,12 @@ def fit(location: str, crm: str | None = None) -> Fit:
     try:
         chosen = load_dialect(crm) if crm else None
         dialects = [*known_dialects(), *([chosen] if chosen else [])]
-        contents = read_contents(local.path, local.location, tuple(member for dialect in dialects for member in dialect.zip_members))
+        contents = read_contents(
+            local.path,
+            local.location,
+            tuple(member for dialect in dialects for member in dialect.zip_members),
+            chosen.encoding if chosen else None,
+        )
         bounds = [bind(dialect, contents, local.location) for dialect in dialects]
         ranked = sorted(bounds, key=_rank)
         best = next((bound for bound in ranked if chosen and bound.dialect is chosen), ranked[0])

@@ -45,6 +45,21 @@ def test_encodings(encoding: str, told: str, name: str, export: Export, tmp_path
     assert extract(location)[0]["name"].tolist() == [name] * 3
 
 
+@pytest.mark.parametrize("name", ["Løvås", "Ångström", "Peña", "it\u2019s", "5\u20ac", "São João", "Élan Über"])
+def test_one_accent_is_enough_for_western_text(name: str, export: Export, tmp_path: Path) -> None:
+    assert extract(export.with_deal(1, {"Deal Name": name}).write(tmp_path / "deals.csv", "cp1252"))[0].loc[1, "name"] == name
+
+
+def test_an_encoding_that_only_the_user_knows(export: Export, tmp_path: Path) -> None:
+    """A few bytes of another script prove nothing: refused, unless a dialect says what they are."""
+    location = export.with_deal(1, {"Deal Name": "Иванов"}).write(tmp_path / "deals.csv", "cp1251")
+    with pytest.raises(ExportUnreadable, match="line 3: the encoding cannot be settled"):
+        extract(location)
+    own = tmp_path / "own.toml"
+    own.write_text('extends = "hubspot"\n[file]\nencoding = "windows-1251"\n')
+    assert extract(location, str(own))[0].loc[1, "name"] == "Иванов"
+
+
 def test_an_odd_character_far_down_still_settles_the_encoding(export: Export, tmp_path: Path) -> None:
     many = replace(export, deals=[DEAL | {"Record ID": str(n)} for n in range(60_000)] + [DEAL | {"Record ID": "x", "Deal Name": "Café"}])
     frame, _ = extract(many.write(tmp_path / "deals.csv", "cp1252"))
