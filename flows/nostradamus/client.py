@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from flows.errors import OutcomeUnknown, UnexpectedAnswer, UsageError
 from flows.nostradamus.models import Collection, Invocation, ResultFormat, UploadMode, UploadRequest
-from flows.nostradamus.translation import failure, quote, refusal
+from flows.nostradamus.translation import failure, quote, redacted, refusal
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PAGE = 100
@@ -176,7 +176,7 @@ def _segment(identifier: str) -> str:
 def _parse(kind: type[_Answer], response: httpx.Response, *, sent: bool = False) -> _Answer:
     """Read a documented body; where a POST was accepted but its id cannot be read, the outcome cannot be followed."""
     try:
-        return kind.model_validate_json(response.content)
+        return kind.model_validate_json(redacted(response))
     except ValidationError as error:
         where = f"{response.request.method} {response.request.url.path} answered {response.status_code}"
         message = f"{where}, but its body is not the documented {kind.__name__}: {quote(response)}."

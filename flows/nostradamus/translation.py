@@ -66,15 +66,22 @@ def failure(error: httpx.HTTPError, *, repeatable: bool) -> DealcastError:
 
 def quote(response: httpx.Response) -> str:
     """What the body says, in at most 300 characters; its shape is not documented (S), so any body will do."""
+    content = redacted(response)
     try:
-        body = response.json()
+        body = json.loads(content)
     except (ValueError, RecursionError):
-        body = response.text
+        body = content.decode(errors="replace")
     if isinstance(body, dict):
         body = next((body[key] for key in ("message", "detail", "error") if body.get(key)), body)
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
     text = " ".join(text.split()).rstrip(".")
     return (text[:_LONGEST_QUOTE] + " ...") if len(text) > _LONGEST_QUOTE else text or "an empty body"
+
+
+def redacted(response: httpx.Response) -> bytes:
+    """The body without the token, should an answer repeat what it was asked with."""
+    secret = response.request.headers.get("authorization", "").partition(" ")[2].encode()
+    return response.content.replace(secret, b"(token)") if secret else response.content
 
 
 def retry_after(response: httpx.Response) -> float | None:
