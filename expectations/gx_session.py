@@ -12,6 +12,7 @@ import pandas as pd
 from great_expectations.core import ExpectationSuite, ExpectationSuiteValidationResult, ExpectationValidationResult
 from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.execution_engine import pandas_execution_engine
+from great_expectations.validator.v1_validator import Validator
 
 from expectations.examination import Examination, Findings
 from expectations.extra_suite import ExtraSuite
@@ -72,8 +73,9 @@ class Session:
         return failed, _suite_result([*self._merged, *self._merged_extra, *whole])
 
     def _run(self, frame: pd.DataFrame, suite: ExpectationSuite, result_format: dict[str, str] | None = None) -> Results:
-        batch = self._batch.get_batch({"dataframe": frame})
-        outcome = batch.validate(suite, result_format=result_format or {"result_format": "BASIC"})
+        """As ``Batch.validate`` does, which would load the frame twice."""
+        validator = Validator(self._batch, result_format or {"result_format": "BASIC"}, {"dataframe": frame})
+        outcome = validator.validate_expectation_suite(suite)
         batches = self._source.get_execution_engine().batch_manager
         batches.batch_data_cache.clear()  # with the next line: else the last frame stays
         batches.reset_batch_cache()

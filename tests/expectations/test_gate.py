@@ -89,6 +89,29 @@ def test_samples_and_failures_are_bounded_and_counts_are_not(make_frame: MakeFra
     assert len(report.validation_result.get_failed_validation_results().results[0].result["partial_unexpected_list"]) == 20
 
 
+def test_each_of_many_bad_rows_is_named_once_for_each_rule(make_frame: MakeFrame) -> None:
+    """10 000 bad rows of 100 000: one in ten, with one to three faults each."""
+    faults: list[Overrides] = [{"value": "-1"}, {"value": "x", "stage": None}, {"status": None, "addDatetime": "2024", "id": None}]
+    columns = [tuple(fault) for fault in faults]
+    bad = {row: row // 10 % 3 for row in range(0, 100_000, 10)}
+    frame = make_frame([faults[bad[row]] if row in bad else {} for row in range(100_000)])
+    gate = Gate(Survey.of([deals_table(frame)]))
+    failures = gate.check(frame).failures.to_pylist()
+    named = [(failure["source_line"], failure["column"]) for failure in failures]
+    assert sorted(named) == sorted((row + 2, column) for row, which in bad.items() for column in columns[which])
+    report = gate.report()
+    assert (report.rows, report.failing, report.passed) == (100_000, 10_000, 90_000)
+    counts = {(result.column, result.rule): result.failed for result in report.failed_rules}
+    assert counts == {
+        ("value", "not negative"): 3334,
+        ("value", "decimal"): 3333,
+        ("stage", "required"): 3333,
+        ("status", "required"): 3333,
+        ("addDatetime", "datetime"): 3333,
+        ("id", "required"): 3333,
+    }
+
+
 def test_a_file_without_rows_breaks_no_rule(make_frame: MakeFrame, now: datetime) -> None:
     report = check(make_frame([]), now)
     assert (report.rows, report.ok) == (0, True)
