@@ -33,7 +33,7 @@ COLLECTION = "acme-newbusiness"
 POOL = "dealcast"
 
 _FIRST_RUN = timedelta(seconds=20)
-"""From deploying to the first scheduled run: Prefect's scheduler needs a moment to see it."""
+"""From scheduling to the first run: Prefect's scheduler looks every five seconds, when it is not busy."""
 
 _PATIENCE = 90.0
 """Seconds for the server to answer, or for the deployments to be made."""
@@ -94,8 +94,9 @@ class _Laptop:
         self.until("server", lambda: _answers(f"{url}/api/health"))
         self.say("prefect", f"{url}   the UI: runs, artifacts, deployments")
         _tidy()
-        self.deploy(deployments(export, collection, every, datetime.now(UTC) + _FIRST_RUN), environment)
+        self.deploy(deployments(export, collection), environment)
         self.start("worker", ["worker", "start", "--pool", POOL, "--type", "process", "--name", "this machine"], environment)
+        _schedule(url, every)
         self.say("schedule", f"every {every} minutes; the first run begins in some {_FIRST_RUN.seconds} seconds")
         self.say("logs", f"{self.home / 'logs'}")
         self.watch(url)
@@ -151,8 +152,8 @@ class _Laptop:
         return DealcastError(f"The {name} did not run as it should: see {self.home / 'logs' / name}.log")
 
 
-def deployments(export: Path, collection: str, every: int, first: datetime) -> dict[str, Any]:
-    """The shipped `prefect.yaml`, with the demo's export and collection and ``incremental`` every few minutes from ``first`` on."""
+def deployments(export: Path, collection: str) -> dict[str, Any]:
+    """The shipped `prefect.yaml` with the demo's export and collection; of its schedules the weekly resync's."""
     document: dict[str, Any] = yaml.safe_load((files("deployments") / "prefect.yaml").read_text(encoding="utf-8"))
     own = {"export": str(export), "crm": "hubspot", "crm_timezone": CRM_TIMEZONE, "collection": collection}
     for deployment in document["deployments"]:
@@ -161,11 +162,18 @@ def deployments(export: Path, collection: str, every: int, first: datetime) -> d
             parameters["options"] = {**parameters["options"], **own}
         else:
             parameters["collection"] = collection
-        if deployment["name"] == "incremental":
-            deployment["schedules"] = [{"interval": every * 60, "anchor_date": first.isoformat(), "timezone": TIMEZONE}]
-        elif deployment["name"] != "weekly-resync":
+        if deployment["name"] != "weekly-resync":
             deployment["schedules"] = []
     return document
+
+
+def _schedule(url: str, every: int) -> None:
+    """Let ``incremental`` run every few minutes, the first time in a moment: made only now, so that no first time is missed."""
+    first = (datetime.now(UTC) + _FIRST_RUN).isoformat()
+    clock = {"active": True, "schedule": {"interval": every * 60, "anchor_date": first, "timezone": TIMEZONE}}
+    with httpx.Client(base_url=f"{url}/api/deployments", trust_env=False, timeout=_PATIENCE) as client:
+        found = client.get("/name/sync-deals/incremental").raise_for_status().json()
+        client.patch(f"/{found['id']}", json={"schedules": [clock]}).raise_for_status()
 
 
 def _environment(home: Path, url: str, sandbox: Sandbox) -> dict[str, str]:

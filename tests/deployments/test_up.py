@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -56,12 +55,11 @@ def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path) -> 
     assert not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_only_the_incremental_sync_and_the_weekly_one_have_a_schedule(tmp_path: Path) -> None:
+def test_of_the_shipped_schedules_only_the_weekly_one_stays(tmp_path: Path) -> None:
     """The table of pipelines is the team's own: a scheduled run without it could only fail."""
-    document = deployments(tmp_path / "deals.csv", "acme", 2, datetime.now(UTC))
+    document = deployments(tmp_path / "deals.csv", "acme")
     scheduled = {each["name"]: each["schedules"] for each in document["deployments"] if each["schedules"]}
-    assert set(scheduled) == {"incremental", "weekly-resync"}
-    assert scheduled["incremental"][0]["interval"] == 120
+    assert set(scheduled) == {"weekly-resync"}
 
 
 def _until(look: Callable[[], str | None], seconds: float, lines: list[str]) -> str:
