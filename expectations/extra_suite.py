@@ -41,6 +41,8 @@ _BETWEEN_ROWS = {
 }
 """Map expectations whose word on a row depends on other rows, or is about the column."""
 
+_NUMBER = "dealcast_number"
+_EMPTY = pa.table({column.name: pa.array([], pa.string()) for column in COLUMNS})
 _TYPES = {Kind.DECIMAL: "float64", Kind.INTEGER: "float64", Kind.DATETIME: "datetime64[us]"}
 
 
@@ -53,19 +55,17 @@ class ExtraSuite:
 
     def __init__(self, path: Path) -> None:
         expectations = _load(path)
-        names = [_rule(expectation, _is_per_row(expectation)) for expectation in expectations]
-        self.rules = tuple(_unique(names))
-        paired = list(zip(expectations, self.rules, strict=True))
-        self._row_rules = [rule for expectation, rule in paired if _is_per_row(expectation)]
-        self._file_rules = [rule for expectation, rule in paired if not _is_per_row(expectation)]
+        self.rules = tuple(_unique(_rule(expectation, _is_per_row(expectation)) for expectation in expectations))
+        for number, expectation in enumerate(expectations):  # results come in another order
+            expectation.meta = {**(expectation.meta or {}), _NUMBER: number}
         self.per_row = ExpectationSuite(name="extra per row", expectations=[e for e in expectations if _is_per_row(e)])
         self.whole_file = ExpectationSuite(name="extra whole file", expectations=[e for e in expectations if not _is_per_row(e)])
-        self._kept: list[pa.Table] = []
+        self._kept = [_EMPTY]
 
     def keep(self, table: pa.Table) -> None:
         """Keep a batch for the end, if anything is judged then."""
-        if self._file_rules:
-            self._kept.append(table)
+        if self.whole_file.expectations:
+            self._kept.append(table.select(_EMPTY.column_names))
 
     def kept(self) -> pd.DataFrame:
         """All batches as one typed frame."""
@@ -78,18 +78,16 @@ class ExtraSuite:
 
     def findings(self, results: Sequence[ExpectationValidationResult]) -> Findings:
         """The rows that each row-by-row expectation found, ascending."""
-        return {
-            rule.key: np.asarray(result.result.get("unexpected_index_list") or (), dtype=np.int64)
-            for rule, result in zip(self._row_rules, results, strict=True)
-        }
+        return {self._rule(result).key: np.asarray(result.result.get("unexpected_index_list") or (), dtype=np.int64) for result in results}
 
     def failed(self, results: Sequence[ExpectationValidationResult]) -> dict[tuple[str, str], int]:
         """The whole-file rules that failed, with the number of rows where the expectation counts them, else 1."""
-        return {
-            rule.key: result.result.get("unexpected_count") or 1
-            for rule, result in zip(self._file_rules, results, strict=False)
-            if not result.success
-        }
+        return {self._rule(result).key: result.result.get("unexpected_count") or 1 for result in results if not result.success}
+
+    def _rule(self, result: ExpectationValidationResult) -> Rule:
+        meta = result.expectation_config.meta if result.expectation_config else None
+        number: int = (meta or {})[_NUMBER]
+        return self.rules[number]
 
 
 def _load(path: Path) -> list[Expectation]:

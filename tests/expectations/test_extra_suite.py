@@ -103,6 +103,28 @@ def test_what_the_whole_file_satisfies_does_not_stop_it(size: int, judge: Judge)
     assert report.ok
 
 
+def test_expectations_of_several_columns_keep_their_findings(judge: Judge) -> None:
+    """Great Expectations answers in the order of the columns, not of the suite."""
+    named = {"type": "expect_column_values_to_match_regex", "kwargs": {"column": "name", "regex": "^A"}}
+    mean = {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "value", "min_value": 1}}
+    many = {"type": "expect_table_row_count_to_be_between", "kwargs": {"max_value": 1}}
+    rows: list[Overrides] = [{"value": "9000"}, {"name": "B"}, {"value": "1"}]
+    _, report = judge(rows, between(), mean, named, many, between(max_value=99999, min_value=10))
+    failures = [(failure.line, failure.column, failure.value, failure.rule) for failure in report.failures]
+    assert failures == [
+        (2, "value", "9000", "expect_column_values_to_be_between"),
+        (3, "name", "B", "expect_column_values_to_match_regex"),
+        (4, "value", "1", "expect_column_values_to_be_between 2"),
+    ]
+    assert [result.rule for result in report.stopped_by] == ["expect_table_row_count_to_be_between"]
+
+
+def test_a_file_without_rows_is_judged_too(tmp_path: Path) -> None:
+    file = tmp_path / "suite.json"
+    file.write_text('{"expectations": [{"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1}}]}')
+    assert not Gate(Survey.of([]), extra_suite=file).report().ok
+
+
 def test_the_same_expectation_twice(judge: Judge) -> None:
     _, report = judge(ROWS[:2], between(), between(max_value=8000))
     assert [failure.rule for failure in report.failures] == [
