@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,7 +74,7 @@ class Gate:
         self._rows: Counter[str] = Counter()
         self._failed: Counter[tuple[str, str]] = Counter()
         self._samples: dict[tuple[str, str], list[Failure]] = {key: [] for key in self._rules}
-        self._failures: list[Failure] = []
+        self._failures: dict[Severity, list[Failure]] = {severity: [] for severity in Severity}
 
     def check(self, frame: pd.DataFrame) -> Verdict:
         """Judge one deals frame.
@@ -101,7 +102,7 @@ class Gate:
                 RuleResult(rule.column, rule.name, rule.text, rule.severity, self._failed[key], tuple(self._samples[key]))
                 for key, rule in self._rules.items()
             ),
-            failures=tuple(self._failures),
+            failures=tuple(sorted(chain(*self._failures.values()), key=lambda failure: failure.line)),
             validation_result=validation_result,
         )
 
@@ -146,8 +147,9 @@ class Gate:
             self._failed[key] += len(positions)
             if len(positions) and (room := SAMPLES - len(self._samples[key])):
                 self._samples[key] += _failures(self._list(table, {key: positions[:room]}))
-        if room := LISTED - len(self._failures):
-            self._failures += _failures(verdict.failures.slice(0, room))
+        for severity, kept in self._failures.items():
+            if room := LISTED[severity] - len(kept):
+                kept.extend(_failures(verdict.failures.filter(pc.equal(verdict.failures["severity"], severity.value)).slice(0, room)))
 
 
 def _count_rows(findings: Sequence[Positions], rows: int) -> int:
@@ -166,9 +168,10 @@ def _cells(table: pa.Table, rule: Rule, positions: Positions) -> pa.Array:
 
 
 def _failures(rows: pa.Table) -> list[Failure]:
+    columns = [column.to_pylist() for column in rows.columns]
     return [
-        Failure(row[SOURCE_LINE], row["id"], row["column"], row["value"], row["rule"], Severity(row["severity"]))
-        for row in rows.to_pylist()
+        Failure(line, deal, column, value, rule, Severity(severity))
+        for line, deal, column, value, rule, severity in zip(*columns, strict=True)
     ]
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SAMPLES = 20
 """Failures kept for each rule."""
 
-LISTED = 1000
+LISTED = {Severity.CRITICAL: 20_000, Severity.WARNING: 1000}
 """Failures kept for the whole file."""
 
 
@@ -50,7 +50,7 @@ class CheckReport:
     """The whole file's outcome.
 
     ``failing`` counts the rows that break a critical rule, ``warnings`` those that break a warning; ``results`` has every rule,
-    ``failures`` the first thousand failures in the file's order. ``validation_result`` is Great Expectations' own.
+    ``failures`` the first of the failures (:data:`LISTED`) in the file's order. ``validation_result`` is Great Expectations' own.
     """
 
     rows: int

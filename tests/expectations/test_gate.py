@@ -82,10 +82,11 @@ def test_the_validation_result_is_great_expectations_own(size: int, make_frame: 
 
 
 def test_samples_and_failures_are_bounded_and_counts_are_not(make_frame: MakeFrame) -> None:
-    report = check(make_frame([{"value": "x"}] * 1200))
-    (failed,) = report.failed_rules
-    assert (failed.failed, len(failed.samples), len(report.failures)) == (1200, 20, 1000)
-    assert [sample.line for sample in failed.samples] == list(range(2, 22))
+    report = check(make_frame([{"value": "0"}] * 1200 + [{"value": "x"}] * 20_500))
+    failed, doubted = report.failed_rules
+    assert (failed.failed, len(failed.samples), doubted.failed, len(doubted.samples)) == (20_500, 20, 1200, 20)
+    assert [failure.line for failure in report.failures] == [*range(2, 1002), *range(1202, 21_202)]
+    assert [sample.line for sample in doubted.samples] == list(range(2, 22))
     assert len(report.validation_result.get_failed_validation_results().results[0].result["partial_unexpected_list"]) == 20
 
 
