@@ -32,7 +32,7 @@ HOST = "127.0.0.1"
 COLLECTION = "acme-newbusiness"
 POOL = "dealcast"
 
-_FIRST_RUN = timedelta(seconds=20)
+_FIRST_RUN = timedelta(seconds=15)
 """From scheduling to the first run: Prefect's scheduler looks every five seconds, when it is not busy."""
 
 _PATIENCE = 90.0
@@ -94,8 +94,8 @@ class _Laptop:
         self.until("server", lambda: _answers(f"{url}/api/health"))
         self.say("prefect", f"{url}   the UI: runs, artifacts, deployments")
         _tidy()
-        self.deploy(deployments(export, collection), environment)
         self.start("worker", ["worker", "start", "--pool", POOL, "--type", "process", "--name", "this machine"], environment)
+        self.deploy(deployments(export, collection), environment)
         _schedule(url, every)
         self.say("schedule", f"every {every} minutes; the first run begins in some {_FIRST_RUN.seconds} seconds")
         self.say("logs", f"{self.home / 'logs'}")

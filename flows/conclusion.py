@@ -105,7 +105,8 @@ def _show_failure(collection: str, error: DealcastError) -> None:
     """The report of a run that failed: what happened, and why no forecast was invoked, readable without a log."""
     show_progress(collection, 100, title(error).lower())
     what, why = title(error), " ".join(str(error).split())
-    show_report(collection, f"# {known_as(collection)}: {what}\n\n**Forecast not invoked.** {error}\n", f"{what}. {why[:_EXCERPT]}")
+    text = re.sub(r"\n(?! *- )", "\n\n", str(error))  # in Markdown a line after a list would be the list's
+    show_report(collection, f"# {known_as(collection)}: {what}\n\n**Forecast not invoked.** {text}\n", f"{what}. {why[:_EXCERPT]}")
 
 
 def _short(ended: State[Any]) -> str:

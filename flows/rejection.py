@@ -27,8 +27,8 @@ def describe(answer: UploadRequest) -> str:
 
 def columns(answer: UploadRequest) -> list[str]:
     """The columns that the platform names, each once."""
-    named = [str(entry.get("column")) for report in _reports(answer.validation_errors) for _, entry in _entries_of(report)]
-    return list(dict.fromkeys(named))
+    named = [_column(entry) for report in _reports(answer.validation_errors) for _, entry in _entries_of(report)]
+    return list(dict.fromkeys(column for column in named if column))
 
 
 def _reports(errors: Any) -> list[Any]:
@@ -58,7 +58,13 @@ def _entries_of(report: Any) -> list[tuple[str, dict[str, Any]]]:
 def _line(code: str, entry: dict[str, Any]) -> str:
     check = str(entry.get("check") or code)
     error = str(entry.get("error") or "").split(_CASES, 1)[0].rstrip(" :,")
-    return f"column {entry.get('column') or '(whole file)'}: {_short(check)}{': ' + _short(error) if error else ''}"
+    return f"column {_column(entry) or '(whole file)'}: {_short(check)}{': ' + _short(error) if error else ''}"
+
+
+def _column(entry: dict[str, Any]) -> str | None:
+    """The column of an entry; a check of the whole file names the schema in its place."""
+    column = entry.get("column")
+    return None if column is None or column == entry.get("schema") else str(column)
 
 
 def _short(value: Any) -> str:

@@ -5,13 +5,14 @@ The screenshots go to the folder named by DEALCAST_SCREENSHOTS, if it is set.
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
@@ -88,7 +89,7 @@ def test_a_refused_file_says_which_columns_and_that_no_forecast_ran(stage: Stage
     stage.sandbox.control("POST", "faults", {"kind": "spoil", "method": "POST", "path": "*/append"})
     run = sync("refused")
     _open(page, stage, run, "refused")
-    page.get_by_text("refused: 2 columns").first.wait_for(timeout=_LOADED)
+    page.get_by_text("refused: 1 column").first.wait_for(timeout=_LOADED)
     page.get_by_text("Details", exact=True).click()
     page.get_by_text("Forecast not invoked").first.wait_for(timeout=_LOADED)
     _report(page, stage, run, "refused")
@@ -100,7 +101,8 @@ def test_a_refused_file_says_which_columns_and_that_no_forecast_ran(stage: Stage
 def test_a_blocked_guard_says_by_which_numbers(stage: Stage, sync: Sync, page: Page, tmp_path: Path) -> None:
     sync("blocked")
     small = tmp_path / "small.csv"
-    small.write_text("".join(EXPORT.read_text(encoding="utf-8").splitlines(keepends=True)[:40]), encoding="utf-8")
+    with EXPORT.open(newline="", encoding="utf-8") as source, small.open("w", newline="", encoding="utf-8") as sink:
+        csv.writer(sink).writerows(list(csv.reader(source))[:40])
     run = sync("blocked", small)
     _open(page, stage, run, "blocked")
     page.get_by_text("blocked by guard").first.wait_for(timeout=_LOADED)
@@ -130,13 +132,17 @@ def test_a_waiting_run_says_what_it_waits_for(stage: Stage, page: Page) -> None:
 
 
 def _newest(stage: Stage, name: str) -> str:
-    runs = stage.ask("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 5})
-    return str(next(run["id"] for run in runs if run["name"].startswith(f"{name} ")))
+    return str(_named(stage, f"{name} 2")[0]["id"])
 
 
 def _waiting(stage: Stage) -> str | None:
-    runs = stage.ask("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 5})
-    return next((str(run["name"]) for run in runs if "waiting: in_progress" in run["name"]), None)
+    return next((str(run["name"]) for run in _named(stage, "waiting: in_progress")), None)
+
+
+def _named(stage: Stage, words: str) -> list[dict[str, Any]]:
+    """The runs with these words in their name, newest first."""
+    found: list[dict[str, Any]] = stage.ask("flow_runs/filter", {"sort": "START_TIME_DESC", "flow_runs": {"name": {"like_": words}}})
+    return found
 
 
 def _open(page: Page, stage: Stage, run: str, name: str) -> None:
