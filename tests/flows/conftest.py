@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ Sync = Callable[..., State[Any]]
 Asked = Callable[[str, str], int]
 Fault = Callable[..., None]
 Failing = Callable[..., DealcastError]
-TaskStates = Callable[[State[Any]], dict[str, list[State[Any]]]]
+TaskStates = Callable[..., dict[str, list[State[Any]]]]
 Held = Callable[[], dict[str, dict[str, str]]]
 
 
@@ -98,16 +99,20 @@ def failing(sync: Sync) -> Failing:
 
 @pytest.fixture
 def task_states() -> TaskStates:
-    """A run's tasks as the Prefect UI shows them: the states each went through, by the task run's name."""
+    """A run's tasks as the Prefect UI shows them once it has ``last``: the states each went through, by the task run's name."""
 
-    def read(state: State[Any]) -> dict[str, list[State[Any]]]:
+    def read(state: State[Any], last: str = "publish_report") -> dict[str, list[State[Any]]]:
         run_id = state.state_details.flow_run_id
         assert run_id is not None
+        chosen = FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
+        deadline = time.monotonic() + 60
         with get_client(sync_client=True) as client:
-            runs = client.read_task_runs(
-                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run_id])), sort=TaskRunSort.EXPECTED_START_TIME_ASC, limit=200
-            )
-            return {run.name: list(client.read_task_run_states(run.id)) for run in runs}
+            while True:  # the server writes task runs down after the fact
+                runs = client.read_task_runs(flow_run_filter=chosen, sort=TaskRunSort.EXPECTED_START_TIME_ASC, limit=200)
+                written = last in {run.name for run in runs} and all(run.state and run.state.is_final() for run in runs)
+                if written or time.monotonic() > deadline:
+                    return {run.name: list(client.read_task_run_states(run.id)) for run in runs}
+                time.sleep(0.1)
 
     return read
 
