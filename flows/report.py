@@ -36,8 +36,11 @@ class Outcome:
         """The outcome in one line."""
         if self.checked is not None and self.options.dry_run:
             return f"dry run: {self.checked.rows:,} deals would be sent, {self.checked.quarantined:,} held back"
+        aside = f", {self.checked.quarantined:,} held back" if self.checked is not None and self.checked.quarantined else ""
         sent = (
-            f"{self.entry.rows:,} deals sent, {self.entry.quarantined:,} held back" if self.sent and self.entry else "nothing new to send"
+            f"{self.entry.rows:,} deals sent, {self.entry.quarantined:,} held back"
+            if self.sent and self.entry
+            else f"nothing new to send{aside}"
         )
         return f"{sent}, forecast of {len(self.forecast.months)} months" if self.forecast else sent
 

@@ -152,7 +152,8 @@ def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: Run) -> State
     if last is None or (last.certified and (args is None or (last.wanted == args and options.forecast == "if-new"))):
         outcome = publish_report(Outcome(options, out_folder(options, run.settings), checked, last))
         since = f" (request {last.upload.id}, completed {last.upload.completed_at:%Y-%m-%d %H:%M} UTC)" if last else ""
-        why = f"Nothing new since the last completed sync{since}: nothing was sent, nothing invoked."
+        aside = f"; {checked.quarantined:,} held back" if checked.quarantined else ""
+        why = f"Nothing new since the last completed sync{since}: nothing was sent, nothing invoked{aside}."
         return Completed(name="NothingNew", message=why, data=outcome)
     if last.certified:
         last = run.ledger.write(last.model_copy(update={"forecast": None, "certified": False}))

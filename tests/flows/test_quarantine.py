@@ -154,3 +154,11 @@ def test_warnings_are_reported_and_sent(sync: Sync, write_deals: WriteDeals, hel
     state = sync(write_deals(2, {"closedDatetime": "2024-01-01T00:00:00"}))
     assert state.result().checked.report.warnings == 1
     assert len(held()) == 3
+
+
+def test_that_all_deals_were_held_back_is_not_called_nothing_new(sync: Sync, write_deals: WriteDeals, asked: Asked) -> None:
+    state = sync(write_deals(0, BAD, BAD), quarantine_limit="100%")
+    assert state.is_completed()
+    assert "2 held back" in (state.message or "")
+    assert state.result().headline == "nothing new to send, 2 held back"
+    assert asked("POST", "*/append") == 0
