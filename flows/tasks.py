@@ -220,7 +220,8 @@ def await_forecast(invoked: InvokedForecast) -> CompletedForecast:
         refused = Sending(state="refused", intended_at=invoked.accepted_at, reason=answer.message)
         ledger.write(entry.model_copy(update={"forecast": refused}))
         raise ForecastFailed(
-            f"Invocation {invoked.invocation_id} failed: {(answer.message or 'no reason given').rstrip('.')}. The deals are in; run the sync again."
+            f"Invocation {invoked.invocation_id} failed: {(answer.message or 'no reason given').rstrip('.')}. "
+            "The deals are in; run the sync again."
         )
     if answer.status != "completed":
         raise _unfinished(invoked, answer.status, settings)
