@@ -151,15 +151,16 @@ def _about_posts(cell: Cell) -> Iterator[str]:
 
 
 def _about_repeats(journal: list[dict[str, Any]]) -> Iterator[str]:
-    """Between two writes of the intent to send the same rows lies an outcome that allows it."""
-    last: dict[str, str] = {}
+    """Between two writes of the intent to send the same rows, or to invoke on them, lies an outcome that allows it."""
+    last: dict[tuple[str, str], str | None] = {}
     for line in journal:
         if not line["point"].startswith("after write"):
             continue
-        before, state = last.get(line["fingerprint"]), line["upload"]
-        if state == "intended" and before in ("accepted", "completed"):
-            yield f"the intent to send again after {before}"
-        last[line["fingerprint"]] = state
+        for what in ("upload", "forecast"):
+            key = (line["fingerprint"], what)
+            if line[what] == "intended" and last.get(key) in {"accepted", "completed"}:
+                yield f"the intent of the {what} again after {last[key]}"
+            last[key] = line[what]
 
 
 def _about_forecast(cell: Cell, collection: str) -> Iterator[str]:
