@@ -82,8 +82,9 @@ def test_the_validation_result_is_great_expectations_own(size: int, make_frame: 
 
 
 def test_samples_and_failures_are_bounded_and_counts_are_not(make_frame: MakeFrame) -> None:
-    rows: list[dict[str, str | None]] = [{"value": "0"}] * 1200 + [{"value": "x"}] * 20_500
-    report = check(make_frame(rows))
+    zero: dict[str, str | None] = {"value": "0"}
+    word: dict[str, str | None] = {"value": "x"}
+    report = check(make_frame([zero] * 1200 + [word] * 20_500))
     failed, doubted = report.failed_rules
     assert (failed.failed, len(failed.samples), doubted.failed, len(doubted.samples)) == (20_500, 20, 1200, 20)
     assert [failure.line for failure in report.failures] == [*range(2, 1002), *range(1202, 21_202)]
