@@ -26,6 +26,8 @@ SLOW = "stock_great_expectations"
 WORST = 1.5
 """A file with many nulls, or a fault in every row, may take at most so many times as long."""
 
+NOTE = "ratio: our seconds to theirs, turn by turn; of the gate at 1 % bad: our peak memory to 1 GB; below it: to its own seconds"
+
 MEMORY = 1e9
 CHECKED = 100_000
 BAD_OF_CHECKED = 0.1
@@ -85,15 +87,13 @@ def _bad_rows_cost_little(place: Path) -> list[Line]:
 
 
 def _print(lines: Sequence[Line], rows: int) -> None:
-    table = Table(title=f"gate: {rows:,} deals, medians of {ROUNDS} turns")
+    table = Table(title=f"gate: {rows:,} deals, medians of {ROUNDS} turns", caption=NOTE, caption_justify="left")
     for heading in ("who", "deals", "seconds", "peak MB", "refused", "ratio", "limit"):
-        table.add_column(heading, justify="left" if heading in {"who", "deals"} else "right")
+        table.add_column(heading, justify="left" if heading in {"who", "deals"} else "right", no_wrap=True)
     for line in lines:
         found = line.outcome
         ratio = "" if line.ratio is None else f"{line.ratio:.3f}"
         limit = "" if line.limit is None else f"{'' if line.kept else 'NOT '}<= {line.limit:.3f}"
-        table.add_row(line.who, line.deals, f"{found.seconds:.2f}", f"{found.peak / 1e6:.0f}", f"{found.refused:,}", ratio, limit)
-    Console().print(table)
-    Console().print(
-        "ratio: our seconds to the yardstick's; first line: our peak memory to 1 GB; below: to our own time at 1 % bad, or clean"
-    )
+        who = line.who.replace("_", " ")
+        table.add_row(who, line.deals, f"{found.seconds:.2f}", f"{found.peak / 1e6:.0f}", f"{found.refused:,}", ratio, limit)
+    Console(width=110).print(table)
