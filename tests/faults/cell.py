@@ -102,6 +102,7 @@ def _problems(cell: Cell, sandbox: Sandbox, platform: Nostradamus, collection: s
     meant = [line["point"] for line in cell.journal].count("before POST append") - (cell.kill == "before POST append")
     if cell.posts != meant:
         yield f"the platform saw {cell.posts} appends, the ledger's intents are {meant}"
+    sandbox.control("DELETE", "faults")
     yield from _about_runs(cell)
     yield from _about_data(cell, platform, collection, final)
     yield from _about_posts(cell)
@@ -195,7 +196,6 @@ def _about_traces(cell: Cell, collection: str) -> Iterator[str]:
 
 def _about_again(cell: Cell, sandbox: Sandbox, collection: str) -> Iterator[str]:
     """The same sync once more says that nothing is new, posts nothing and invokes nothing."""
-    sandbox.control("DELETE", "faults")
     sandbox.control("DELETE", "requests")
     if (code := sync(cell, sandbox, collection, None)) != child.NOTHING_NEW:
         yield f"once more ended with {code}"
