@@ -26,6 +26,7 @@ from expectations import Gate, Survey
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE, STATUSES
 from flows.crm import ALL_PIPELINES, Extraction, open_export
 from flows.deals_csv import open_deals_csv
+from flows.errors import UsageError
 from flows.guard import ExportStats
 from flows.known import Fingerprint, Known, canonical_text, deals_of, hashes
 from flows.ledger import private_folder
@@ -187,8 +188,15 @@ def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder
 
     With ``full``, or where ``override`` would change anything, all that passes is written. The quarantine file is written
     whenever a row fails, so that it can be looked at even where the sync then stops.
+
+    Raises:
+        UsageError: the settings name an extra suite that cannot be read.
     """
-    gate = Gate(Survey.of(batches(staged, ("id", "stage", "value"))), now=staged.synced_at, extra_suite=extra_suite)
+    survey = Survey.of(batches(staged, ("id", "stage", "value")))
+    try:
+        gate = Gate(survey, now=staged.synced_at, extra_suite=extra_suite)
+    except ValueError as error:
+        raise UsageError(f"DEALCAST_EXTRA_SUITE names {extra_suite}, which is no suite of expectations: {error}") from error
     csv, quarantine, content = folder / "deals.csv", folder / "quarantine.csv", folder / "content.deals"
     with open_deals_csv(csv) as sendable, open_quarantine(quarantine) as aside, content.open("wb") as contents:
         writing = _Writing(options, known, contents)

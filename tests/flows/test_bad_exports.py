@@ -128,3 +128,13 @@ def test_unreadable_is_not_missing(failing: Failing, tmp_path: Path) -> None:
     assert isinstance(error, ExportUnreadable)
     assert not isinstance(error, ExportNotFound)
     assert "empty" in str(error)
+
+
+def test_an_extra_suite_that_cannot_be_read_is_a_usage_error(
+    failing: Failing, write_deals: WriteDeals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "suite.json").write_text("no suite")
+    monkeypatch.setenv("DEALCAST_EXTRA_SUITE", str(tmp_path / "suite.json"))
+    error = failing(write_deals(2))
+    assert isinstance(error, UsageError)
+    assert "DEALCAST_EXTRA_SUITE" in str(error)
