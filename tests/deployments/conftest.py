@@ -74,14 +74,22 @@ class Stage:
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """GET, or with a body POST, a path of Prefect's API."""
-        method = "GET" if body is None else "POST"
-        answer = httpx.request(method, f"{self.url}/api/{path}", json=body, trust_env=False, timeout=30)
-        answer.raise_for_status()
+        answer = self._send("GET" if body is None else "POST", path, body)
         return answer.json() if answer.content else None
 
     def change(self, path: str, body: dict[str, Any]) -> None:
         """PATCH a path of Prefect's API."""
-        httpx.patch(f"{self.url}/api/{path}", json=body, trust_env=False, timeout=30).raise_for_status()
+        self._send("PATCH", path, body)
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
+        """Send, and again for half a minute while Prefect answers 503: its SQLite file is busy."""
+        for _ in range(60):
+            answer = httpx.request(method, f"{self.url}/api/{path}", json=body, trust_env=False, timeout=30)
+            if answer.status_code != 503:
+                break
+            time.sleep(0.5)
+        answer.raise_for_status()
+        return answer
 
     def deployment(self, name: str) -> dict[str, Any]:
         """A deployment by ``flow/name``."""
