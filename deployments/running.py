@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -99,8 +97,3 @@ def _options(values: Mapping[str, Any]) -> SyncOptions:
     except ValidationError as error:
         wrong = "; ".join(f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors())
         raise UsageError(f"{wrong}. See `dealcast sync --help`.") from error
-
-
-def leave_on_sigterm() -> None:
-    """Turn SIGTERM into the same orderly end as Ctrl-C, so that staging is emptied and the claim released."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

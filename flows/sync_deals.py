@@ -112,7 +112,7 @@ def sync_extracted(deals: StagedDeals, options: SyncOptions, run: Run) -> State[
     if options.dry_run:
         return publish_report(Outcome(options, out_folder(options, run.settings), checked))
     guard_export(checked, options)
-    if not checked.rows or _is_held(checked, options, run.ledger):
+    if not checked.rows:
         return _nothing_new(options, checked, run)
     accepted = _sending(submit_append, run)(checked, options)
     entry = run.ledger.read(options.collection, accepted.fingerprint)
@@ -158,15 +158,6 @@ def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: Run) -> State
     if last.certified:
         last = run.ledger.write(last.model_copy(update={"forecast": None, "certified": False}))
     return _bring_home(last, args, options, checked, run, sent=False)
-
-
-def _is_held(checked: CheckedDeals, options: SyncOptions, ledger: Ledger) -> bool:
-    """Whether the platform holds exactly what an override would send: the last completed sync sent it."""
-    if options.mode == "append" or options.full:
-        return False
-    last = ledger.last_completed(options.collection)
-    doubts = any(entry.in_doubt for entry in ledger.entries(options.collection))
-    return last is not None and last.finished and last.fingerprint == checked.fingerprint and not doubts
 
 
 def _unknown(error: OutcomeUnknown) -> State[Any]:
