@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -91,6 +92,7 @@ def main() -> None:
       DEALCAST_LEDGER        the ledger, if it is to lie elsewhere: any fsspec URL
     """
     _quiet_the_libraries()
+    gc.set_threshold(100_000)  # imports make half a million objects that stay: looking them over again and again takes a fifth of a start
 
 
 @main.command()

@@ -1,0 +1,38 @@
+"""Packages that another one imports and rarely uses, kept from loading until it does."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+
+@contextmanager
+def deferred(*names: str) -> Iterator[None]:
+    """Give whoever imports the modules ``names`` within the block a stand-in, which becomes the module when it is first used.
+
+    Outside of the block, imports find the modules themselves; those that are loaded already are left alone.
+    """
+    absent = [name for name in names if name not in sys.modules and find_spec(name) is not None]
+    sys.modules.update({name: _Deferred(name) for name in absent})
+    try:
+        yield
+    finally:
+        for name in absent:
+            if isinstance(sys.modules.get(name), _Deferred):
+                del sys.modules[name]
+
+
+class _Deferred(ModuleType):
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):  # the import system looks at these
+            raise AttributeError(attribute)
+        if isinstance(sys.modules.get(self.__name__), _Deferred):
+            del sys.modules[self.__name__]
+        module = importlib.import_module(self.__name__)
+        self.__dict__.update(module.__dict__)
+        return getattr(module, attribute)
