@@ -15,6 +15,7 @@ ROWS = 100_000
 _FIRST_BLOCK = 1 << 20
 _LARGEST_BLOCK = 16 << 20
 LONGEST_ROW = 256 << 20
+_SLICE = 1 << 18
 _NEWLINE, _QUOTE, _RETURN = 0x0A, 0x22, 0x0D
 
 Lines = npt.NDArray[np.int64]
@@ -22,10 +23,9 @@ Lines = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Bytes from the start of one row to the end of another, and what was read beyond. ``balanced``: its quotes pair."""
+    """Bytes from the start of one row to the end of another. ``balanced``: its quotes pair."""
 
     text: memoryview
-    beyond: bytes
     newlines: int
     balanced: bool = True
 
@@ -51,7 +51,7 @@ def row_aligned(stream: BinaryIO, location: str, line: int) -> Iterator[Block]:
         text = carried + read
         if not read:
             if text:
-                yield _block(text, len(text), balanced=_quotes(text) % 2 == 0)
+                yield _block(text, len(text), balanced=_count(text, _QUOTE, len(text)) % 2 == 0)
             return
         end = _last_row_end(text)
         if end:
@@ -86,7 +86,7 @@ def row_starts(text: memoryview) -> tuple[Lines, int]:
 
 def lines_of(text: memoryview | bytes, stream: BinaryIO | None = None) -> Iterator[str]:
     """The lines of ``text``, and of the ``stream`` after it, with their line breaks; only a newline breaks a line."""
-    pending = bytes(text)
+    pending = bytes(text) or (stream.read(_FIRST_BLOCK) if stream else b"")
     while pending:
         *whole, pending = pending.split(b"\n")
         for line in whole:
@@ -106,13 +106,13 @@ def skip(stream: BinaryIO, count: int) -> None:
 
 
 def _block(text: bytes, end: int, *, balanced: bool = True) -> Block:
-    return Block(memoryview(text)[:end], text[end:], text.count(b"\n", 0, end), balanced)
+    return Block(memoryview(text)[:end], _count(text, _NEWLINE, end), balanced)
 
 
 def _last_row_end(text: bytes) -> int:
     """The position after the last line break that no quotes enclose; 0 if there is none."""
     end = text.rfind(b"\n")
-    quotes = _quotes(text[: end + 1])
+    quotes = _count(text, _QUOTE, end + 1)
     while end >= 0 and quotes & 1:
         before = text.rfind(b"\n", 0, end)
         quotes -= text.count(b'"', before + 1, end)
@@ -120,5 +120,7 @@ def _last_row_end(text: bytes) -> int:
     return end + 1
 
 
-def _quotes(text: bytes) -> int:
-    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == _QUOTE))
+def _count(text: bytes, byte: int, end: int) -> int:
+    """How often ``byte`` is in ``text`` before ``end``, counted in slices that the processor's cache holds."""
+    raw = np.frombuffer(text, np.uint8, end)
+    return sum(int(np.count_nonzero(raw[start : start + _SLICE] == byte)) for start in range(0, end, _SLICE))

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import pyarrow as pa
+
 from flows.crm.sheets import SheetRow, open_sheet
 from flows.errors import ExportUnreadable
 
@@ -32,6 +34,7 @@ _BOOKS = (b"\xd0\xcf\x11\xe0", b"PK\x03\x04")
 _WESTERN = ("cp1252", "latin-1")
 _SCRIPTS = ["cp1251", "cp1253", "cp1255", "cp1256", "cp932", "gb18030", "big5", "euc_kr"]
 _ENOUGH = 20  # bytes beyond ASCII
+_LEADS = 0xC0  # and above: the first byte of a character that has more
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +194,8 @@ def _unmarked_utf16(head: bytes) -> str | None:
 
 def _first_odd_bytes(raw: Callable[[], BinaryIO]) -> tuple[int, bool, bytes] | None:
     """The first line that is not UTF-8, whether non-ASCII text before it was, and a sample from there; None if all is well."""
+    if _is_utf8(raw):
+        return None
     decode = codecs.getincrementaldecoder("utf-8")()
     before, non_ascii, pending = 0, False, b""
     with raw() as stream:
@@ -206,6 +211,27 @@ def _first_odd_bytes(raw: Callable[[], BinaryIO]) -> tuple[int, bool, bytes] | N
                 return _line_at(raw, place), non_ascii or not good.isascii(), error.object[start : start + (1 << 18)]
             before += len(chunk)
     return (_line_at(raw, before), non_ascii, pending) if pending else None
+
+
+def _is_utf8(raw: Callable[[], BinaryIO]) -> bool:
+    """Whether all of it is UTF-8: Arrow tells several times faster than a decoder, but not where it is not."""
+    begun = b""
+    with raw() as stream:
+        while chunk := stream.read(CHUNK):
+            text = begun + chunk
+            end = next((len(text) - back for back in (1, 2, 3) if text[-back:][0] >= _LEADS), len(text))
+            if not _decodes_whole(text[:end]):
+                return False
+            begun = text[end:]
+    return _decodes_whole(begun)
+
+
+def _decodes_whole(text: bytes) -> bool:
+    try:
+        pa.array([text], pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _line_at(raw: Callable[[], BinaryIO], place: int) -> int:

@@ -7,10 +7,12 @@ irregular (ragged rows, stray quotes) is read again with Python's csv module, wh
 from __future__ import annotations
 
 import csv
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +22,9 @@ from flows.crm.blocks import LONGEST_ROW, Block, Lines, lines_of, row_aligned, r
 from flows.crm.contents import Contents
 from flows.crm.layout import Layout
 from flows.errors import ExportUnreadable
+
+_AHEAD = 2
+"""Blocks that are being read while the rows of another are at work."""
 
 _SLOW_ROWS = 20_000
 _END = "\0end of rows"
@@ -42,6 +47,9 @@ class RawRows:
     padded: int = 0
 
 
+Reading = Future[list[RawRows] | None]
+
+
 class _NeverCloses(Exception):
     """A quote opens on some line, and the text ends before it closes."""
 
@@ -59,27 +67,8 @@ class TableReader:
         if self.contents.rows is not None:
             yield from self._slow(islice(self.contents.rows(), self.layout.offset, None), wanted)
             return
-        with ThreadPoolExecutor(1) as ahead:
-            blocks = self._blocks(wanted)
-            coming = ahead.submit(next, blocks, None)
-            while (batches := coming.result()) is not None:
-                coming = ahead.submit(next, blocks, None)
-                yield from batches
-
-    def _blocks(self, wanted: Sequence[int]) -> Iterator[list[RawRows]]:
-        assert self.contents.open is not None  # noqa: S101 -- the caller asked; this tells mypy
         try:
-            with self.contents.open() as stream:
-                skip(stream, self.layout.offset)
-                line = self.layout.first_line
-                for block in row_aligned(stream, self.location, line):
-                    batches = self._fast(block, line, wanted) or self._slow_block(block, line, wanted)
-                    if batches is None:
-                        rest = chain(lines_of(bytes(block.text) + block.beyond, stream))
-                        yield from ([batch] for batch in self._slow(self._rows(rest, line), wanted))
-                        return
-                    yield batches
-                    line += block.newlines
+            yield from self._in_blocks(wanted)
         except _NeverCloses as error:
             raise ExportUnreadable(
                 f"{self.location}, {error}: a quote opens here and never closes. Mend the line, or export again."
@@ -89,6 +78,44 @@ class TableReader:
             raise ExportUnreadable(told) from error
         except EOFError as error:
             raise ExportUnreadable(f"{self.location} ends in the middle ({error}). Download it again.") from error
+
+    def _in_blocks(self, wanted: Sequence[int]) -> Iterator[RawRows]:
+        """Block by block, some being read ahead; from one that ends within a cell, the rest goes the slow way."""
+        offset = self.layout.offset
+        with self._opened(offset) as stream, ThreadPoolExecutor(_AHEAD) as pool:
+            for block, line, reading in self._ahead(row_aligned(stream, self.location, self.layout.first_line), wanted, pool):
+                batches = reading.result()
+                if batches is None:
+                    with self._opened(offset) as rest:
+                        yield from self._slow(self._rows(lines_of(b"", rest), line), wanted)
+                    return
+                yield from batches
+                offset += len(block.text)
+
+    def _ahead(self, blocks: Iterator[Block], wanted: Sequence[int], pool: Executor) -> Iterator[tuple[Block, int, Reading]]:
+        """The blocks, the lines where they start, and their rows, which are being read."""
+        coming: deque[tuple[Block, int, Reading]] = deque()
+        line = self.layout.first_line
+        try:
+            for block in blocks:
+                coming.append((block, line, pool.submit(self._read_block, block, line, wanted)))
+                line += block.newlines
+                if len(coming) > _AHEAD:
+                    yield coming.popleft()
+        except (ExportUnreadable, EOFError, UnicodeDecodeError):
+            yield from coming  # a stray quote among them may be what is wrong, and the slow way can read it
+            raise
+        yield from coming
+
+    def _opened(self, offset: int) -> BinaryIO:
+        assert self.contents.open is not None  # noqa: S101 -- the caller asked; this tells mypy
+        stream = self.contents.open()
+        skip(stream, offset)
+        return stream
+
+    def _read_block(self, block: Block, line: int, wanted: Sequence[int]) -> list[RawRows] | None:
+        """The block's rows, or None where it ends within a cell."""
+        return self._fast(block, line, wanted) or self._slow_block(block, line, wanted)
 
     def _fast(self, block: Block, line: int, wanted: Sequence[int]) -> list[RawRows] | None:
         """The block by Arrow, or None where Arrow and the line breaks disagree."""
