@@ -7,15 +7,12 @@ the sandbox's own list of uploads tells it. The Prefect server and the sandbox r
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -25,9 +22,9 @@ import httpx
 from flows.deals_csv import write_deals_csv
 from flows.nostradamus import Nostradamus
 from tests.benchmarks.deals import make_deals
+from tests.benchmarks.servers import TOKEN, servers
 
 ROUNDS = 3
-TOKEN = "benchmark"
 _BATCH = 100_000
 
 
@@ -43,7 +40,7 @@ class Taken:
 def run() -> bool:
     """Print the table of medians and the ratios; False where a limit is not kept."""
     deals = int(os.environ.get("N", "1_000_000"))
-    with tempfile.TemporaryDirectory() as place, _servers(Path(place)) as url:
+    with tempfile.TemporaryDirectory() as place, servers(Path(place)) as url:
         export = make_export(Path(place) / "deals.csv", deals)
         contenders = {
             "dealcast sync": ["-m", "deployments.cli", "sync", str(export), "--crm", "canonical", "--no-forecast", "--collection"],
@@ -121,50 +118,6 @@ def _print(deals: int, taken: dict[str, list[Taken]]) -> bool:
     print(f"  {client['dealcast sync'] / client['dlt']:7.2f}    dealcast / dlt")
     print(f"  {bare:7.2f}    dealcast / bare Arrow and polars, at most 1.5")
     return plain <= 0.5 and bare <= 1.5
-
-
-@contextlib.contextmanager
-def _servers(place: Path) -> Iterator[str]:
-    """A sandbox and a Prefect server, and the environment that points to them."""
-    sandbox, prefect = _free_port(), _free_port()
-    url = f"http://127.0.0.1:{sandbox}"
-    os.environ |= {
-        "DEALCAST_PLATFORM_URL": url,
-        "DEALCAST_TOKEN": TOKEN,
-        "DEALCAST_HOME": str(place / "home"),
-        "PREFECT_HOME": str(place / "prefect"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{prefect}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-    }
-    commands = [
-        ["-m", "deployments.cli", "sandbox", "--port", str(sandbox), "--data", str(place / "sandbox"), "--token", TOKEN],
-        ["-m", "prefect", "server", "start", "--port", str(prefect)],
-    ]
-    processes = [subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for command in commands]
-    try:
-        for health in (f"{url}/_sandbox/speed", os.environ["PREFECT_API_URL"] + "/health"):
-            _wait_for(health)
-        yield url
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait(30)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def _wait_for(url: str) -> None:
-    for _ in range(600):
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(url, timeout=1).status_code == 200:
-                return
-        time.sleep(0.2)
-    raise TimeoutError(url)
 
 
 if __name__ == "__main__":

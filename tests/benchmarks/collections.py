@@ -1,0 +1,97 @@
+"""Hundreds of collections in one process: one export, a pipeline for each, and a platform that takes five seconds for every job.
+
+``COLLECTIONS=`` of them (200), 500 deals each, all to be brought to the platform and their forecasts home, by ``dealcast sync
+--pipelines``. The same one after another is measured on ten of them, since nobody would wait for two hundred, and counted as many times.
+``python -m tests.benchmarks collections``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+
+import httpx
+import pyarrow.csv as pacsv
+
+from flows.nostradamus import Nostradamus
+from tests.benchmarks.servers import TOKEN, servers
+from tests.make_demo_export import as_csv, demo_rows
+
+DEALS = 500
+SECONDS = 5.0
+IN_TURN = 10
+AT_LEAST = 8.0
+
+_ONE_AFTER_ANOTHER = """
+import sys
+from prefect.task_runners import ThreadPoolTaskRunner
+from flows.options import SyncOptions
+from flows.sync_pipelines import sync_pipelines
+export, table = sys.argv[1:]
+in_turn = sync_pipelines.with_options(task_runner=ThreadPoolTaskRunner(max_workers=1))
+in_turn(SyncOptions(export=export, crm="hubspot", collection="all"), table)
+"""
+
+
+def run() -> bool:
+    """Print both times and their ratio; False where the limit is not kept or a certificate is not right."""
+    count = int(os.environ.get("COLLECTIONS", "200"))
+    with tempfile.TemporaryDirectory() as place, servers(Path(place)) as url:
+        httpx.put(f"{url}/_sandbox/speed", json={"queued_seconds": 0, "processing_seconds": SECONDS}).raise_for_status()
+        few, _ = _prepare(Path(place), url, "few", min(IN_TURN, count))
+        in_turn = _timed(["-c", _ONE_AFTER_ANOTHER, *few]) / min(IN_TURN, count) * count
+        (export, table), collections = _prepare(Path(place), url, "many", count)
+        together = _timed(["-m", "deployments.cli", "sync", export, "--crm", "hubspot", "--pipelines", table, "--quiet"])
+        right = [_is_right(Path(place) / "home" / "forecasts" / collection, url, collection) for collection in collections]
+    print(
+        f"collections: {count} of {DEALS} deals in one process; the platform takes {SECONDS:.0f} s for an upload and as long for a forecast"
+    )
+    print(f"  {timedelta(seconds=round(in_turn))}  one after another ({min(IN_TURN, count)} measured)")
+    print(f"  {timedelta(seconds=round(together))}  together")
+    print(f"  {in_turn / together:7.1f}  times as fast, at least {AT_LEAST:.0f}")
+    print(f"  {sum(right):7}  certificates right, of {count}")
+    return in_turn / together >= AT_LEAST and all(right)
+
+
+def _prepare(place: Path, url: str, name: str, count: int) -> tuple[tuple[str, str], list[str]]:
+    """An export with a pipeline for each of ``count`` new collections, and the table of them."""
+    export, table = place / f"{name}.csv", place / f"{name}-table.csv"
+    rows = demo_rows(count * DEALS)
+    labelled = ({**row, "Pipeline": f"Pipeline {number}"} for number in range(count) for row in islice(rows, DEALS))
+    export.write_text(as_csv(labelled), encoding="utf-8", newline="")
+    with Nostradamus(url, TOKEN) as platform:
+        collections = [platform.create_collection(f"{name} {number}", "Europe/Rome").id for number in range(count)]
+    lines = [f"Pipeline {number},{collection}\n" for number, collection in enumerate(collections)]
+    table.write_text("pipeline,collection\n" + "".join(lines))
+    return (str(export), str(table)), collections
+
+
+def _timed(command: list[str]) -> float:
+    begun = time.monotonic()
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stdout[-1000:]}{done.stderr[-3000:]}")
+    return time.monotonic() - begun
+
+
+def _is_right(folder: Path, url: str, collection: str) -> bool:
+    """Whether the certificate tells what the platform did: one upload, completed, of all deals, and the forecast that lies beside it."""
+    certificate = json.loads((folder / "certificate.json").read_text())
+    uploads = [one for one in httpx.get(f"{url}/_sandbox/uploads").json() if one["collectionId"] == collection]
+    with Nostradamus(url, TOKEN) as platform:
+        platform.dump(collection, folder / "held.csv")
+        forecast = platform.result(certificate["forecast"]["invocation_id"], "json")
+    held = pacsv.read_csv(folder / "held.csv", parse_options=pacsv.ParseOptions(newlines_in_values=True)).num_rows
+    once = [(one["id"], one["status"]) for one in uploads] == [(certificate["append"]["request_id"], "completed")]
+    return once and held == certificate["rows_sent"] == DEALS and forecast == (folder / "forecast.json").read_bytes()
+
+
+if __name__ == "__main__":
+    sys.exit(not run())
