@@ -18,8 +18,9 @@ from flows.errors import StoppedByGate, UsageError
 from flows.known import Known
 from flows.options import SyncOptions
 from flows.records import CheckedDeals
+from flows.selection import check_staged
 from flows.settings import load_settings
-from flows.staging import check_staged, stage
+from flows.staging import stage
 
 _SHOWN = 20
 

@@ -20,8 +20,9 @@ from flows.known import Known
 from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions
 from flows.records import CheckedDeals
+from flows.selection import check_staged
 from flows.settings import load_settings
-from flows.staging import check_staged, stage, staging_folder
+from flows.staging import stage, staging_folder
 
 DIFFERS = 9
 """The exit code of ``verify`` where the collection does not hold what the export has: no other end of a command has it."""

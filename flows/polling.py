@@ -11,20 +11,26 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flows.errors import DeadlinePassed, StillProcessing, Transient
-from flows.ledger import Entry
+from flows.ledger import Sending
 from flows.settings import Settings
 
 PATIENCE = 10_000
 """Retries of a polling task: the deadline ends it long before."""
 
-JITTER = 0.1
-"""Share by which Prefect may stretch a delay, so that many collections do not ask in step."""
+JITTER = 0.02
+"""Share by which Prefect may stretch or shorten a delay, so that many collections do not ask in step."""
 
-_GROWTH = 1.1
+_GROWTH = 0.09
+"""A delay as a share of the time waited before it: with jitter and the look itself, the end is seen a tenth too late at most."""
+
 _MOST_DELAYS = 50
 _LEAST_DELAY = 0.1
-_EARLY = 0.8
-"""The share of the expected time after which the second look comes."""
+
+_SHORT = 10.0
+"""Seconds from which on looks at a steady growth are fewer than half of one each second ..."""
+
+_EARLY = 0.96
+"""... and the share of a shorter expected time after which the first look comes."""
 
 _LONGEST_REQUESTED_WAIT = 900.0
 _STALLED = 5.0
@@ -36,27 +42,33 @@ def is_transient(task: Any, task_run: Any, state: Any) -> bool:  # noqa: ARG001 
     return isinstance(state.data, Transient)
 
 
-def delays(settings: Settings, expected: float | None = None, elapsed: float = 0.0) -> list[float]:
-    """Seconds between looks: each about a tenth of the time waited so far, never above the settings' cap.
+def first_look(settings: Settings, expected: float | None = None) -> float:
+    """Seconds after acceptance before which no look is worth a request: half of what history expects, more where that is short.
 
-    Where history says that the platform takes ``expected`` seconds, the second look comes a little before that: what is
-    seen is what the next sync expects, so that looking no sooner would make one slow day the rule.
+    What is seen is what the next sync expects: a look that came no sooner than the end is expected would make one slow day the rule.
+    """
+    return settings.poll_delay if expected is None else max(expected / 2, min(_EARLY * expected, _SHORT))
+
+
+def delays(settings: Settings, expected: float | None = None, elapsed: float = 0.0) -> list[float]:
+    """Seconds between looks, ``elapsed`` seconds after acceptance: the first as :func:`first_look` says, then each about a tenth later.
+
+    ``expected`` is how many seconds the platform is expected to take; without history, looks are `poll_delay` apart at first.
+    No delay is above the settings' cap.
     """
     waits: list[float] = []
-    soonest = settings.poll_delay
-    if expected is not None and _EARLY * expected > elapsed:
-        soonest = min(soonest, max(_LEAST_DELAY, (_GROWTH - 1) * expected))
-        waits.append(min(max(_EARLY * expected - elapsed, soonest), settings.poll_delay_max))
-    wait = max(soonest, (_GROWTH - 1) * (elapsed + sum(waits)))
+    soonest, first, now = settings.poll_delay if expected is None else _LEAST_DELAY, first_look(settings, expected), elapsed
     while len(waits) < _MOST_DELAYS:
-        waits.append(min(wait, settings.poll_delay_max))
-        wait *= _GROWTH
+        wait = min(max(first - now, _GROWTH * now, soonest), settings.poll_delay_max)
+        waits.append(wait)
+        now += wait
     return waits
 
 
-def expected_seconds(entries: Sequence[Entry]) -> float | None:
-    """How long the platform took for the collection's recent uploads: their median; None without history."""
-    recent = sorted(seconds for entry in entries[-5:] if (seconds := entry.upload.seconds()) is not None)
+def expected_seconds(sent: Sequence[Sending | None]) -> float | None:
+    """How long the platform took for the last few of ``sent``: their median; None without history."""
+    took = [seconds for sending in sent if sending is not None and (seconds := sending.seconds()) is not None]
+    recent = sorted(took[-5:])
     return recent[len(recent) // 2] if recent else None
 
 

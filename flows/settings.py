@@ -23,7 +23,9 @@ class Settings(BaseSettings):
     home: Path = Field(Path("~/.dealcast"), description="folder for the ledger, staging and forecasts")
     ledger: str | None = Field(None, description="where syncs are remembered: a folder or any fsspec URL; default: `ledger` in the home")
     deadline: float = Field(3600.0, gt=0, description="seconds from acceptance until a request or invocation counts as overdue")
-    poll_delay: float = Field(1.0, gt=0, description="seconds before the second look at a request; later ones grow by a tenth")
+    poll_delay: float = Field(
+        1.0, gt=0, description="seconds between looks at a request at first, where no history tells how long it takes"
+    )
     poll_delay_max: float = Field(60.0, gt=0, description="the longest time between two looks, in seconds")
     send_retries: int = Field(8, ge=0, description="how often a send that the platform could not take is tried again")
     on_unknown: Literal["resend", "stop"] = Field(

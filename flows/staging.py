@@ -1,43 +1,37 @@
-"""Deals between the tasks: staged in a private folder, first as an Arrow file of all of them, then as the CSV to be sent."""
+"""Deals between the tasks: an Arrow file of all of them, staged in a private folder, batch by batch."""
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations import Gate, Survey
-from expectations.schema import COLUMN_NAMES, SOURCE_LINE, STATUSES
+from expectations.schema import COLUMN_NAMES, SOURCE_LINE
 from flows.crm import ALL_PIPELINES, Extraction, open_export
-from flows.deals_csv import open_deals_csv
-from flows.errors import UsageError
-from flows.guard import ExportStats
-from flows.known import Fingerprint, Known, canonical_text, deals_of, hashes
 from flows.ledger import private_folder
 from flows.options import SyncOptions
-from flows.quarantine import open_quarantine, quarantined
-from flows.records import CheckedDeals, StagedDeals
+from flows.records import StagedDeals
 
 STAGED_SCHEMA = pa.schema([*((name, pa.string()) for name in COLUMN_NAMES), (SOURCE_LINE, pa.int64())])
 
-AT_ONCE = 100_000
-"""Rows that are read and checked together."""
+AT_ONCE = 50_000
+"""Rows that are read and checked together ..."""
+
+_BYTES_AT_ONCE = 64 << 20
+"""... and no more where their text is long."""
 
 
 @contextmanager
@@ -168,126 +162,13 @@ def batches(staged: StagedDeals, columns: Sequence[str] | None = None) -> Iterat
         names = None if columns is None else [STAGED_SCHEMA.get_field_index(name) for name in columns]
         reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=names))
         group: list[pa.RecordBatch] = []
+        rows = size = 0
         for number in range(reader.num_record_batches):
-            group.append(reader.get_batch(number))
-            if sum(batch.num_rows for batch in group) >= AT_ONCE:
+            batch = reader.get_batch(number)
+            group.append(batch)
+            rows, size = rows + batch.num_rows, size + batch.nbytes
+            if rows >= AT_ONCE or size >= _BYTES_AT_ONCE:
                 yield pa.Table.from_batches(group)
-                group = []
+                group, rows, size = [], 0, 0
         if group:
             yield pa.Table.from_batches(group)
-
-
-def frame_of(table: pa.Table) -> pd.DataFrame:
-    """A deals frame on the table's own Arrow memory."""
-    frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
-    return frame
-
-
-def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder: Path, extra_suite: Path | None = None) -> CheckedDeals:
-    """Run every staged deal through the gate; write what passes and is not ``known`` as the CSV to be sent.
-
-    With ``full``, or where ``override`` would change anything, all that passes is written. The quarantine file is written
-    whenever a row fails, so that it can be looked at even where the sync then stops.
-
-    Raises:
-        UsageError: the settings name an extra suite that cannot be read.
-    """
-    survey = Survey.of(batches(staged, ("id", "stage", "value")))
-    try:
-        gate = Gate(survey, now=staged.synced_at, extra_suite=extra_suite)
-    except ValueError as error:
-        raise UsageError(f"DEALCAST_EXTRA_SUITE names {extra_suite}, which is no suite of expectations: {error}") from error
-    csv, quarantine, content = folder / "deals.csv", folder / "quarantine.csv", folder / "content.deals"
-    with open_deals_csv(csv) as sendable, open_quarantine(quarantine) as aside, content.open("wb") as contents:
-        writing = _Writing(options, known, contents)
-        for table in batches(staged):
-            verdict = gate.check(frame_of(table))
-            sendable.write_table(writing.select(table, verdict.passing).select(list(COLUMN_NAMES)))
-            if not pc.all(verdict.passing).as_py():
-                aside.write_table(quarantined(table, verdict))
-    report = gate.report()
-    return CheckedDeals(
-        staged=staged,
-        report=report,
-        csv=csv,
-        sha256=_sha256(csv),
-        rows=writing.to_send,
-        unchanged=report.rows - report.failing - writing.to_send,
-        quarantine=quarantine if report.failing else None,
-        fingerprint=writing.fingerprint.hex(),
-        content=content,
-        totals={status: str(total) for status, total in writing.totals.items()},
-        stats=writing.stats(staged.deals),
-    )
-
-
-class _Writing:
-    """What is picked up while the rows go by: the passing ones to send, their fingerprint and contents, the totals."""
-
-    def __init__(self, options: SyncOptions, known: Known, contents: IO[bytes]) -> None:
-        self.fingerprint = Fingerprint(options.collection, options.mode)
-        self.totals = dict.fromkeys(STATUSES, Decimal(0))
-        self.newest_update: str | None = None
-        self.won_by_month: Counter[str] = Counter()
-        self._known, self._contents = known, contents
-        self._whole, self._replace = options.full, options.mode == "override"
-        self._written = self._changed = 0
-
-    def select(self, table: pa.Table, passes: pa.BooleanArray) -> pa.Table:
-        """The rows of ``table`` to send, of those that pass."""
-        ids = hashes(table["id"])
-        self._known.see(ids)
-        passing = table.filter(passes)
-        newest = pc.max(passing["lastUpdateDatetime"]).as_py()
-        self.newest_update = max(filter(None, (self.newest_update, newest)), default=None)
-        _add_totals(self.totals, passing)
-        _add_won(self.won_by_month, passing)
-        text = canonical_text(passing)
-        deals = deals_of(ids[passes.to_numpy(zero_copy_only=False)], text)
-        changed = self._known.changed(deals)
-        self._changed += int(changed.sum())
-        chosen = np.ones(len(deals), dtype=bool) if self._whole or self._replace else changed
-        self.fingerprint.add(text.filter(pa.array(chosen)))
-        self._contents.write(deals[chosen].tobytes())
-        self._written += int(chosen.sum())
-        return passing.filter(pa.array(chosen))
-
-    @property
-    def to_send(self) -> int:
-        """Rows to send; an override that would replace the deals by the same sends none, unless told to send all."""
-        same = self._replace and not self._whole and not self._changed and not self._known.vanished()
-        return 0 if same else self._written
-
-    def stats(self, deals: int) -> ExportStats:
-        """The export as a whole, for the guard."""
-        value = float(sum(self.totals.values()))
-        return ExportStats(deals, value, self.newest_update, self._known.vanished(), len(self._known), dict(self.won_by_month))
-
-
-def _add_totals(totals: dict[str, Decimal], passing: pa.Table) -> None:
-    """Add up ``value`` by status, exactly: the gate has passed it as a plain decimal."""
-    for status in totals:
-        values = passing["value"].filter(pc.equal(passing["status"], status))
-        if len(values):
-            totals[status] += _exact_sum(values)
-
-
-def _add_won(won_by_month: Counter[str], passing: pa.Table) -> None:
-    """Add up the value of won deals by month of closing."""
-    won = passing.filter(pc.equal(passing["status"], "closed_won"))
-    months = pc.utf8_slice_codeunits(won["closedDatetime"], 0, 7)
-    sums = pa.table({"month": months, "value": won["value"].cast(pa.float64())}).group_by("month").aggregate([("value", "sum")])
-    for month, value in zip(sums["month"].to_pylist(), sums["value_sum"].to_pylist(), strict=True):
-        won_by_month[month] += value
-
-
-def _exact_sum(values: pa.ChunkedArray) -> Decimal:
-    try:
-        return Decimal(pc.sum(values.cast(pa.decimal128(38, 6))).as_py())
-    except pa.ArrowInvalid:  # more digits than that: rare, and slower
-        return sum((Decimal(value) for value in values.to_pylist()), Decimal(0))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()

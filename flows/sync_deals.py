@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from prefect import Task, allow_failure, flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
+from prefect.utilities.annotations import opaque
 
 from flows.claim import claim
 from flows.conclusion import WATCHED, concluded
@@ -20,8 +21,9 @@ from flows.errors import AppendRejected, NotFound, OutcomeUnknown, UsageError
 from flows.guard import trust
 from flows.known import absorb
 from flows.ledger import Entry, Ledger
+from flows.log import say
 from flows.options import SyncOptions
-from flows.polling import PATIENCE, delays, expected_seconds
+from flows.polling import PATIENCE, delays, expected_seconds, seconds_since
 from flows.records import AcceptedAppend, CheckedDeals, InvokedForecast, StagedDeals
 from flows.report import Outcome, out_folder
 from flows.settings import Settings, load_settings
@@ -38,7 +40,6 @@ from flows.tasks import (
     guard_export,
     invoke_forecast,
     publish_report,
-    say,
     submit_append,
 )
 
@@ -110,11 +111,11 @@ def sync_extracted(deals: StagedDeals, options: SyncOptions, run: Run) -> State[
     """From deals to the report: what the sync of one export and that of each of its pipelines have in common."""
     checked = check_deals(deals, options, run.folder)
     if options.dry_run:
-        return publish_report(Outcome(options, out_folder(options, run.settings), checked))
-    guard_export(checked, options)
+        return publish_report(_whole(Outcome(options, out_folder(options, run.settings), checked)))
+    guard_export(_whole(checked), options)
     if not checked.rows:
         return _nothing_new(options, checked, run)
-    accepted = _sending(submit_append, run)(checked, options)
+    accepted = _sending(submit_append, run)(_whole(checked), options)
     entry = run.ledger.read(options.collection, accepted.fingerprint)
     if entry is None:
         raise UsageError(f"The ledger at {run.settings.ledger_url} does not keep what is written: use one that does.")
@@ -128,19 +129,21 @@ def _bring_home(
     if entry.wanted != args:  # another forecast than the one that an earlier run wanted, or had
         entry = run.ledger.write(entry.model_copy(update={"wanted": args, "forecast": None, "certified": False}))
     accepted, forecast = accepted_of(entry), None
-    completed = _waiting(await_append, accepted, run)(accepted, return_state=True)
+    usual = _usual_seconds(accepted, run)
+    completed = _waiting(await_append, accepted, usual, run)(accepted, usual, return_state=True)
     if completed.is_completed():
         _take_in(accepted, run.ledger)
     if args is not None:
         invoked = _sending(invoke_forecast, run)(allow_failure(completed), args, return_state=True)
         if completed.is_completed():
-            finished = _waiting(await_forecast, invoked.result(), run)(invoked.result())
+            usual = _usual_seconds(invoked.result(), run)
+            finished = _waiting(await_forecast, invoked.result(), usual, run)(invoked.result(), usual)
             forecast = _sending(download_forecast, run)(finished, options)
     if not completed.is_completed():
         error = completed.result(raise_on_failure=False)
         return Failed(message=f"Forecast not invoked: {error}", data=error)
     after = run.ledger.read(accepted.collection, accepted.fingerprint)
-    return publish_report(Outcome(options, out_folder(options, run.settings), checked, after, forecast, sent=sent))
+    return publish_report(_whole(Outcome(options, out_folder(options, run.settings), checked, after, forecast, sent=sent)))
 
 
 def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: Run) -> State[Any] | Outcome:
@@ -150,7 +153,7 @@ def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: Run) -> State
     if options.limit is None:
         trust(run.ledger, options.collection, checked.stats.remembered())
     if last is None or (last.certified and (args is None or (last.wanted == args and options.forecast == "if-new"))):
-        outcome = publish_report(Outcome(options, out_folder(options, run.settings), checked, last))
+        outcome = publish_report(_whole(Outcome(options, out_folder(options, run.settings), checked, last)))
         since = f" (request {last.upload.id}, completed {last.upload.completed_at:%Y-%m-%d %H:%M} UTC)" if last else ""
         aside = f"; {checked.quarantined:,} held back" if checked.quarantined else ""
         why = f"Nothing new since the last completed sync{since}: nothing was sent, nothing invoked{aside}."
@@ -176,7 +179,8 @@ def settle_earlier(collection: str, run: Run) -> None:
             )
         if entry.upload.state == "accepted":
             accepted = accepted_of(entry)
-            state = _waiting(await_append, accepted, run)(accepted, return_state=True)
+            usual = _usual_seconds(accepted, run)
+            state = _waiting(await_append, accepted, usual, run)(accepted, usual, return_state=True)
             error = None if state.is_completed() else state.result(raise_on_failure=False)
             if isinstance(error, NotFound):
                 lost = entry.upload.model_copy(update={"state": "unknown", "reason": str(error)})
@@ -212,16 +216,25 @@ def _unfinished_entry(collection: str, request_id: str | None, ledger: Ledger) -
     return left[-1] if left else None
 
 
+def _whole(record: R) -> R:
+    """``record`` as an argument that Prefect hands on as it is: it would look for futures in each failure of a report, again and again."""
+    return cast("R", opaque(record))
+
+
 def _sending(step: Task[P, R], run: Run) -> Task[P, R]:
     """``step`` with retries for a platform that cannot take it now."""
     return step.with_options(retries=run.settings.send_retries, retry_delay_seconds=delays(run.settings))
 
 
-def _waiting(step: Task[P, R], sent: AcceptedAppend | InvokedForecast, run: Run) -> Task[P, R]:
+def _waiting(step: Task[P, R], sent: AcceptedAppend | InvokedForecast, usual: float | None, run: Run) -> Task[P, R]:
     """``step`` with as many looks as the deadline allows, spaced by how long the collection's earlier ones took."""
-    elapsed = (datetime.now(UTC) - sent.accepted_at).total_seconds()
-    expected = expected_seconds(run.ledger.entries(sent.collection)) if isinstance(sent, AcceptedAppend) else None
-    return step.with_options(retries=PATIENCE, retry_delay_seconds=delays(run.settings, expected, elapsed))
+    return step.with_options(retries=PATIENCE, retry_delay_seconds=delays(run.settings, usual, seconds_since(sent.accepted_at)))
+
+
+def _usual_seconds(sent: AcceptedAppend | InvokedForecast, run: Run) -> float | None:
+    """How long the platform took for the collection's earlier uploads, or forecasts."""
+    entries = run.ledger.entries(sent.collection)
+    return expected_seconds([entry.upload if isinstance(sent, AcceptedAppend) else entry.forecast for entry in entries])
 
 
 @contextmanager

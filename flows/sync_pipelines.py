@@ -18,13 +18,14 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.conclusion import PIPELINES, WATCHED, concluded
 from flows.errors import DealcastError, StoppedByGuard, UsageError
+from flows.log import say
 from flows.options import SyncOptions
 from flows.records import StagedDeals
 from flows.report import Outcome
 from flows.settings import load_settings
 from flows.staging import stage_pipelines, staging_folder
 from flows.sync_deals import open_run, settle_earlier, sync_extracted
-from flows.tasks import UNCACHED, find_collection, say
+from flows.tasks import UNCACHED, find_collection
 
 AT_ONCE = 64
 """Collections synced at the same time: waiting costs a thread each, and little else."""

@@ -9,20 +9,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.logging import get_run_logger
 from prefect.states import Cancelled
 
 from flows import ledger as ledgers
 from flows.artifacts import ArtifactKind, known_as, links, show_certificate, show_forecast, show_progress, show_rejected, show_report
-from flows.conclusion import name_run
 from flows.errors import (
     AppendRejected,
     ForecastFailed,
     NotFound,
-    PlatformUnavailable,
-    StillProcessing,
     StoppedByGate,
-    Transient,
     UnexpectedAnswer,
     UsageError,
 )
@@ -30,28 +25,23 @@ from flows.forecast import download
 from flows.guard import guard, trusted
 from flows.known import Known, keep_content
 from flows.ledger import Entry, Ledger, Sending
+from flows.log import say
 from flows.nostradamus import UploadRequest
 from flows.options import SyncOptions
-from flows.polling import JITTER, expected_seconds, is_transient, obey, overdue, seconds_since, still_processing
+from flows.polling import JITTER, is_transient
 from flows.records import AcceptedAppend, CheckedDeals, CompletedAppend, CompletedForecast, Forecast, InvokedForecast, StagedDeals
 from flows.rejection import columns, describe
 from flows.report import Outcome, certificate, keep_quarantine, keep_rejection, out_folder, publish, report_text
+from flows.selection import check_staged
 from flows.sending import send_once
 from flows.settings import Settings, load_settings
-from flows.staging import check_staged, stage
-
-_GRACE = 60.0
-"""Seconds after 202 in which a 404 only means that the platform's parts do not agree yet (A)."""
+from flows.staging import stage
+from flows.waiting import look, unfinished, wait_for_first_look
 
 UNCACHED: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 """Options of every task: nothing of a run is kept in Prefect's result storage."""
 
 _RETRIED: dict[str, Any] = {**UNCACHED, "retries": 3, "retry_condition_fn": is_transient, "retry_jitter_factor": JITTER}
-
-
-def say(step: str, message: str, **facts: Any) -> None:
-    """Log one line of a step with its ids and counts as structured extras; never a row's content."""
-    get_run_logger().info(message, extra={"dealcast_step": step, **{f"dealcast_{key}": value for key, value in facts.items()}})
 
 
 @task(task_run_name="find_collection", **_RETRIED)
@@ -147,8 +137,11 @@ def submit_append(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend
 
 
 @task(task_run_name="await_append", **_RETRIED)
-def await_append(accepted: AcceptedAppend) -> CompletedAppend:
+def await_append(accepted: AcceptedAppend, usual: float | None = None) -> CompletedAppend:
     """Append request -> completed append: one GET an attempt; only this makes a :class:`CompletedAppend`.
+
+    ``usual`` is how many seconds the platform took for the collection's earlier uploads: the first attempt asks nothing where the
+    answer is known.
 
     Raises:
         StillProcessing: queued or in progress; Prefect looks again.
@@ -160,7 +153,8 @@ def await_append(accepted: AcceptedAppend) -> CompletedAppend:
     if entry.upload.state == "completed" and entry.upload.completed_at:
         answer = UploadRequest(id=accepted.request_id, status="completed")
         return CompletedAppend(accepted, answer, entry.upload.completed_at)
-    answer = _look(accepted, entry, settings)
+    wait_for_first_look(accepted, usual, settings)
+    answer = look(accepted, entry, settings)
     if answer.status == "completed":
         upload = entry.upload.model_copy(update={"state": "completed", "completed_at": datetime.now(UTC)})
         ledger.write(entry.model_copy(update={"upload": upload}))
@@ -174,7 +168,7 @@ def await_append(accepted: AcceptedAppend) -> CompletedAppend:
             f"The platform refused append request {accepted.request_id}: {describe(answer)}\nIts whole answer is in {kept}.",
             columns(answer),
         )
-    raise _unfinished(accepted, answer.status, settings)
+    raise unfinished(accepted, answer.status, usual, settings)
 
 
 @task(task_run_name="invoke_forecast", **_RETRIED)
@@ -199,7 +193,7 @@ def invoke_forecast(completed: CompletedAppend | BaseException, args: dict[str, 
 
 
 @task(task_run_name="await_forecast", **_RETRIED)
-def await_forecast(invoked: InvokedForecast) -> CompletedForecast:
+def await_forecast(invoked: InvokedForecast, usual: float | None = None) -> CompletedForecast:
     """Invocation -> finished forecast: one GET an attempt, as :func:`await_append`.
 
     Raises:
@@ -209,8 +203,9 @@ def await_forecast(invoked: InvokedForecast) -> CompletedForecast:
     entry = _known_entry(ledger, invoked.collection, invoked.fingerprint)
     if entry.forecast and entry.forecast.completed_at:
         return CompletedForecast(invoked, entry.forecast.completed_at)
+    wait_for_first_look(invoked, usual, settings)
     try:
-        answer = _look(invoked, entry, settings)
+        answer = look(invoked, entry, settings)
     except NotFound as error:
         lost = Sending(state="unknown", intended_at=invoked.accepted_at, reason=str(error), doubt=True)
         ledger.write(entry.model_copy(update={"forecast": lost}))
@@ -224,7 +219,7 @@ def await_forecast(invoked: InvokedForecast) -> CompletedForecast:
             "The deals are in; run the sync again."
         )
     if answer.status != "completed":
-        raise _unfinished(invoked, answer.status, settings)
+        raise unfinished(invoked, answer.status, usual, settings)
     done = datetime.now(UTC)
     if entry.forecast:
         ledger.write(entry.model_copy(update={"forecast": entry.forecast.model_copy(update={"state": "completed", "completed_at": done})}))
@@ -334,56 +329,6 @@ def _ask_platform(collection: str, settings: Settings) -> tuple[str, str]:
         f"The platform knows no collection {collection!r} for this token; nothing was sent. It has: {yours}. "
         "Create one with `dealcast collections create NAME --timezone ZONE`."
     )
-
-
-def _look(sent: AcceptedAppend | InvokedForecast, entry: Entry, settings: Settings) -> Any:
-    """One GET of where an upload or an invocation stands."""
-    try:
-        with settings.platform() as platform:
-            if isinstance(sent, AcceptedAppend):
-                return platform.upload_status(sent.collection, sent.request_id, mode=entry.mode)
-            return platform.invocation(sent.invocation_id)
-    except NotFound as error:
-        if seconds_since(sent.accepted_at) < _GRACE:
-            raise StillProcessing(f"{error} It was accepted a moment ago.") from error
-        raise
-    except PlatformUnavailable as error:
-        if seconds_since(sent.accepted_at) > settings.deadline:
-            raise overdue(_name_of(sent), f"out of sight ({error})", sent.accepted_at, settings, sent.collection) from error
-        if isinstance(error, Transient):
-            obey(error)
-        raise
-
-
-def _name_of(sent: AcceptedAppend | InvokedForecast) -> str:
-    return f"append request {sent.request_id}" if isinstance(sent, AcceptedAppend) else f"invocation {sent.invocation_id}"
-
-
-def _show_waiting(sent: AcceptedAppend | InvokedForecast, status: str, usual: float | None, settings: Settings) -> None:
-    """The platform's word and how long it has been, as the run's progress and name; the share is that of the usual time."""
-    first, last = (50, 70) if isinstance(sent, AcceptedAppend) else (75, 95)
-    waited = seconds_since(sent.accepted_at)
-    share = min(waited / (usual or settings.deadline), 1.0)
-    often = f", usually {usual:.0f} s" if usual else ""
-    if show_progress(sent.collection, first + share * (last - first), f"{_name_of(sent)}: {status}, {waited:.0f} s so far{often}"):
-        name_run(sent.collection, f"waiting: {status} {f'{waited / 60:.0f} min' if waited >= 90 else f'{waited:.0f} s'}")
-
-
-def _unfinished(sent: AcceptedAppend | InvokedForecast, status: str, settings: Settings) -> Exception:
-    what = _name_of(sent)
-    if status not in ("queued", "in_progress"):
-        return UnexpectedAnswer(
-            f"{what} is {status!r}, a word that the contract does not know. Nothing is repeated or invoked; look at it, "
-            f"then `dealcast resume --collection {sent.collection}`."
-        )
-    usual = None
-    if isinstance(sent, AcceptedAppend) and seconds_since(sent.accepted_at) > settings.poll_delay_max:  # short waits need no history
-        usual = expected_seconds(_ledger().entries(sent.collection))
-    error = still_processing(what, status, sent.accepted_at, settings, sent.collection, usual=usual)
-    if isinstance(error, StillProcessing):
-        say("await", str(error), waiting=True)
-        _show_waiting(sent, status, usual, settings)
-    return error
 
 
 def _invoked_of(entry: Entry, forecast: Sending, args: dict[str, Any]) -> InvokedForecast:

@@ -67,8 +67,10 @@ def runs_of(collection: str) -> list[FlowRun]:
 
 
 def test_of_two_syncs_at_once_one_posts_and_the_other_names_it(sandbox: Sandbox, folder: Path, collection: str) -> None:
-    slow(sandbox, 3.0)
+    slow(sandbox, 600.0)
     both = [start_sync(folder, sandbox, collection, journal=name) for name in ("one", "two")]
+    wait_for(lambda: any(process.exitcode is not None for process in both))
+    slow(sandbox, 0.0)
     assert sorted([ended(both[0]), ended(both[1])], key=str) == [0, 6]
     assert posts(sandbox) == 1
     said = {line["code"]: line["said"] for name in ("one", "two") for line in read_journal(folder / name) if line["point"] == "ended"}

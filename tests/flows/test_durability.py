@@ -11,7 +11,7 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from deployments.sandbox import Sandbox
-from flows import tasks
+from flows import waiting
 from flows.errors import DeadlinePassed, NotFound, OutcomeUnknown, PlatformUnavailable, StoppedByGuard, UsageError
 from flows.ledger import Entry, Ledger
 from flows.sync_deals import resume_sync
@@ -222,7 +222,7 @@ def test_stop_ends_in_a_state_of_its_own_name(sync: Sync, write_deals: WriteDeal
 def test_a_request_that_the_platform_lost_is_in_doubt_and_sent_again(
     sync: Sync, failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked, entries: Entries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "_GRACE", 0.0)
+    monkeypatch.setattr(waiting, "_GRACE", 0.0)
     fault("status", "*/append/*", "GET", status=404, count=2)
     assert isinstance(failing(write_deals()), NotFound)
     assert sync(write_deals()).is_completed()
@@ -233,7 +233,7 @@ def test_a_request_that_the_platform_lost_is_in_doubt_and_sent_again(
 def test_an_invocation_that_the_platform_lost_is_made_again(
     sync: Sync, failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "_GRACE", 0.0)
+    monkeypatch.setattr(waiting, "_GRACE", 0.0)
     fault("status", "/api/invocation/*", "GET", status=404)
     assert isinstance(failing(write_deals()), NotFound)
     assert sync(write_deals()).is_completed()

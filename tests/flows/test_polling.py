@@ -16,32 +16,55 @@ PLAIN = Settings(poll_delay=1.0, poll_delay_max=60.0)
 def looks(took: float, expected: float | None, *, late: float = 1.0) -> list[float]:
     """Seconds after acceptance at which an upload that takes ``took`` is looked at; each delay is ``late`` times as long."""
     waits = delays(PLAIN, expected)
-    times = accumulate((wait * late for wait in chain(waits, repeat(waits[-1]))), initial=0.0)
     seen = []
-    for moment in times:
+    for moment in accumulate(wait * late for wait in chain(waits, repeat(waits[-1]))):
         seen.append(moment)
         if moment >= took:
-            return seen
+            break
     return seen
 
 
-@pytest.mark.parametrize("late", [1.0, 1 + JITTER])
-@pytest.mark.parametrize("took", [0.5, 10, 100, 1000, 10_000])
-def test_without_history_few_looks_see_the_end_soon(took: float, late: float) -> None:
+def after_history(took: float, first: float, late: float) -> list[float]:
+    """The looks of a sync after five that saw what each one saw, the first of them expecting ``first``."""
+    for _ in range(5):
+        first = looks(took, first, late=late)[-1]
+    return looks(took, first, late=late)
+
+
+LATE = [1 - JITTER, 1.0, 1 + JITTER]
+
+
+@pytest.mark.parametrize("late", LATE)
+@pytest.mark.parametrize("took", [5, 8, 10, 12, 15, 20, 30, 60, 300, 1800])
+def test_with_history_half_the_looks_of_one_each_second_see_the_end_within_a_tenth(took: float, late: float) -> None:
+    times = after_history(took, took, late)
+    assert len(times) <= took / 2
+    assert times[-1] - took <= 0.1 * times[-1]
+
+
+@pytest.mark.parametrize("late", LATE)
+@pytest.mark.parametrize("took", [0.5, 5, 60, 300, 1800, 10_000])
+def test_without_history_looks_are_a_second_or_a_tenth_apart(took: float, late: float) -> None:
     times = looks(took, None, late=late)
-    assert times[-1] - took <= max(1.5, 0.15 * took, 0.0)
-    assert len(times) <= 35 + took / 60
+    assert times[-1] - took <= max(PLAIN.poll_delay * late, 0.1 * times[-1])
+    assert len(times) <= (1.05 * took / 2 if took >= 60 else took / (1 - JITTER) + 1)
 
 
-@pytest.mark.parametrize("late", [1.0, 1 + JITTER])
+@pytest.mark.parametrize("late", LATE)
 @pytest.mark.parametrize("took", [5, 20, 100, 600])
 @pytest.mark.parametrize("first", [0.25, 1, 4, 40])
 def test_what_history_expects_comes_nearer_to_the_truth(took: float, first: float, late: float) -> None:
     """One slow night must not make every later sync wait as long: what is seen is what is expected next time."""
     expected = took * first
-    for _ in range(30):
+    for _ in range(100):
         expected = looks(took, expected, late=late)[-1]
-    assert took <= expected <= max(took * 1.25, took + 1.5)
+    assert took <= expected <= took * 1.12
+
+
+@pytest.mark.parametrize("took", [20, 100, 600])
+def test_a_platform_that_is_suddenly_twice_as_fast_is_noticed_at_once(took: float) -> None:
+    times = looks(took / 2, took)
+    assert times[-1] - took / 2 <= 0.1 * times[-1]
 
 
 @pytest.mark.parametrize("expected", [None, 0.0, 1.0, 30.0, 600.0, 86_400.0])

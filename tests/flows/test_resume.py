@@ -150,7 +150,7 @@ def test_an_upload_that_the_platform_lost_is_sent_again(
     fault("status", "*/append/*", status=401, count=None)
     failing(write_deals())
     sandbox.control("DELETE", "faults")
-    monkeypatch.setattr("flows.tasks._GRACE", 0.0)
+    monkeypatch.setattr("flows.waiting._GRACE", 0.0)
     fault("status", "*/append/*", status=404)
     state = sync(write_deals())
     assert state.is_completed(), state.message
