@@ -173,7 +173,7 @@ def check(**options: Any) -> None:
 
 @main.group(cls=_Group)
 def collections() -> None:
-    """List, create or verify the platform's collections: one for each pipeline."""
+    """List, create, verify or sync the platform's collections: one for each pipeline."""
 
 
 @collections.command("list")
@@ -216,6 +216,28 @@ def verify_collection(**options: Any) -> None:
     from deployments.verifying import verify  # noqa: PLC0415 - great_expectations takes seconds to import
 
     sys.exit(verify(**options))
+
+
+@collections.command("sync")
+@click.argument("table", metavar="TABLE")
+@click.option(
+    "--deployment", metavar="FLOW/NAME", help="Let the workers of this deployment's work pool do it, such as sync-deals/one-of-many."
+)
+@_voice_options
+def sync_collections(table: str, deployment: str | None, quiet: bool, as_json: bool) -> None:
+    """Sync many collections, each with an export of its own: side by side in this process, or shared out among workers.
+
+    TABLE is a CSV with a column `collection` and any other options of `dealcast sync` as columns, such as export, crm, pipeline,
+    quarantine_limit; an empty cell is that option's default. One that fails does not stop the others.
+
+    \b
+    Examples:
+      dealcast collections sync customers.csv
+      dealcast collections sync customers.csv --deployment sync-deals/one-of-many
+    """
+    from deployments.running import Voice, run_sync_collections  # noqa: PLC0415 - prefect takes seconds to import
+
+    run_sync_collections(table, deployment, Voice(quiet, as_json))
 
 
 @main.command()

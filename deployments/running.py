@@ -40,6 +40,13 @@ def run_sync_pipelines(values: Mapping[str, Any], pipelines: str, voice: Voice =
     _run(lambda: sync_pipelines(options, pipelines, return_state=True), "all", voice)
 
 
+def run_sync_collections(table: str, deployment: str | None, voice: Voice = Voice()) -> None:
+    """Run `sync-collections`; leaves the process on any error."""
+    from flows.sync_collections import sync_collections  # noqa: PLC0415 - as above
+
+    _run(lambda: sync_collections(table, deployment, return_state=True), "all", voice)
+
+
 def run_resume(collection: str, request_id: str | None, voice: Voice = Voice()) -> Outcome | None:
     """Run `resume-sync`; leaves the process on any error."""
     return _run(lambda: resume_sync(collection, request_id, return_state=True), collection, voice)

@@ -29,6 +29,9 @@ Ended = State[Any] | Outcome
 PIPELINES = "pipelines"
 """What the run of a whole export with several pipelines is about."""
 
+COLLECTIONS = "collections"
+"""What the run of a table of collections is about."""
+
 _EXCERPT = 160
 
 WATCHED: dict[str, Any] = {"on_completion": [tell_change], "on_failure": [tell_change], "on_crashed": [tell_change]}
@@ -63,12 +66,27 @@ def concluded(subject: Callable[P, str]) -> Callable[[Callable[P, Ended]], Calla
 
 def title(error: BaseException) -> str:
     """What happened, in a few words: `Blocked by guard`, `Refused: 2 columns`, else the error's name as words."""
-    if isinstance(error, StoppedByGuard):
-        return BLOCKED
-    if isinstance(error, AppendRejected):
+    words = _words(type(error))
+    if isinstance(error, AppendRejected) and error.columns:
         count = len(error.columns)
-        return f"Refused: {count} column{'' if count == 1 else 's'}" if count else "Refused"
-    return re.sub(r"(?<=[a-z])[A-Z]", lambda found: f" {found[0].lower()}", type(error).__name__)
+        return f"{words}: {count} column{'' if count == 1 else 's'}"
+    return words
+
+
+def kind_of(message: str) -> type[DealcastError]:
+    """The error with whose :func:`title` a failed run's message begins; where there is none, the run did not end by dealcast's will."""
+    kinds = [DealcastError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return next((kind for kind in kinds if re.match(rf"{_words(kind)}[.:]", message)), DealcastError)
+
+
+def _words(kind: type[BaseException]) -> str:
+    if kind is StoppedByGuard:
+        return BLOCKED
+    if kind is AppendRejected:
+        return "Refused"
+    return re.sub(r"(?<=[a-z])[A-Z]", lambda found: f" {found[0].lower()}", kind.__name__)
 
 
 def name_run(subject: str, what: str) -> None:
@@ -84,8 +102,9 @@ def name_run(subject: str, what: str) -> None:
 
 
 def _subject_of(parameters: Mapping[str, Any]) -> str | None:
-    if "pipelines" in parameters:
-        return PIPELINES
+    for table in (PIPELINES, COLLECTIONS):
+        if table in parameters:
+            return table
     options = parameters.get("options")
     return options.collection if isinstance(options, SyncOptions) else parameters.get("collection")
 

@@ -33,9 +33,12 @@ _ENDED = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED]
 
 
 def tell_change(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - the signature is Prefect's
-    """A flow's hook at its end: emit an event if its deployment's condition is another than after the run before."""
+    """A flow's hook at its end: emit an event if its deployment's condition is another than after the run before.
+
+    A run that another one handed out tells nothing: the one before it was of another collection, and who handed it out tells of all.
+    """
     now = condition(state)
-    if flow_run.deployment_id is None or now is None:
+    if flow_run.deployment_id is None or flow_run.parent_task_run_id is not None or now is None:
         return
     before = next((known for earlier in _earlier(flow_run) if (known := condition(earlier))), "well")
     if now == before:

@@ -74,15 +74,7 @@ def sync_deals(options: SyncOptions) -> State[Any] | Outcome:
     Raises:
         DealcastError: see `flows/errors.py`; the run's state message says what happened and what to do next.
     """
-    try:
-        with open_run(options.collection) as run:
-            timezone = _sending(find_collection, run)(options)
-            if not options.dry_run:
-                settle_earlier(options.collection, run)
-            deals = extract_deals(options, run.folder, timezone)
-            return sync_extracted(deals, options, run)
-    except OutcomeUnknown as error:
-        return _unknown(error)
+    return sync_export(options)
 
 
 @flow(name="resume-sync", flow_run_name=_run_name, persist_result=False, **WATCHED)
@@ -103,6 +95,19 @@ def resume_sync(collection: str, request_id: str | None = None) -> State[Any] | 
             if entry is None:
                 return Completed(name="NothingNew", message=f"Nothing of {collection} is left to resume.")
             return _bring_home(entry, entry.wanted, SyncOptions.model_validate(entry.options), None, run)
+    except OutcomeUnknown as error:
+        return _unknown(error)
+
+
+def sync_export(options: SyncOptions) -> State[Any] | Outcome:
+    """From export to report: the body of `sync-deals`, and of each of many collections."""
+    try:
+        with open_run(options.collection) as run:
+            timezone = _sending(find_collection, run)(options)
+            if not options.dry_run:
+                settle_earlier(options.collection, run)
+            deals = extract_deals(options, run.folder, timezone)
+            return sync_extracted(deals, options, run)
     except OutcomeUnknown as error:
         return _unknown(error)
 

@@ -7,30 +7,23 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from prefect import flow, task
 from prefect.client.schemas.objects import State
-from prefect.futures import PrefectFuture
 from prefect.runtime import task_run
-from prefect.states import Completed, Failed
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.conclusion import PIPELINES, WATCHED, concluded
-from flows.errors import DealcastError, StoppedByGuard, UsageError
+from flows.errors import StoppedByGuard, UsageError
 from flows.log import say
 from flows.options import SyncOptions
 from flows.records import StagedDeals
 from flows.report import Outcome
 from flows.settings import load_settings
+from flows.side_by_side import THREADS, ended_as_one, states_of
 from flows.staging import stage_pipelines, staging_folder
 from flows.sync_deals import open_run, settle_earlier, sync_extracted
 from flows.tasks import UNCACHED, find_collection
-
-AT_ONCE = 64
-"""Collections synced at the same time: waiting costs a thread each, and little else."""
-
-_THREADS = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=AT_ONCE))  # prefect's future is invariant
 
 Table = dict[str, str]
 """Pipeline name -> collection id."""
@@ -91,7 +84,7 @@ def sync_pipeline(options: SyncOptions, deals: StagedDeals | None) -> State[Any]
     name="sync-pipelines",
     flow_run_name="pipelines of {options.export}",
     persist_result=False,
-    task_runner=_THREADS,
+    task_runner=THREADS,
     **WATCHED,
 )
 @concluded(lambda options, pipelines: PIPELINES)  # noqa: ARG005 - it has the flow's own parameters
@@ -109,17 +102,11 @@ def sync_pipelines(options: SyncOptions, pipelines: str) -> State[Any]:
     table = read_table(pipelines)
     each = {pipeline: _options_of(options, pipeline, collection) for pipeline, collection in table.items()}
     with staging_folder(load_settings().home_folder) as folder:
-        zones = _states({pipeline: find_collection.submit(own) for pipeline, own in each.items()})
+        zones = states_of({pipeline: find_collection.submit(own) for pipeline, own in each.items()})
         found = {pipeline: state.result() for pipeline, state in zones.items() if state.is_completed()}
         staged = _extract(options, {pipeline: (zone, table[pipeline]) for pipeline, zone in found.items()}, folder)
-        synced = _states({pipeline: sync_pipeline.submit(each[pipeline], staged.get(pipeline)) for pipeline in found})
-        return _end(zones | synced)
-
-
-def _states(futures: dict[str, PrefectFuture[Any]]) -> dict[str, State[Any]]:
-    for future in futures.values():
-        future.wait()
-    return {pipeline: future.state for pipeline, future in futures.items()}
+        synced = states_of({pipeline: sync_pipeline.submit(each[pipeline], staged.get(pipeline)) for pipeline in found})
+        return ended_as_one(zones | synced, "pipelines")
 
 
 def _options_of(options: SyncOptions, pipeline: str, collection: str) -> SyncOptions:
@@ -134,15 +121,3 @@ def _extract(options: SyncOptions, found: dict[str, tuple[str, str]], folder: Pa
         table = {pipeline: collection for pipeline, (its, collection) in found.items() if its == zone}
         staged |= extract_pipelines(options, table, folder, zone)
     return staged
-
-
-def _end(states: dict[str, State[Any]]) -> State[Any]:
-    """The batch's own state: red where any pipeline is, with each one's reason."""
-    errors = {pipeline: state.result(raise_on_failure=False) for pipeline, state in states.items() if not state.is_completed()}
-    if not errors:
-        outcomes = [state.result() for state in states.values()]
-        return Completed(message=f"{len(states)} pipelines synced.", data=outcomes)
-    reasons = "; ".join(f"{pipeline}: {error}" for pipeline, error in errors.items())
-    first = next((error for error in errors.values() if isinstance(error, DealcastError)), None)
-    failed = type(first or DealcastError())(f"{len(errors)} of {len(states)} pipelines failed, the others are synced. {reasons}")
-    return Failed(message=str(failed), data=failed)

@@ -1,0 +1,178 @@
+"""Many collections, each with an export and options of its own: synced side by side here, or shared out among a work pool's workers.
+
+Prefect does the sharing out: a flow run of a deployment for each collection, which whichever worker is free takes.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+from prefect import flow, task
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run, task_run
+from prefect.states import Completed, Crashed, Failed, Pending
+from pydantic import ValidationError
+
+from flows.conclusion import COLLECTIONS, WATCHED, concluded, kind_of
+from flows.errors import StillProcessing, UsageError
+from flows.log import say
+from flows.options import SyncOptions
+from flows.polling import PATIENCE, is_transient
+from flows.report import Outcome
+from flows.side_by_side import THREADS, ended_as_one, states_of
+from flows.sync_deals import sync_export
+from flows.tasks import UNCACHED
+
+Table = dict[str, SyncOptions]
+"""Collection id -> the options of its sync."""
+
+_PAGE = 200
+"""Flow runs that Prefect's API answers at once."""
+
+_LOOKS = [2.0, 3.0, 5.0, 10.0]
+"""Seconds between looks at the handed out runs; the last one repeats."""
+
+
+def read_collections(path: str) -> Table:
+    """Read a table of syncs: a CSV with a column `collection` and any other options of a sync; an empty cell is that option's default.
+
+    Raises:
+        UsageError: the file cannot be read, a column is no option, a value is none of its option's, or a collection is named twice.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as source:
+            reader = csv.DictReader(source)
+            lines = [(reader.line_num, row) for row in reader]
+            header = reader.fieldnames or []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path} cannot be read as a table of collections ({error}): it is a CSV with a column `collection`.") from error
+    if unknown := [name for name in header if name not in SyncOptions.model_fields] or "collection" not in header:
+        what = f"line 1 names {unknown}, no option" if isinstance(unknown, list) else "line 1 has no column `collection`"
+        raise UsageError(f"{path}, {what}: its columns are options of a sync: {', '.join(SyncOptions.model_fields)}.")
+    if not lines:
+        raise UsageError(f"{path} names no collection: write one line for each.")
+    options = [_options(path, line, row) for line, row in lines]
+    if twice := [name for name, times in Counter(each.collection for each in options).items() if times > 1]:
+        raise UsageError(f"{path} names a collection more than once: {', '.join(twice)}. Write one line for each.")
+    return {each.collection: each for each in options}
+
+
+def _options(path: str, line: int, row: dict[str | None, Any]) -> SyncOptions:
+    try:
+        if None in row or None in row.values():
+            raise UsageError(f"{path}, line {line} has not as many cells as the header. Mend it.")
+        return SyncOptions.model_validate({name: cell.strip() for name, cell in row.items() if cell.strip()})
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"column {e['loc'][0]}, value {row.get(str(e['loc'][0])) or ''!r}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        )
+        raise UsageError(f"{path}, line {line}, {wrong}.") from error
+
+
+def _task_name() -> str:
+    return f"sync {task_run.parameters['options'].collection}"
+
+
+@task(task_run_name=_task_name, **UNCACHED)
+@concluded(lambda options: options.collection)
+def sync_collection(options: SyncOptions) -> State[Any] | Outcome:
+    """One collection's export to the platform, and its forecast home."""
+    return sync_export(options)
+
+
+@task(task_run_name="hand_out", **UNCACHED)
+def hand_out(table: Table, deployment: str) -> dict[str, UUID]:
+    """Table -> a flow run of ``deployment`` for each collection; the key makes a repeat find the runs instead of making others.
+
+    Raises:
+        UsageError: the Prefect server knows no such deployment.
+    """
+    runs: dict[str, UUID] = {}
+    for collection, options in table.items():
+        try:
+            run = run_deployment(
+                deployment,
+                parameters={"options": options.model_dump(mode="json", exclude_defaults=True)},
+                timeout=0,
+                idempotency_key=f"{flow_run.id}-{collection}",
+            )
+            runs[collection] = cast("FlowRun", run).id  # an awaitable only where an event loop runs
+        except ObjectNotFound as error:
+            raise UsageError(
+                f"The Prefect server has no deployment {deployment!r}. It is written flow/name: see `prefect deployment ls`; "
+                "`prefect deploy --all --prefect-file deployments/prefect.yaml` makes the shipped ones."
+            ) from error
+    say("hand-out", f"{len(runs):,} runs of {deployment} handed out", runs=len(runs))
+    return runs
+
+
+@task(task_run_name="await_runs", retries=PATIENCE, retry_delay_seconds=_LOOKS, retry_condition_fn=is_transient, **UNCACHED)
+def await_runs(runs: dict[str, UUID], deployment: str) -> dict[str, State[Any]]:
+    """Flow runs -> the states they ended in: one look an attempt.
+
+    Raises:
+        StillProcessing: some have not ended; Prefect looks again.
+    """
+    found = {run.id: run.state for run in _read(list(runs.values()))}
+    gone: State[Any] = Crashed(message="The run was deleted from the Prefect server.")
+    states = {name: found.get(run, gone) or Pending() for name, run in runs.items()}
+    ended = {name: state for name, state in states.items() if state.is_final()}
+    if len(ended) < len(runs):
+        failed = sum(not state.is_completed() for state in ended.values())
+        waiting = sum(state.is_scheduled() for state in states.values())
+        raise StillProcessing(
+            f"{len(ended):,} of {len(runs):,} runs of {deployment} have ended, {failed:,} of them failed; {waiting:,} wait for a worker"
+        )
+    return ended
+
+
+def _read(ids: list[UUID]) -> list[FlowRun]:
+    pages = [FlowRunFilter(id=FlowRunFilterId(any_=ids[start : start + _PAGE])) for start in range(0, len(ids), _PAGE)]
+    with get_client(sync_client=True) as client:
+        return [run for page in pages for run in client.read_flow_runs(flow_run_filter=page)]
+
+
+@flow(
+    name="sync-collections",
+    flow_run_name="collections of {collections}",
+    persist_result=False,
+    task_runner=THREADS,
+    **WATCHED,
+)
+@concluded(lambda collections, deployment=None: COLLECTIONS)  # noqa: ARG005 - it has the flow's own parameters
+def sync_collections(collections: str, deployment: str | None = None) -> State[Any]:
+    """Bring each of many collections its export's deals, and each one's forecast home; one that fails does not stop the others.
+
+    Args:
+        collections: path of the table, a CSV with a column `collection` and any other options of `sync-deals`, such as `export` and `crm`.
+        deployment: the deployment whose work pool's workers do the syncs, such as `sync-deals/one-of-many`; default: this process.
+
+    Raises:
+        UsageError: the table or the deployment cannot be used.
+    """
+    table = read_collections(collections)
+    if deployment is None:
+        return ended_as_one(states_of({name: sync_collection.submit(options) for name, options in table.items()}), "collections")
+    return ended_as_one(_told(await_runs(hand_out(table, deployment), deployment)), "collections")
+
+
+def _told(states: dict[str, State[Any]]) -> dict[str, State[Any]]:
+    """The states of other processes' runs, whose data stay there: what failed, by its message."""
+    return {
+        name: Completed(message=state.message) if state.is_completed() else Failed(message=state.message, data=_error_of(state))
+        for name, state in states.items()
+    }
+
+
+def _error_of(state: State[Any]) -> Exception:
+    text = f"{state.message or state.name}"
+    return kind_of(text)(text)

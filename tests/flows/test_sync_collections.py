@@ -1,0 +1,114 @@
+"""A table of collections, each with an export of its own: side by side in one process; its reading is strict."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flows import errors
+from flows.conclusion import kind_of, title
+from flows.errors import DealcastError, StoppedByGate, UsageError
+from flows.nostradamus import Nostradamus
+from flows.sync_collections import read_collections, sync_collections
+
+if TYPE_CHECKING:
+    from tests.conftest import WriteDeals
+
+ROOT_ERRORS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DealcastError)]
+
+
+@pytest.fixture
+def customers(platform: Nostradamus, home: Path) -> list[str]:  # noqa: ARG001 - the home sets the environment
+    return [platform.create_collection(f"customer {number}", "Europe/Rome").id for number in range(3)]
+
+
+def write_table(path: Path, *rows: dict[str, Any]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with path.open("w", newline="", encoding="utf-8") as sink:
+        writer = csv.DictWriter(sink, names, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(path)
+
+
+def rows_of(platform: Nostradamus, collection: str, tmp_path: Path) -> int:
+    platform.dump(collection, tmp_path / "dump.csv")
+    return len(list(csv.DictReader((tmp_path / "dump.csv").open(newline=""))))
+
+
+def test_each_collection_gets_its_export_by_its_own_options(
+    tmp_path: Path, customers: list[str], platform: Nostradamus, write_deals: WriteDeals, home: Path
+) -> None:
+    rows = [
+        {"collection": collection, "export": str(write_deals(number, name=f"{number}.csv")), "crm": "canonical", "horizon": 2 * number}
+        for number, collection in enumerate(customers, start=1)
+    ]
+    state = sync_collections(write_table(tmp_path / "customers.csv", *rows), return_state=True)
+    assert state.is_completed(), state.message
+    assert state.message == "3 collections synced."
+    assert [rows_of(platform, collection, tmp_path) for collection in customers] == [1, 2, 3]
+    assert [len(outcome.forecast.months) for outcome in state.result()] == [2, 4, 6]
+    assert all((home / "forecasts" / collection / "certificate.json").exists() for collection in customers)
+
+
+def test_one_that_fails_is_named_and_stops_no_other(
+    tmp_path: Path, customers: list[str], platform: Nostradamus, write_deals: WriteDeals
+) -> None:
+    good, bad = write_deals(2), write_deals(2, {"value": "lots"}, name="bad.csv")
+    rows = [
+        {"collection": collection, "export": str(bad if collection == customers[1] else good), "crm": "canonical"}
+        for collection in customers
+    ]
+    state = sync_collections(write_table(tmp_path / "customers.csv", *rows), return_state=True)
+    error = state.result(raise_on_failure=False)
+    assert isinstance(error, StoppedByGate)
+    assert "1 of 3 collections failed" in str(error)
+    assert customers[1] in str(error)
+    assert [rows_of(platform, collection, tmp_path) for collection in customers] == [2, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    {
+        "collection;export\na;b\n": r"line 1 names \['collection;export'\], no option",
+        "export,crm\na.csv,hubspot\n": "no column `collection`",
+        "collection,export,crm,horizont\nx,a.csv,hubspot,6\n": r"line 1 names \['horizont'\], no option",
+        "collection,export,crm\n": "names no collection",
+        "collection,export,crm\nx,a.csv,hubspot\nx,b.csv,hubspot\n": "more than once: x",
+        "collection,export,crm,horizon\nx,a.csv,hubspot,6\ny,a.csv,hubspot,13\n": "line 3, column horizon, value '13'",
+        "collection,export,crm\nx,,hubspot\n": "line 2, column export, value ''",
+        "collection,export,crm\nx,a.csv\n": "line 2 has not as many cells",
+        "collection,export,crm\nx,a.csv,hubspot,more\n": "line 2 has not as many cells",
+    }.items(),
+)
+def test_the_table_is_read_strictly(tmp_path: Path, text: str, part: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=part):
+        read_collections(str(path))
+
+
+def test_an_empty_cell_is_the_option_s_default(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("collection,export,crm,horizon,full,limit\nx,a.csv,hubspot,,true,5\n")
+    options = read_collections(str(path))["x"]
+    assert (options.horizon, options.full, options.limit, options.pipeline) == (6, True, 5, None)
+
+
+@pytest.mark.parametrize("kind", ROOT_ERRORS, ids=lambda kind: kind.__name__)
+def test_an_error_is_told_by_the_message_of_another_process_s_run(kind: type[DealcastError]) -> None:
+    assert kind_of(f"{title(kind('why'))}. why") is kind
+
+
+def test_a_run_that_crashed_is_an_error_of_no_special_kind() -> None:
+    assert kind_of("Flow run process exited with non-zero status code 137.") is DealcastError
+
+
+def test_an_unknown_deployment_is_named(tmp_path: Path, customers: list[str], write_deals: WriteDeals) -> None:
+    table = write_table(tmp_path / "t.csv", {"collection": customers[0], "export": str(write_deals()), "crm": "canonical"})
+    error = sync_collections(table, "sync-deals/nowhere", return_state=True).result(raise_on_failure=False)
+    assert isinstance(error, UsageError)
+    assert "no deployment 'sync-deals/nowhere'" in str(error)
