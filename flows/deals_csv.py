@@ -1,56 +1,110 @@
 """The deals CSV as the platform wants it: one header, 35 columns in the specification's order (S), comma, UTF-8.
 
-A null is an empty cell; text is quoted only where it must be, so what was read comes back byte for byte.
+A null is an empty cell. A row in which some cell has to be quoted is quoted whole, no other is: what was read comes back byte for
+byte, and no more is sent than must be.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from expectations.schema import COLUMN_NAMES
+from flows.crm.blocks import row_starts
 
 SEPARATOR = ","
 
 CSV_SCHEMA = pa.schema([(name, pa.string()) for name in COLUMN_NAMES])
-_OPTIONS = pacsv.WriteOptions(include_header=True, quoting_style="needed", quoting_header="needed", delimiter=SEPARATOR)
+_BARE = pacsv.WriteOptions(include_header=False, quoting_style="none", delimiter=SEPARATOR)
+_QUOTED = pacsv.WriteOptions(include_header=False, quoting_style="needed", delimiter=SEPARATOR)
+_STRUCTURAL = f'[{SEPARATOR}"\r\n]'
+_HEADER = f"{SEPARATOR.join(COLUMN_NAMES)}\n".encode()
+_NEWLINE, _QUOTE = 0x0A, 0x22
+
+Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class CsvRows:
+    """Rows as they are sent, without a header; ``begins`` and ``ends`` say where in ``text`` each one starts and its line break is."""
+
+    text: memoryview
+    begins: Places
+    ends: Places
+
+    @classmethod
+    def of(cls, deals: pa.Table) -> CsvRows:
+        """The 35 columns of ``deals``; others are left out."""
+        table = deals.select(list(COLUMN_NAMES)).cast(CSV_SCHEMA)
+        try:
+            return cls._rendered(table, _BARE)
+        except pa.ArrowInvalid:  # some cell has to be quoted
+            quoted = _to_be_quoted(table)
+        rows = [iter(cls._rendered(table.filter(pc.equal(quoted, whether)), style)) for whether, style in ((False, _BARE), (True, _QUOTED))]
+        ordered = [next(rows[whether]) for whether in quoted.to_pylist()]
+        after = np.cumsum([len(row) for row in ordered])
+        return cls(memoryview(b"".join(ordered)), np.concatenate(([0], after[:-1])), after - 1)
+
+    @classmethod
+    def _rendered(cls, table: pa.Table, style: pacsv.WriteOptions) -> CsvRows:
+        sink = pa.BufferOutputStream()
+        pacsv.write_csv(table, sink, style)
+        text = memoryview(sink.getvalue())
+        ends = np.flatnonzero(np.frombuffer(text, np.uint8) == _NEWLINE)
+        begins = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
+        if len(ends) != table.num_rows:  # some are within cells
+            begins = begins[row_starts(text)[0]]
+            ends = np.append(begins[1:] - 1, len(text) - 1)
+        return cls(text, begins, ends)
+
+    def __iter__(self) -> Iterator[memoryview]:
+        """Each row with its line break."""
+        return (self.text[begin : end + 1] for begin, end in zip(self.begins.tolist(), self.ends.tolist(), strict=True))
+
+    def contents(self, synced: pa.ChunkedArray) -> Iterable[memoryview]:
+        """Each row less ``lastSyncedAt``, its last cell, which is ``synced``: two rows share it only where their content is the same."""
+        quotes = 2 * (np.frombuffer(self.text, np.uint8)[self.ends - 1] == _QUOTE)
+        last = pc.fill_null(pc.binary_length(synced), 0).to_numpy() + quotes
+        return (self.text[begin:end] for begin, end in zip(self.begins.tolist(), (self.ends - last).tolist(), strict=True))
+
+
+def _to_be_quoted(table: pa.Table) -> pa.ChunkedArray:
+    masks = (pc.fill_null(pc.match_substring_regex(column, _STRUCTURAL), fill_value=False) for column in table.columns)
+    return functools.reduce(pc.or_, masks)
 
 
 class DealsCsv:
-    """A deals CSV being written, table by table, and its digest; use as a context manager."""
+    """A deals CSV being written, batch by batch, and its digest; use as a context manager.
+
+    One batch is written while the caller makes the next.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("wb", buffering=0)
+        self._file = path.open("wb")
         self._digest = hashlib.sha256()
-        self._writer = pacsv.CSVWriter(self, CSV_SCHEMA, write_options=_OPTIONS)
+        self._beside = ThreadPoolExecutor(1)
+        self._writing = self._beside.submit(self._put, _HEADER)
 
-    def write_table(self, table: pa.Table) -> None:
-        """Write the 35 columns of ``table``; others are left out."""
-        self._writer.write_table(table.select(list(COLUMN_NAMES)).cast(CSV_SCHEMA))
+    def write(self, rows: CsvRows) -> None:
+        """Write all ``rows``; an error in writing those before is raised here, or at the end."""
+        self._writing.result()
+        self._writing = self._beside.submit(self._put, rows.text)
 
-    def write(self, text: bytes) -> int:
-        """Take in what Arrow writes."""
+    def _put(self, text: bytes | memoryview) -> None:
         self._digest.update(text)
-        return self._file.write(text)
-
-    @property
-    def closed(self) -> bool:
-        """As Arrow asks of a file."""
-        return self._file.closed
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def close(self) -> None:
-        """End the file."""
-        self._writer.close()
-        self._file.close()
+        self._file.write(text)
 
     @property
     def sha256(self) -> str:
@@ -61,7 +115,8 @@ class DealsCsv:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        with self._file, self._beside:
+            self._writing.result()
 
 
 def write_deals_csv(batches: Iterable[pa.Table | pa.RecordBatch], path: Path) -> int:
@@ -70,6 +125,6 @@ def write_deals_csv(batches: Iterable[pa.Table | pa.RecordBatch], path: Path) ->
     with DealsCsv(path) as csv:
         for batch in batches:
             table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
-            csv.write_table(table)
+            csv.write(CsvRows.of(table))
             rows += table.num_rows
     return rows

@@ -6,7 +6,7 @@ The content is the row as it is sent, without ``lastSyncedAt``, so that the cloc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from xxhash import xxh3_64_intdigest
 
 from expectations.schema import COLUMN_NAMES
+from flows.deals_csv import CsvRows
 from flows.guard import trust
 from flows.ledger import Entry, Ledger
 
@@ -33,27 +34,26 @@ DEAL = np.dtype([("id", "<u8"), ("content", "<u8")])
 NO_DEALS: Deals = np.empty(0, DEAL)
 
 _KNOWN = "_known.deals"
-_CELL, _NULL = "\x1f", "\x00"
+_CELL = "\x1f"
 
 
-def canonical_text(batch: pa.Table) -> pa.StringArray:
-    """One string per row that two rows share only where their content is the same."""
-    columns = [batch[name].combine_chunks() for name in CONTENT_COLUMNS]
-    return pc.binary_join_element_wise(*columns, _CELL, null_handling="replace", null_replacement=_NULL)
+def hashes(texts: Iterable[memoryview], count: int) -> Hashes:
+    """A 64-bit hash of each of ``count`` texts, the same in every process."""
+    return np.fromiter(map(xxh3_64_intdigest, texts), np.uint64, count)
 
 
-def hashes(texts: pa.StringArray) -> Hashes:
-    """A 64-bit hash of each text, the same in every process; a null hashes as the empty text."""
-    filled = pc.fill_null(texts, "")
+def hash_ids(ids: pa.StringArray) -> Hashes:
+    """The hashes of ids; a null hashes as the empty text."""
+    filled = pc.fill_null(ids, "")
     ends = np.frombuffer(filled.buffers()[1], np.int32)[filled.offset : filled.offset + len(filled) + 1].tolist() if len(filled) else [0]
     memory = memoryview(filled.buffers()[2] or b"")
-    return np.fromiter((xxh3_64_intdigest(memory[start:end]) for start, end in pairwise(ends)), np.uint64, len(filled))
+    return hashes((memory[start:end] for start, end in pairwise(ends)), len(filled))
 
 
-def deals_of(ids: Hashes, batch: pa.Table) -> Deals:
-    """The deals of ``batch``, whose ids have the hashes ``ids``."""
+def deals_of(ids: Hashes, batch: pa.Table, rows: CsvRows) -> Deals:
+    """The deals of ``batch``, whose ids have the hashes ``ids``, and which are sent as ``rows``."""
     deals = np.empty(len(ids), DEAL)
-    deals["id"], deals["content"] = ids, hashes(canonical_text(batch))
+    deals["id"], deals["content"] = ids, hashes(rows.contents(batch["lastSyncedAt"]), len(ids))
     return deals
 
 

@@ -16,14 +16,17 @@ import pyarrow.compute as pc
 
 from expectations import CheckReport, Gate, Survey, Verdict
 from expectations.schema import STATUSES
-from flows.deals_csv import DealsCsv
+from flows.deals_csv import CsvRows, DealsCsv
 from flows.errors import UsageError
 from flows.guard import ExportStats
-from flows.known import Fingerprint, Known, deals_of, hashes
+from flows.known import Fingerprint, Hashes, Known, deals_of, hash_ids
 from flows.options import SyncOptions
 from flows.quarantine import open_quarantine, quarantined
 from flows.records import CheckedDeals, StagedDeals
 from flows.staging import batches
+
+_IN_CACHE = 2000
+"""Rows that are rendered, hashed and written together: their text stays in the processor's cache from one to the next."""
 
 
 def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder: Path, extra_suite: Path | None = None) -> CheckedDeals:
@@ -44,6 +47,7 @@ def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder
         for table in batches(staged):
             frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)  # on the table's own memory
             selection.put(table, gate.check(frame))
+    staged.path.unlink()  # no longer needed: what a disk need not write is not in an upload's way
     return selection.checked(staged, gate.report())
 
 
@@ -87,18 +91,24 @@ class _Selection:
 
     def _take(self, table: pa.Table, verdict: Verdict) -> None:
         """Write the rows of ``table``: those that pass and are to be sent, and those that fail."""
-        ids = hashes(table["id"].combine_chunks())
+        ids = hash_ids(table["id"].combine_chunks())
         self._known.see(ids)
         if not verdict.all_pass:
             self._aside.write_table(quarantined(table, verdict))
             table, ids = table.filter(verdict.passing), ids[verdict.passing.to_numpy(zero_copy_only=False)]
         self._sum_up(table)
-        deals = deals_of(ids, table)
+        for start in range(0, table.num_rows, _IN_CACHE):
+            self._choose(table.slice(start, _IN_CACHE), ids[start : start + _IN_CACHE])
+
+    def _choose(self, table: pa.Table, ids: Hashes) -> None:
+        """Write those of passing rows that are to be sent."""
+        rows = CsvRows.of(table)
+        deals = deals_of(ids, table, rows)
         changed = self._known.changed(deals)
         self._changed += int(changed.sum())
         if not (self._full or self._override or changed.all()):
-            table, deals = table.filter(pa.array(changed)), deals[changed]
-        self._to_send.write_table(table)
+            rows, deals = CsvRows.of(table.filter(pa.array(changed))), deals[changed]
+        self._to_send.write(rows)
         self._fingerprint.add(deals)
         self._contents.write(deals.tobytes())
         self._chosen += len(deals)

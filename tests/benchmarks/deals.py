@@ -41,11 +41,11 @@ def write_deals(path: Path, rows: int, *, bad: float = 0.0, nulls: float = 0.0) 
     return path
 
 
-def make_deals(start: int, rows: int, *, bad: float = 0.0, nulls: float = 0.0) -> pa.Table:
-    """One batch of deals whose ids count from ``start``."""
+def make_deals(start: int, rows: int, *, bad: float = 0.0, nulls: float = 0.0, now: int = NOW) -> pa.Table:
+    """One batch of deals whose ids count from ``start``, as they would be at ``now``."""
     rng = np.random.default_rng(start)
     stage = rng.integers(0, len(STAGES), rows)
-    created = rng.integers(NOW - 3 * YEAR, NOW - YEAR, rows)
+    created = rng.integers(now - 3 * YEAR, now - YEAR, rows)
     entered = created + rng.integers(0, YEAR // 4, rows)
     closed = entered + rng.integers(0, YEAR // 2, rows)
     columns = {
@@ -53,7 +53,7 @@ def make_deals(start: int, rows: int, *, bad: float = 0.0, nulls: float = 0.0) -
         "creationDatetime": _times(created),
         "addDatetime": _times(created + rng.integers(0, 86_400, rows)),
         "closedDatetime": pc.if_else(pa.array(stage >= 4), _times(closed), None),
-        "expectedClosureDatetime": pc.if_else(pa.array(stage >= 4), _times(closed), _times(NOW + closed - entered)),
+        "expectedClosureDatetime": pc.if_else(pa.array(stage >= 4), _times(closed), _times(now + closed - entered)),
         "status": pa.array(["open"] * 4 + ["closed_won", "closed_lost"]).take(pa.array(stage)),
         "stage": pa.array(STAGES).take(pa.array(stage)),
         "currentStageStartDatetime": _times(entered),

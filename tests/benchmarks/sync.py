@@ -56,8 +56,9 @@ def run() -> bool:
 
 
 def make_export(path: Path, deals: int) -> Path:
-    """A canonical export of ``deals`` good deals."""
-    write_deals_csv((make_deals(start, min(_BATCH, deals - start)) for start in range(0, deals, _BATCH)), path)
+    """A canonical export of ``deals`` good deals, as they are today."""
+    now = int(time.time())
+    write_deals_csv((make_deals(start, min(_BATCH, deals - start), now=now) for start in range(0, deals, _BATCH)), path)
     return path
 
 
