@@ -1,23 +1,36 @@
-"""``python -m tests.benchmarks [PART]``: all benchmarks, or one; ends 1 where a limit is not kept."""
+"""``python -m tests.benchmarks [PART ...] [--write]``: all benchmarks, or some, as one table; ends 1 where a limit is not kept."""
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
-PARTS = ("gate", "extract", "sync")
+from tests.benchmarks.result import Row, as_table, machine
+
+PARTS = ("gate", "extract", "sync", "memory", "polling", "start", "collections", "workers")
+RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def main() -> int:
-    """Run the parts asked for."""
-    there = [part for part in PARTS if Path(__file__).with_name(f"{part}.py").exists()]
-    wanted = sys.argv[1:] or there
-    if unknown := [part for part in wanted if part not in there]:
-        sys.stderr.write(f"No benchmark is called {', '.join(unknown)}; there are: {', '.join(there)}.\n")
-        return 2
-    kept = [importlib.import_module(f"tests.benchmarks.{part}").run() for part in wanted]
-    return 0 if all(result is not False for result in kept) else 1
+    """Run the parts asked for, and print their table as it grows on stderr and whole on stdout."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("part", nargs="*", choices=[*PARTS, []], metavar="PART", help=f"{', '.join(PARTS)}; default: all")
+    parser.add_argument("--write", action="store_true", help=f"write the table to {RESULTS.name} too")
+    asked = parser.parse_args()
+    found: list[tuple[str, list[Row]]] = []
+    for part in asked.part or PARTS:
+        sys.stderr.write(f"{part} ...\n")
+        rows = importlib.import_module(f"tests.benchmarks.{part}").run()
+        found.append((part, rows))
+        sys.stderr.write(as_table(found[-1:]) + "\n")
+    table = as_table(found)
+    print(table)
+    if asked.write:
+        RESULTS.write_text(f"# Benchmarks\n\n`make bench` on {datetime.now(UTC):%Y-%m-%d}. {machine()}\n\n{table}\n", encoding="utf-8")
+    return 0 if all(row.kept for _, rows in found for row in rows) else 1
 
 
 if __name__ == "__main__":

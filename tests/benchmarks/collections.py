@@ -7,21 +7,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
 import httpx
-import pyarrow.csv as pacsv
 
 from flows.nostradamus import Nostradamus
-from tests.benchmarks.servers import TOKEN, servers
+from tests.benchmarks.result import Row, ratio
+from tests.benchmarks.servers import TOKEN, is_right, servers
 from tests.make_demo_export import as_csv, demo_rows
 
 DEALS = 500
@@ -40,8 +38,8 @@ in_turn(SyncOptions(export=export, crm="hubspot", collection="all"), table)
 """
 
 
-def run() -> bool:
-    """Print both times and their ratio; False where the limit is not kept or a certificate is not right."""
+def run() -> list[Row]:
+    """Both times and their ratio, and whether every certificate is right."""
     count = int(os.environ.get("COLLECTIONS", "200"))
     with tempfile.TemporaryDirectory() as place, servers(Path(place)) as url:
         httpx.put(f"{url}/_sandbox/speed", json={"queued_seconds": 0, "processing_seconds": SECONDS}).raise_for_status()
@@ -49,15 +47,13 @@ def run() -> bool:
         in_turn = _timed(["-c", _ONE_AFTER_ANOTHER, *few]) / min(IN_TURN, count) * count
         (export, table), collections = _prepare(Path(place), url, "many", count)
         together = _timed(["-m", "deployments.cli", "sync", export, "--crm", "hubspot", "--pipelines", table, "--quiet"])
-        right = [_is_right(Path(place) / "home" / "forecasts" / collection, url, collection) for collection in collections]
-    print(
-        f"collections: {count} of {DEALS} deals in one process; the platform takes {SECONDS:.0f} s for an upload and as long for a forecast"
-    )
-    print(f"  {timedelta(seconds=round(in_turn))}  one after another ({min(IN_TURN, count)} measured)")
-    print(f"  {timedelta(seconds=round(together))}  together")
-    print(f"  {in_turn / together:7.1f}  times as fast, at least {AT_LEAST:.0f}")
-    print(f"  {sum(right):7}  certificates right, of {count}")
-    return in_turn / together >= AT_LEAST and all(right)
+        right = [is_right(Path(place) / "home" / "forecasts" / collection, url, collection, DEALS) for collection in collections]
+    return [
+        Row(f"{count} collections of {DEALS} deals, {SECONDS:.0f} s for a job: one after another, {IN_TURN} measured", f"{in_turn:.0f} s"),
+        Row("in one process at once", f"{together:.0f} s"),
+        ratio("times as fast", in_turn / together, at_least=AT_LEAST),
+        Row("certificates right", f"{sum(right)}", f"= {count}", sum(right) == count),
+    ]
 
 
 def _prepare(place: Path, url: str, name: str, count: int) -> tuple[tuple[str, str], list[str]]:
@@ -79,19 +75,3 @@ def _timed(command: list[str]) -> float:
     if done.returncode:
         raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stdout[-1000:]}{done.stderr[-3000:]}")
     return time.monotonic() - begun
-
-
-def _is_right(folder: Path, url: str, collection: str) -> bool:
-    """Whether the certificate tells what the platform did: one upload, completed, of all deals, and the forecast that lies beside it."""
-    certificate = json.loads((folder / "certificate.json").read_text())
-    uploads = [one for one in httpx.get(f"{url}/_sandbox/uploads").json() if one["collectionId"] == collection]
-    with Nostradamus(url, TOKEN) as platform:
-        platform.dump(collection, folder / "held.csv")
-        forecast = platform.result(certificate["forecast"]["invocation_id"], "json")
-    held = pacsv.read_csv(folder / "held.csv", parse_options=pacsv.ParseOptions(newlines_in_values=True)).num_rows
-    once = [(one["id"], one["status"]) for one in uploads] == [(certificate["append"]["request_id"], "completed")]
-    return once and held == certificate["rows_sent"] == DEALS and forecast == (folder / "forecast.json").read_bytes()
-
-
-if __name__ == "__main__":
-    sys.exit(not run())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,11 +15,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
-from rich.console import Console
-from rich.table import Table
 
 from flows.crm import open_export
 from flows.deals_csv import write_deals_csv
+from tests.benchmarks.result import Row, ratio
 from tests.make_demo_export import as_csv, demo_rows
 
 ROUNDS = 3
@@ -46,8 +44,8 @@ def _rows(count: int) -> list[str]:
     return [header, *(as_csv(iter((row,)))[len(header) :] for row in demo_rows(count))]
 
 
-def run() -> bool:
-    """Measure, print, and return whether the limit is kept."""
+def run() -> list[Row]:
+    """Measure against a bare read and a bare write."""
     deals = int(os.environ.get("N", "1000000"))
     with tempfile.TemporaryDirectory(prefix="dealcast-bench-") as folder:
         export = Path(folder) / "export.csv"
@@ -66,18 +64,13 @@ def run() -> bool:
                 part()
                 times[name].append(time.perf_counter() - started)
         medians = {name: statistics.median(seconds) for name, seconds in times.items()}
-        return _print(deals, export.stat().st_size, medians)
-
-
-def _print(deals: int, size: int, medians: dict[str, float]) -> bool:
-    read, write, extract, _ = medians.values()
-    table = Table(title=f"Extract: {deals:,} deals in HubSpot's shape, {size / 1e6:.0f} MB, medians of {ROUNDS}")
-    for title in ("what", "seconds", "of bare read + write", "at most"):
-        table.add_column(title, justify="left" if title == "what" else "right")
-    for name, seconds in medians.items():
-        table.add_row(name, f"{seconds:.2f}", f"{seconds / (read + write):.2f}", f"{AT_MOST:.2f}" if name == "extract" else "")
-    Console(width=120).print(table)
-    return extract <= AT_MOST * (read + write)
+        size = export.stat().st_size / 1e6
+    read, write, extract, whole = medians.values()
+    return [
+        *(Row(f"{deals:,} deals in HubSpot's shape, {size:.0f} MB: {name}", f"{seconds:.2f} s") for name, seconds in medians.items()),
+        ratio("extract / bare read + write", extract / (read + write), at_most=AT_MOST),
+        ratio("extract and write / bare read + write", whole / (read + write)),
+    ]
 
 
 def _read(export: Path) -> pa.Table:
@@ -94,7 +87,3 @@ def _extract(export: Path) -> int:
 def _tables(export: Path) -> list[pa.Table]:
     frames = open_export(str(export), crm="hubspot", crm_timezone="America/New_York", timezone="Europe/Rome")
     return [pa.Table.from_pandas(frame, preserve_index=False) for frame in frames]
-
-
-if __name__ == "__main__":
-    sys.exit(not run())

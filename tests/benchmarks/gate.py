@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rich.console import Console
-from rich.table import Table
-
 from tests.benchmarks.contend import Outcome, take_turns
 from tests.benchmarks.deals import write_deals
+from tests.benchmarks.result import Row, ratio
 
 ROUNDS = 7
 """Turns of each; stock Great Expectations, which takes half a minute, gets one."""
@@ -26,9 +23,9 @@ SLOW = "stock_great_expectations"
 WORST = 1.5
 """A file with many nulls, or a fault in every row, may take at most so many times as long."""
 
-NOTE = "ratio: our seconds to theirs, turn by turn; of the gate at 1 % bad: our peak memory to 1 GB; below it: to its own seconds"
+MEMORY = 1.0
+"""GB."""
 
-MEMORY = 1e9
 JUDGED = 500_000
 """The limits are meant for a million deals; of much fewer, fixed costs are most."""
 
@@ -37,66 +34,47 @@ BAD_OF_CHECKED = 0.1
 WORST_OF_CHECKED = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the table: who, over which deals, what it took, and how that compares."""
-
-    who: str
-    deals: str
-    outcome: Outcome
-    ratio: float | None = None
-    limit: float | None = None
-
-    @property
-    def kept(self) -> bool:
-        """Whether the limit, if there is one, is kept."""
-        return self.limit is None or self.ratio is None or self.ratio <= self.limit
-
-
-def run() -> bool:
-    """Measure, print, and return whether every limit is kept, if there are deals enough."""
+def run() -> list[Row]:
+    """Measure; the limits are held to if there are deals enough."""
     rows = int(os.environ.get("N", "1000000"))
     with TemporaryDirectory(prefix="dealcast-bench-") as place:
-        lines = [*_against_yardsticks(Path(place), rows), *_bad_rows_cost_little(Path(place))]
-    _print(lines, rows)
-    return rows < JUDGED or all(line.kept for line in lines)
+        found = [*_against_yardsticks(Path(place), rows), *_bad_rows_cost_little(Path(place))]
+    return found if rows >= JUDGED else [replace(row, kept=True) for row in found]
 
 
-def _against_yardsticks(place: Path, rows: int) -> list[Line]:
+def _against_yardsticks(place: Path, rows: int) -> list[Row]:
     one_percent = write_deals(place / "one.arrow", rows, bad=0.01)
-    lines = []
+    found = []
     for name, limit in YARDSTICKS.items():
         ours, theirs = take_turns([(OURS, one_percent), (name, one_percent)], 1 if name == SLOW else ROUNDS)
         assert ours.refused == theirs.refused, f"{name} refuses {theirs.refused} rows, the gate {ours.refused}"
-        lines.append(Line(name, "1 % bad", theirs, ours.ratio_to(theirs), limit))
+        who = name.replace("_", " ")
+        found += [_row(f"{rows:,} deals, 1 % bad: {who}", theirs), ratio(f"gate / {who}", ours.ratio_to(theirs), at_most=limit)]
     nulls = write_deals(place / "nulls.arrow", rows, bad=0.01, nulls=0.2)
     every = write_deals(place / "every.arrow", rows, bad=1)
     ours, with_nulls, with_faults = take_turns([(OURS, one_percent), (OURS, nulls), (OURS, every)], ROUNDS)
     peak = max(ours.peak, with_nulls.peak, with_faults.peak)
-    lines.append(Line(OURS, "1 % bad", ours, peak / MEMORY, 1.0))
-    lines.append(Line(OURS, "20 % nulls", with_nulls, with_nulls.ratio_to(ours), WORST))
-    lines.append(Line(OURS, "a fault in every row", with_faults, with_faults.ratio_to(ours), WORST))
-    return lines
+    return [
+        *found,
+        _row(f"{rows:,} deals, 1 % bad: gate", ours),
+        _row("with 20 % nulls: gate", with_nulls),
+        ratio("20 % nulls / 1 % bad", with_nulls.ratio_to(ours), at_most=WORST),
+        _row("with a fault in every row: gate", with_faults),
+        ratio("a fault in every row / 1 % bad", with_faults.ratio_to(ours), at_most=WORST),
+        ratio("gate's peak memory, GB", peak / 1e9, at_most=MEMORY),
+    ]
 
 
-def _bad_rows_cost_little(place: Path) -> list[Line]:
+def _bad_rows_cost_little(place: Path) -> list[Row]:
     clean = write_deals(place / "clean.arrow", CHECKED)
     bad = write_deals(place / "bad.arrow", CHECKED, bad=BAD_OF_CHECKED)
     without, with_bad = take_turns([(OURS, clean), (OURS, bad)], ROUNDS)
     return [
-        Line(OURS, f"{CHECKED:,} clean", without),
-        Line(OURS, f"{CHECKED:,}, 10 % bad", with_bad, with_bad.ratio_to(without), WORST_OF_CHECKED),
+        _row(f"{CHECKED:,} clean deals: gate", without),
+        _row(f"{CHECKED:,} deals, 10 % bad: gate", with_bad),
+        ratio("10 % bad / clean", with_bad.ratio_to(without), at_most=WORST_OF_CHECKED),
     ]
 
 
-def _print(lines: Sequence[Line], rows: int) -> None:
-    table = Table(title=f"gate: {rows:,} deals, medians of {ROUNDS} turns", caption=NOTE, caption_justify="left")
-    for heading in ("who", "deals", "seconds", "peak MB", "refused", "ratio", "limit"):
-        table.add_column(heading, justify="left" if heading in {"who", "deals"} else "right", no_wrap=True)
-    for line in lines:
-        found = line.outcome
-        ratio = "" if line.ratio is None else f"{line.ratio:.3f}"
-        limit = "" if line.limit is None else f"{'' if line.kept else 'NOT '}<= {line.limit:.3f}"
-        who = line.who.replace("_", " ")
-        table.add_row(who, line.deals, f"{found.seconds:.2f}", f"{found.peak / 1e6:.0f}", f"{found.refused:,}", ratio, limit)
-    Console(width=110).print(table)
+def _row(what: str, found: Outcome) -> Row:
+    return Row(what, f"{found.seconds:.2f} s, {found.peak / 1e6:.0f} MB peak, {found.refused:,} refused")

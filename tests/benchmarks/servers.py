@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -12,14 +13,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import pyarrow.csv as pacsv
+
+from flows.nostradamus import Nostradamus
 
 TOKEN = "benchmark"
 
 
 @contextlib.contextmanager
-def servers(place: Path) -> Iterator[str]:
-    """A sandbox and a Prefect server, and the environment that points to them."""
-    sandbox, prefect = _free_port(), _free_port()
+def servers(place: Path, database: str | None = None) -> Iterator[str]:
+    """A sandbox and a Prefect server, with its runs in ``database`` or SQLite, and the environment that points to them."""
+    sandbox, prefect = free_port(), free_port()
     url = f"http://127.0.0.1:{sandbox}"
     os.environ |= {
         "DEALCAST_PLATFORM_URL": url,
@@ -30,6 +34,8 @@ def servers(place: Path) -> Iterator[str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
     }
+    if database is not None:
+        os.environ["PREFECT_API_DATABASE_CONNECTION_URL"] = database
     commands = [
         ["-m", "deployments.cli", "sandbox", "--port", str(sandbox), "--data", str(place / "sandbox"), "--token", TOKEN],
         ["-m", "prefect", "server", "start", "--port", str(prefect)],
@@ -46,7 +52,20 @@ def servers(place: Path) -> Iterator[str]:
             process.wait(30)
 
 
-def _free_port() -> int:
+def is_right(folder: Path, url: str, collection: str, deals: int) -> bool:
+    """Whether the certificate tells what the platform did: one upload, completed, of all deals, and the forecast that lies beside it."""
+    certificate = json.loads((folder / "certificate.json").read_text())
+    uploads = [one for one in httpx.get(f"{url}/_sandbox/uploads").json() if one["collectionId"] == collection]
+    with Nostradamus(url, TOKEN) as platform:
+        platform.dump(collection, folder / "held.csv")
+        forecast = platform.result(certificate["forecast"]["invocation_id"], "json")
+    held = pacsv.read_csv(folder / "held.csv", parse_options=pacsv.ParseOptions(newlines_in_values=True)).num_rows
+    once = [(one["id"], one["status"]) for one in uploads] == [(certificate["append"]["request_id"], "completed")]
+    return once and held == certificate["rows_sent"] == deals and forecast == (folder / "forecast.json").read_bytes()
+
+
+def free_port() -> int:
+    """A port of loopback that nobody uses."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 

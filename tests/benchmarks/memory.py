@@ -1,0 +1,53 @@
+"""Whether memory grows with the export: peak resident bytes of a sync of N deals, and of five times as many, and of the sandbox."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+
+from tests.benchmarks.result import Row, ratio
+from tests.benchmarks.servers import servers
+from tests.benchmarks.sync import make_export, measure
+
+MIB = 2**20
+
+
+def run() -> list[Row]:
+    """The peaks, their ratio, and the larger one beside its limit."""
+    deals = int(os.environ.get("N", "1_000_000"))
+    peaks = []
+    rows = []
+    with tempfile.TemporaryDirectory() as place, servers(Path(place)) as url:
+        for count in (deals, 5 * deals):
+            export = make_export(Path(place) / f"{count}.csv", count)
+            command = ["-m", "deployments.cli", "sync", str(export), "--crm", "canonical", "--no-forecast", "--collection"]
+            taken = measure([sys.executable, *command], url)
+            peaks.append(taken.peak)
+            rows.append(
+                Row(
+                    f"{count:,} deals, {export.stat().st_size / 1e6:.0f} MB",
+                    f"{taken.peak / MIB:.0f} MiB peak, {taken.client:.1f} s client",
+                )
+            )
+            export.unlink()
+        rows.append(Row("the sandbox after both", f"{_sandbox_peak() / MIB:.0f} MiB peak"))
+    most = peaks[-1] / MIB
+    return [
+        *rows,
+        ratio("five times the deals / the deals", peaks[1] / peaks[0], at_most=1.15),
+        Row("peak", f"{most:.0f} MiB", "<= 1024 MiB", most <= 1024),
+    ]
+
+
+def _sandbox_peak() -> int:
+    """The peak of the sandbox that runs as our child, as the kernel has it; where it does not tell, what it holds now."""
+    (sandbox,) = [child for child in psutil.Process().children() if "sandbox" in child.cmdline()]
+    status = Path(f"/proc/{sandbox.pid}/status")
+    if not status.exists():
+        return int(sandbox.memory_info().rss)
+    (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024

@@ -1,0 +1,126 @@
+"""Hundreds of collections shared out among two workers of a work pool, with PostgreSQL behind Prefect.
+
+``COLLECTIONS=`` of them (200), each with an export of 500 deals, by ``dealcast collections sync --deployment``. The workers are as on
+two machines: a home for each, one ledger. Asked is that no run is lost and none is done twice. ``python -m tests.benchmarks workers``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from flows.deals_csv import write_deals_csv
+from flows.nostradamus import Nostradamus
+from tests.benchmarks.deals import make_deals
+from tests.benchmarks.postgres import postgres
+from tests.benchmarks.result import Row
+from tests.benchmarks.servers import TOKEN, is_right, servers
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOYMENT = "sync-deals/one-of-many"
+DEALS = 500
+SECONDS = 5.0
+WORKERS = ("one", "two")
+AT_ONCE = 4
+"""Runs that a worker does at the same time: on two cores more would only wait for each other."""
+
+
+def run() -> list[Row]:
+    """How long it took, and whether a run was lost, done twice, or did not end well."""
+    count = int(os.environ.get("COLLECTIONS", "200"))
+    with tempfile.TemporaryDirectory() as place, postgres() as database, servers(Path(place), database) as url:
+        return _share_out(Path(place), url, count)
+
+
+def _share_out(place: Path, url: str, count: int) -> list[Row]:
+    httpx.put(f"{url}/_sandbox/speed", json={"queued_seconds": 0, "processing_seconds": SECONDS}).raise_for_status()
+    os.environ |= {"DEALCAST_LEDGER": str(place / "ledger"), "PREFECT_WORKER_QUERY_SECONDS": "2"}
+    table, collections = _prepare(place, url, count)
+    _prefect("work-pool", "create", "dealcast", "--type", "process")
+    _prefect("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
+    with contextlib.ExitStack() as workers:
+        for name in WORKERS:
+            workers.enter_context(_worker(place, name))
+        begun = time.monotonic()
+        _checked([sys.executable, "-m", "deployments.cli", "collections", "sync", str(table), "--deployment", DEPLOYMENT, "--quiet"])
+        seconds = time.monotonic() - begun
+    runs = _runs()
+    uploads = httpx.get(f"{url}/_sandbox/uploads").json()
+    ended = Counter(run["state_type"] for run in runs)
+    started = [(place / f"{name}.log").read_text().count("submitting flow run") for name in WORKERS]
+    sent = Counter(upload["collectionId"] for upload in uploads)
+    folders = {folder.name: folder for name in WORKERS for folder in (place / name / "forecasts").iterdir()}
+    right = sum(is_right(folders[collection], url, collection, DEALS) for collection in collections if collection in folders)
+    return [
+        Row(f"{count} collections of {DEALS} deals, {SECONDS:.0f} s for a job: from the table to the last certificate", f"{seconds:.0f} s"),
+        Row("flow runs, completed", f"{len(runs)}, {ended['COMPLETED']}", f"= {count}, {count}", len(runs) == ended["COMPLETED"] == count),
+        Row("started by the one worker and the other", " + ".join(map(str, started)), f"= {count}", sum(started) == count and all(started)),
+        Row("uploads, collections", f"{len(uploads)}, {len(sent)}", f"= {count}, {count}", len(uploads) == len(sent) == count),
+        Row("certificates right", f"{right}", f"= {count}", right == count),
+    ]
+
+
+def _prepare(place: Path, url: str, count: int) -> tuple[Path, list[str]]:
+    """An export for each of ``count`` new collections, and the table of them."""
+    table = place / "collections.csv"
+    now = int(time.time())
+    with Nostradamus(url, TOKEN) as platform, table.open("w", newline="") as sink:
+        rows = csv.writer(sink)
+        rows.writerow(["collection", "export", "crm"])
+        collections = [platform.create_collection(f"customer {number}", "Europe/Rome").id for number in range(count)]
+        for number, collection in enumerate(collections):
+            export = place / f"customer-{number}.csv"
+            write_deals_csv([make_deals(number * DEALS, DEALS, now=now)], export)
+            rows.writerow([collection, export, "canonical"])
+    return table, collections
+
+
+@contextlib.contextmanager
+def _worker(place: Path, name: str) -> Iterator[None]:
+    """A process worker with a home of its own."""
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "dealcast", "--type", "process", "--name", name]
+    environment = {**os.environ, "DEALCAST_HOME": str(place / name)}
+    with (
+        (place / f"{name}.log").open("wb") as log,
+        subprocess.Popen([*command, "--limit", str(AT_ONCE)], env=environment, cwd=ROOT, stdout=log, stderr=log) as worker,
+    ):
+        try:
+            yield
+        finally:
+            for process in [*psutil.Process(worker.pid).children(recursive=True), worker]:
+                process.kill()
+
+
+def _runs() -> list[dict[str, Any]]:
+    """All flow runs of the deployment."""
+    api = os.environ["PREFECT_API_URL"]
+    deployment = httpx.get(f"{api}/deployments/name/{DEPLOYMENT}").raise_for_status().json()["id"]
+    runs: list[dict[str, Any]] = []
+    while True:
+        wanted = {"deployments": {"id": {"any_": [deployment]}}, "sort": "ID_DESC", "limit": 200, "offset": len(runs)}
+        page = httpx.post(f"{api}/flow_runs/filter", json=wanted).raise_for_status().json()
+        runs += page
+        if not page:
+            return runs
+
+
+def _prefect(*command: str) -> None:
+    _checked([sys.executable, "-m", "prefect", *command])
+
+
+def _checked(command: Sequence[str]) -> None:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{command} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-3000:]}")
