@@ -168,7 +168,9 @@ def sync_collections(collections: str, deployment: str | None = None) -> State[A
 def _told(states: dict[str, State[Any]]) -> dict[str, State[Any]]:
     """The states of other processes' runs, whose data stay there: what failed, by its message."""
     return {
-        name: Completed(message=state.message) if state.is_completed() else Failed(message=state.message, data=_error_of(state))
+        name: Completed(message=state.message, data=state.message)
+        if state.is_completed()
+        else Failed(message=state.message, data=_error_of(state))
         for name, state in states.items()
     }
 
