@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from expectations import rules
 from expectations.schema import COLUMN_NAMES, COLUMNS, SOURCE_LINE, Column, Kind, Null
 from expectations.survey import Survey
-from expectations.texts import ALMOST, amounts, holds_nul, matches, one_chunk, sound, text
+from expectations.texts import ALMOST, amounts, holds, matches, one_chunk, sound, text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,7 +126,7 @@ class Examination:
             yield rules.ONE_OF, _where(pc.invert(_is_in(values, column.choices)))
         match column.kind:
             case Kind.STRING if not column.choices:
-                yield rules.NO_NUL, _where(pc.match_substring(values, "\0")) if holds_nul(values) else _nowhere()
+                yield rules.NO_NUL, _where(pc.match_substring(values, "\0")) if holds(values, b"\0") else _nowhere()
             case Kind.BOOLEAN:
                 yield column.kind.value, _where(pc.invert(_is_in(values, ("true", "false"))))
             case Kind.DATETIME | Kind.DECIMAL | Kind.INTEGER:

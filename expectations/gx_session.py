@@ -22,7 +22,7 @@ from expectations.rules import Rule
 
 pandas_execution_engine.HASH_THRESHOLD = -1  # every cell of a frame is hashed otherwise, for a fingerprint that nobody reads
 
-logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it announces each temporary folder
+logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)  # it announces each temporary folder
 
 Results = list[ExpectationValidationResult]
 

@@ -65,9 +65,10 @@ def matches(values: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:
     return pc.match_substring_regex(values, pattern)
 
 
-def holds_nul(values: pa.ChunkedArray) -> bool:
-    """Whether the column's memory has a NUL character at all: a glance, some 20 times faster than asking each text."""
-    return any(_bytes(chunk).min(initial=1) == 0 for chunk in values.chunks)
+def holds(values: pa.ChunkedArray, signs: bytes) -> bool:
+    """Whether the column's memory has any of some ASCII characters at all: a glance, some 20 times faster than asking each text."""
+    memories = (_bytes(chunk).tobytes() for chunk in values.chunks)
+    return any(sign in memory for memory in memories for sign in signs)
 
 
 def _has_empty(chunk: pa.StringArray) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator
+import io
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from expectations.schema import COLUMN_NAMES
+from expectations.texts import holds
 from flows.crm.blocks import row_starts
 
 SEPARATOR = ","
@@ -29,7 +31,7 @@ SEPARATOR = ","
 CSV_SCHEMA = pa.schema([(name, pa.string()) for name in COLUMN_NAMES])
 _BARE = pacsv.WriteOptions(include_header=False, quoting_style="none", delimiter=SEPARATOR)
 _QUOTED = pacsv.WriteOptions(include_header=False, quoting_style="needed", delimiter=SEPARATOR)
-_STRUCTURAL = f'[{SEPARATOR}"\r\n]'
+_STRUCTURAL = f'{SEPARATOR}"\r\n'.encode()
 _HEADER = f"{SEPARATOR.join(COLUMN_NAMES)}\n".encode()
 _NEWLINE, _QUOTE = 0x0A, 0x22
 
@@ -51,11 +53,19 @@ class CsvRows:
         try:
             return cls._rendered(table, _BARE)
         except pa.ArrowInvalid:  # some cell has to be quoted
-            quoted = _to_be_quoted(table)
-        rows = [iter(cls._rendered(table.filter(pc.equal(quoted, whether)), style)) for whether, style in ((False, _BARE), (True, _QUOTED))]
-        ordered = [next(rows[whether]) for whether in quoted.to_pylist()]
-        after = np.cumsum([len(row) for row in ordered])
-        return cls(memoryview(b"".join(ordered)), np.concatenate(([0], after[:-1])), after - 1)
+            return cls._mixed(table, _to_be_quoted(table).to_numpy())
+
+    @classmethod
+    def _mixed(cls, table: pa.Table, quoted: npt.NDArray[np.bool_]) -> CsvRows:
+        parts = [cls._rendered(table.filter(pa.array(which)), style) for which, style in ((~quoted, _BARE), (quoted, _QUOTED))]
+        lengths = np.empty(len(quoted), np.int64)
+        for which, part in zip((~quoted, quoted), parts, strict=True):
+            lengths[which] = part.ends + 1 - part.begins
+        runs = np.flatnonzero(np.diff(quoted, prepend=~quoted[:1]))
+        streams = [io.BytesIO(part.text) for part in parts]
+        sizes = zip(quoted[runs].tolist(), np.add.reduceat(lengths, runs).tolist(), strict=True)
+        after = np.cumsum(lengths)
+        return cls(memoryview(b"".join(streams[which].read(size) for which, size in sizes)), after - lengths, after - 1)
 
     @classmethod
     def _rendered(cls, table: pa.Table, style: pacsv.WriteOptions) -> CsvRows:
@@ -69,10 +79,6 @@ class CsvRows:
             ends = np.append(begins[1:] - 1, len(text) - 1)
         return cls(text, begins, ends)
 
-    def __iter__(self) -> Iterator[memoryview]:
-        """Each row with its line break."""
-        return (self.text[begin : end + 1] for begin, end in zip(self.begins.tolist(), self.ends.tolist(), strict=True))
-
     def contents(self, synced: pa.ChunkedArray) -> Iterable[memoryview]:
         """Each row less ``lastSyncedAt``, its last cell, which is ``synced``: two rows share it only where their content is the same."""
         quotes = 2 * (np.frombuffer(self.text, np.uint8)[self.ends - 1] == _QUOTE)
@@ -81,7 +87,8 @@ class CsvRows:
 
 
 def _to_be_quoted(table: pa.Table) -> pa.ChunkedArray:
-    masks = (pc.fill_null(pc.match_substring_regex(column, _STRUCTURAL), fill_value=False) for column in table.columns)
+    suspects = [column for column in table.columns if holds(column, _STRUCTURAL)]
+    masks = (pc.fill_null(pc.match_substring_regex(column, f"[{_STRUCTURAL.decode()}]"), fill_value=False) for column in suspects)
     return functools.reduce(pc.or_, masks)
 
 

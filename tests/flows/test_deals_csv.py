@@ -28,8 +28,9 @@ def table(rows: list[tuple[str | None, str | None, str | None]]) -> pa.Table:
 @given(ROWS)
 def test_rows_are_one_csv_record_each_and_come_back_as_they_were(rows: list[tuple[str | None, str | None, str | None]]) -> None:
     rendered = CsvRows.of(table(rows))
-    records = [_read(text) for text in rendered]
-    assert b"".join(rendered) == bytes(rendered.text)
+    places = list(zip(rendered.begins.tolist(), rendered.ends.tolist(), strict=True))
+    records = [_read(rendered.text[begin : end + 1]) for begin, end in places]
+    assert [0, *(end + 1 for _, end in places)] == [*(begin for begin, _ in places), len(rendered.text)]
     assert [(record[0] or None, record[-2] or None, record[-1] or None) for record in records] == rows
 
 
