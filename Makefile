@@ -35,7 +35,7 @@ format: $(READY) ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## benchmarks against their yardsticks; N= deals, PART= one of them
+bench: $(READY) ## benchmarks against their yardsticks; N= deals, PART= some of them, PART=--write keeps the table
 	$(BIN)/python -m tests.benchmarks $(PART)
 
 fuzz: $(READY) ## the differential test of the gate and the fuzzing of the sandbox, at full budget
@@ -43,7 +43,7 @@ fuzz: $(READY) ## the differential test of the gate and the fuzzing of the sandb
 
 faults: $(READY) ## the whole crash and fault matrix
 	$(BIN)/python -m tests.faults
-	DEALCAST_FAULTS=full $(BIN)/python -m pytest tests/faults tests/flows/test_durability.py
+	DEALCAST_FAULTS=full $(BIN)/python -m pytest tests/faults tests/flows/test_durability.py tests/flows/test_resync.py tests/flows/test_secrets.py
 
 lock: ## resolve requirements.lock again (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from rich.console import Console
 from deployments.terminal import show, show_json, show_json_error, steps
 from flows.errors import DealcastError, UsageError
 from flows.options import SyncOptions
-from flows.report import Outcome
+from flows.report import DoneElsewhere, Outcome
 from flows.sync_deals import resume_sync, sync_deals
 
 
@@ -77,8 +76,8 @@ def _run(flow: Callable[[], State[Any]], collection: str, voice: Voice) -> Outco
 
 
 def _no_heartbeats() -> AbstractContextManager[Any]:
-    """Unless the environment asks for heartbeats: Prefect's default is too slow for the sweep of `automations.yaml`, and costs a second."""
-    asked = PREFECT_FLOWS_HEARTBEAT_FREQUENCY.name in os.environ
+    """Unless Prefect's settings ask for heartbeats: the default is too slow for the sweep of `automations.yaml`, and costs a second."""
+    asked = PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value() != PREFECT_FLOWS_HEARTBEAT_FREQUENCY.default()
     return nullcontext() if asked else temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
 
 
@@ -96,9 +95,10 @@ def _conclude(state: State[Any], collection: str, voice: Voice) -> Outcome | Non
 def _show(state: State[Any], voice: Voice) -> Outcome | None:
     """The outcomes on stdout: of one collection, or of each pipeline's."""
     result = state.result()
-    outcomes = [each for each in (result if isinstance(result, list) else [result]) if isinstance(each, Outcome)]
+    results = result if isinstance(result, list) else [result]
+    outcomes = [each for each in results if isinstance(each, Outcome)]
     if voice.json:
-        show_json(*outcomes)
+        show_json(*outcomes, *(each for each in results if isinstance(each, DoneElsewhere)), several=isinstance(result, list))
     elif state.name == "NothingNew" or not outcomes:
         click.echo(state.message)
     else:

@@ -17,7 +17,7 @@ from rich.table import Table
 from flows.artifacts import STEPS
 from flows.errors import DealcastError
 from flows.records import Forecast
-from flows.report import Outcome
+from flows.report import DoneElsewhere, Outcome
 
 _BAR = 40
 
@@ -103,11 +103,11 @@ def show(outcome: Outcome) -> None:
     console.print(f"files: {outcome.folder}", highlight=False, soft_wrap=True)
 
 
-def show_json(*outcomes: Outcome) -> None:
-    """One JSON object on stdout: the outcome, or of several pipelines ``{"outcomes": [...]}``."""
+def show_json(*outcomes: Outcome | DoneElsewhere, several: bool = False) -> None:
+    """One JSON object on stdout: the outcome, or of ``several`` collections ``{"outcomes": [...]}``."""
     found = [as_json(outcome) for outcome in outcomes]
-    several: dict[str, Any] = {"outcome": "nothing-new"} if not found else {"outcomes": found}
-    click.echo(json.dumps(found[0] if len(found) == 1 else several))
+    one = found[0] if found else {"outcome": "nothing-new"}
+    click.echo(json.dumps({"outcomes": found} if several else one))
 
 
 def show_json_error(error: DealcastError) -> None:
@@ -115,8 +115,10 @@ def show_json_error(error: DealcastError) -> None:
     click.echo(json.dumps({"outcome": "failed", "error": type(error).__name__, "message": str(error), "exit_code": error.exit_code}))
 
 
-def as_json(outcome: Outcome) -> dict[str, Any]:
+def as_json(outcome: Outcome | DoneElsewhere) -> dict[str, Any]:
     """The outcome as a script wants it; months are ``YYYY-MM-DD``, ids null where there is none."""
+    if isinstance(outcome, DoneElsewhere):
+        return {"outcome": "done-elsewhere", "collection": outcome.collection, "message": outcome.headline}
     entry, checked = outcome.entry, outcome.checked
     return {
         "outcome": "dry-run" if outcome.options.dry_run else "sent" if outcome.sent else "nothing-new",

@@ -160,7 +160,7 @@ def deployments(export: Path, collection: str) -> dict[str, Any]:
         parameters = deployment["parameters"]
         if "options" in parameters:
             parameters["options"] = {**parameters["options"], **own}
-        else:
+        elif "collection" in parameters:
             parameters["collection"] = collection
         if deployment["name"] != "weekly-resync":
             deployment["schedules"] = []

@@ -20,6 +20,7 @@
     │   ├── PlatformBusy         (Transient)
     │   ├── StillProcessing      (Transient)
     │   ├── DeadlinePassed       (Terminal)
+    │   ├── Ended                (Terminal)
     │   └── CollectionBusy                          another sync of the collection is at work
     ├── StoppedByGuard                          7   the export as a whole is not to be trusted
     └── OutcomeUnknown       (Terminal)         8   sent, and no answer came
@@ -147,6 +148,10 @@ class OutcomeUnknown(Terminal, DealcastError):
     """A request was sent and no answer came: it may or may not have been accepted."""
 
     exit_code = 8
+
+
+class Ended(PlatformUnavailable, Terminal):
+    """The run was ended from outside while it waited for the platform."""
 
 
 class CollectionBusy(PlatformUnavailable):

@@ -33,7 +33,10 @@ DEAL = np.dtype([("id", "<u8"), ("content", "<u8")])
 
 NO_DEALS: Deals = np.empty(0, DEAL)
 
-_KNOWN = "_known.deals"
+_ENDING = ".xxh3"
+"""Of files of :data:`DEAL`, by their hash: files of another one are not seen, and what they tell of is sent again."""
+
+_KNOWN = f"_known{_ENDING}"
 _CELL = "\x1f"
 
 
@@ -128,7 +131,7 @@ class Known:
 
 def keep_content(ledger: Ledger, collection: str, fingerprint: str, content: Path) -> None:
     """Put what a sync is about to send, a file of :data:`DEAL`, into the ledger before it is sent."""
-    ledger.put(collection, f"{fingerprint}.deals", content.read_bytes())
+    ledger.put(collection, f"{fingerprint}{_ENDING}", content.read_bytes())
 
 
 def absorb(ledger: Ledger, entry: Entry) -> Entry:
@@ -164,7 +167,7 @@ def _supersede(ledger: Ledger, entry: Entry) -> None:
 
 
 def _content(entry: Entry) -> str:
-    return f"{entry.fingerprint}.deals"
+    return f"{entry.fingerprint}{_ENDING}"
 
 
 def _read(ledger: Ledger, collection: str, name: str) -> Deals:

@@ -28,6 +28,9 @@ BLOCKED = "Blocked by guard"
 BUSY = "Collection busy"
 """Begins the message of a run that came while another was at work: it says nothing about the deployment."""
 
+HANDED_OUT = "handed-out"
+"""The tag of a run that is one of many."""
+
 _LOOKED_AT = 20
 _ENDED = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED]
 
@@ -35,10 +38,10 @@ _ENDED = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED]
 def tell_change(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - the signature is Prefect's
     """A flow's hook at its end: emit an event if its deployment's condition is another than after the run before.
 
-    A run that another one handed out tells nothing: the one before it was of another collection, and who handed it out tells of all.
+    A run that `sync-collections` handed out tells nothing: the one before it was of another collection, and who handed it out tells of all.
     """
     now = condition(state)
-    if flow_run.deployment_id is None or flow_run.parent_task_run_id is not None or now is None:
+    if flow_run.deployment_id is None or HANDED_OUT in flow_run.tags or now is None:
         return
     before = next((known for earlier in _earlier(flow_run) if (known := condition(earlier))), "well")
     if now == before:

@@ -20,6 +20,9 @@ PATIENCE = 10_000
 JITTER = 0.02
 """Share by which Prefect may stretch or shorten a delay, so that many collections do not ask in step."""
 
+SEND_JITTER = 0.3
+"""The same for sends that have to be repeated, which an outage makes all at once."""
+
 _GROWTH = 0.09
 """A delay as a share of the time waited before it: with jitter and the look itself, the end is seen a tenth too late at most."""
 
@@ -50,6 +53,11 @@ def first_look(settings: Settings, expected: float | None = None) -> float:
     return settings.poll_delay if expected is None else max(expected / 2, min(_EARLY * expected, _SHORT))
 
 
+def is_too_soon(accepted_at: datetime, settings: Settings, expected: float | None = None) -> bool:
+    """Whether a look now, the first of this run, is not worth a request."""
+    return seconds_since(accepted_at) < min(first_look(settings, expected), settings.deadline)
+
+
 def delays(settings: Settings, expected: float | None = None, elapsed: float = 0.0) -> list[float]:
     """Seconds between looks, ``elapsed`` seconds after acceptance: the first as :func:`first_look` says, then each about a tenth later.
 
@@ -65,11 +73,19 @@ def delays(settings: Settings, expected: float | None = None, elapsed: float = 0
     return waits
 
 
-def expected_seconds(sent: Sequence[Sending | None]) -> float | None:
-    """How long the platform took for the last few of ``sent``: their median; None without history."""
+def pauses(settings: Settings) -> list[float]:
+    """Seconds between sends to a platform that cannot take them: each half as long again as the one before, up to the settings' cap."""
+    return [min(settings.poll_delay * 1.5**number, settings.poll_delay_max) for number in range(_MOST_DELAYS)]
+
+
+def expected_seconds(sent: Sequence[Sending | None], settings: Settings) -> float | None:
+    """How long the platform took for the last few of ``sent``: their lower median; None without history.
+
+    What took longer than the deadline says nothing of the platform: nobody looked for a while.
+    """
     took = [seconds for sending in sent if sending is not None and (seconds := sending.seconds()) is not None]
-    recent = sorted(took[-5:])
-    return recent[len(recent) // 2] if recent else None
+    recent = sorted(seconds for seconds in took[-5:] if seconds <= settings.deadline)
+    return recent[(len(recent) - 1) // 2] if recent else None
 
 
 def still_processing(
@@ -77,12 +93,16 @@ def still_processing(
 ) -> StillProcessing | DeadlinePassed:
     """The error of a look that found no end: its text is the progress message, or past the deadline what to do next.
 
-    ``usual`` is how many seconds the platform took before: far beyond it, the message says so.
+    ``usual`` is how many seconds the platform took before: far beyond it, and beyond any delay of ours, the message says so.
     """
     elapsed = seconds_since(accepted_at)
     if elapsed >= settings.deadline:
         return overdue(what, status, accepted_at, settings, collection)
-    stalled = f"; stalled? It usually takes {usual:.0f} s" if usual is not None and elapsed > _STALLED * usual else ""
+    stalled = (
+        f"; stalled? It usually takes {usual:.0f} s"
+        if usual is not None and elapsed > max(_STALLED * usual, settings.poll_delay_max)
+        else ""
+    )
     return StillProcessing(f"{what}: {status}, {elapsed:.0f} of {settings.deadline:.0f} s{stalled}")
 
 

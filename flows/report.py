@@ -61,6 +61,14 @@ class Outcome:
         return dict(self.entry.export.get("won_by_month", {})) if self.entry else {}
 
 
+@dataclass(frozen=True, slots=True)
+class DoneElsewhere:
+    """How a sync ended that another process did: its forecast and its report lie there."""
+
+    collection: str
+    headline: str
+
+
 def out_folder(options: SyncOptions, settings: Settings) -> Path:
     """Where a sync leaves its files."""
     return Path(options.out).expanduser() if options.out else settings.home_folder / "forecasts" / options.collection

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from threading import BoundedSemaphore, Event
 from typing import Any, cast
 
 from prefect.client.schemas.objects import State
@@ -10,7 +12,8 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.errors import DealcastError
+from flows.errors import CollectionBusy, DealcastError, StoppedByGuard
+from flows.log import say
 
 AT_ONCE = 64
 """Collections synced at the same time: waiting costs a thread each, and little else."""
@@ -18,19 +21,35 @@ AT_ONCE = 64
 THREADS = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=AT_ONCE))  # prefect's future is invariant
 
 
+HARD_WORK = BoundedSemaphore(os.cpu_count() or 1)
+"""Held by who reads or checks an export: more at once than there are processors would only take more memory."""
+
+ENDING = Event()
+"""Set while the run is being ended: who waits for the platform looks at it before each look."""
+
+_SAYS_LEAST = [StoppedByGuard, CollectionBusy, CollectionBusy]
+"""Errors that people are told less of, or nothing: they stand for all only where there is no other."""
+
+
 def states_of(futures: Mapping[str, PrefectFuture[Any]]) -> dict[str, State[Any]]:
-    """The states in which the tasks end; one that fails stops no other."""
-    for future in futures.values():
-        future.wait()
+    """The states in which the tasks end; one that fails stops no other, and what ends the run from outside ends their waiting."""
+    ENDING.clear()
+    try:
+        for future in futures.values():
+            future.wait()
+    except BaseException:  # SIGTERM, Ctrl-C, a cancellation, none of which reaches the threads
+        ENDING.set()
+        say("cancelled", "The run was ended. Start it again the same way: each collection goes on where the ledger stands.")
+        raise
     return {name: future.state for name, future in futures.items()}
 
 
 def ended_as_one(states: Mapping[str, State[Any]], what: str) -> State[Any]:
-    """The state of the whole run, its data the outcomes: red where any of them is, with each one's reason, of the first one's type."""
+    """The state of the whole run, its data the outcomes: red where any of them is, with each one's reason, of the type that says most."""
     errors = {name: state.result(raise_on_failure=False) for name, state in states.items() if not state.is_completed()}
     if not errors:
         return Completed(message=f"{len(states)} {what} synced.", data=[state.result() for state in states.values()])
     reasons = "; ".join(f"{name}: {error}" for name, error in errors.items())
-    first = next((error for error in errors.values() if isinstance(error, DealcastError)), None)
-    failed = type(first or DealcastError())(f"{len(errors)} of {len(states)} {what} failed, the others are synced. {reasons}")
+    kinds = [type(error) if isinstance(error, DealcastError) else DealcastError for error in errors.values()]
+    failed = min(kinds, key=_SAYS_LEAST.count)(f"{len(errors)} of {len(states)} {what} failed, the others are synced. {reasons}")
     return Failed(message=str(failed), data=failed)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
+import httpx
 from prefect import flow, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
@@ -24,9 +25,10 @@ from pydantic import ValidationError
 from flows.conclusion import COLLECTIONS, WATCHED, concluded, kind_of
 from flows.errors import StillProcessing, UsageError
 from flows.log import say
+from flows.notices import HANDED_OUT
 from flows.options import SyncOptions
 from flows.polling import PATIENCE, is_transient
-from flows.report import Outcome
+from flows.report import DoneElsewhere, Outcome
 from flows.side_by_side import THREADS, ended_as_one, states_of
 from flows.sync_deals import sync_export
 from flows.tasks import UNCACHED
@@ -36,6 +38,9 @@ Table = dict[str, SyncOptions]
 
 _PAGE = 200
 """Flow runs that Prefect's API answers at once."""
+
+_NAMED = 5
+"""Collections that a message names."""
 
 _LOOKS = [2.0, 3.0, 5.0, 10.0]
 """Seconds between looks at the handed out runs; the last one repeats."""
@@ -91,7 +96,7 @@ def sync_collection(options: SyncOptions) -> State[Any] | Outcome:
 
 @task(task_run_name="hand_out", **UNCACHED)
 def hand_out(table: Table, deployment: str) -> dict[str, UUID]:
-    """Table -> a flow run of ``deployment`` for each collection; the key makes a repeat find the runs instead of making others.
+    """Table -> a flow run of ``deployment`` for each collection; the key is this run's, so that running it again does them all again.
 
     Raises:
         UsageError: the Prefect server knows no such deployment.
@@ -103,7 +108,8 @@ def hand_out(table: Table, deployment: str) -> dict[str, UUID]:
                 deployment,
                 parameters={"options": options.model_dump(mode="json", exclude_defaults=True)},
                 timeout=0,
-                idempotency_key=f"{flow_run.id}-{collection}",
+                tags=[HANDED_OUT],
+                idempotency_key=f"{flow_run.id}-{flow_run.run_count}-{collection}",
             )
             runs[collection] = cast("FlowRun", run).id  # an awaitable only where an event loop runs
         except ObjectNotFound as error:
@@ -129,16 +135,23 @@ def await_runs(runs: dict[str, UUID], deployment: str) -> dict[str, State[Any]]:
     if len(ended) < len(runs):
         failed = sum(not state.is_completed() for state in ended.values())
         waiting = sum(state.is_scheduled() for state in states.values())
+        left = [name for name in runs if name not in ended]
         raise StillProcessing(
-            f"{len(ended):,} of {len(runs):,} runs of {deployment} have ended, {failed:,} of them failed; {waiting:,} wait for a worker"
+            f"{len(ended):,} of {len(runs):,} runs of {deployment} have ended, {failed:,} of them failed; {waiting:,} wait for a worker; "
+            f"not ended: {', '.join(left[:_NAMED])}{' ...' if len(left) > _NAMED else ''}"
         )
     return ended
 
 
 def _read(ids: list[UUID]) -> list[FlowRun]:
     pages = [FlowRunFilter(id=FlowRunFilterId(any_=ids[start : start + _PAGE])) for start in range(0, len(ids), _PAGE)]
-    with get_client(sync_client=True) as client:
-        return [run for page in pages for run in client.read_flow_runs(flow_run_filter=page)]
+    try:
+        with get_client(sync_client=True) as client:
+            return [run for page in pages for run in client.read_flow_runs(flow_run_filter=page)]
+    except httpx.HTTPError as error:
+        raise StillProcessing(
+            f"Prefect's server does not answer ({type(error).__name__}); the runs go on, and are asked for again"
+        ) from error
 
 
 @flow(
@@ -166,15 +179,9 @@ def sync_collections(collections: str, deployment: str | None = None) -> State[A
 
 
 def _told(states: dict[str, State[Any]]) -> dict[str, State[Any]]:
-    """The states of other processes' runs, whose data stay there: what failed, by its message."""
+    """The states of other processes' runs, whose data stay there: how they ended, by their messages."""
+    said = {name: f"{state.message or state.name}" for name, state in states.items()}
     return {
-        name: Completed(message=state.message, data=state.message)
-        if state.is_completed()
-        else Failed(message=state.message, data=_error_of(state))
+        name: Completed(data=DoneElsewhere(name, said[name])) if state.is_completed() else Failed(data=kind_of(said[name])(said[name]))
         for name, state in states.items()
     }
-
-
-def _error_of(state: State[Any]) -> Exception:
-    text = f"{state.message or state.name}"
-    return kind_of(text)(text)

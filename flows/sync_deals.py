@@ -23,7 +23,7 @@ from flows.known import absorb
 from flows.ledger import Entry, Ledger
 from flows.log import say
 from flows.options import SyncOptions
-from flows.polling import PATIENCE, delays, expected_seconds, seconds_since
+from flows.polling import PATIENCE, SEND_JITTER, delays, expected_seconds, pauses, seconds_since
 from flows.records import AcceptedAppend, CheckedDeals, InvokedForecast, StagedDeals
 from flows.report import Outcome, out_folder
 from flows.settings import Settings, load_settings
@@ -228,7 +228,7 @@ def _whole(record: R) -> R:
 
 def _sending(step: Task[P, R], run: Run) -> Task[P, R]:
     """``step`` with retries for a platform that cannot take it now."""
-    return step.with_options(retries=run.settings.send_retries, retry_delay_seconds=delays(run.settings))
+    return step.with_options(retries=run.settings.send_retries, retry_delay_seconds=pauses(run.settings), retry_jitter_factor=SEND_JITTER)
 
 
 def _waiting(step: Task[P, R], sent: AcceptedAppend | InvokedForecast, usual: float | None, run: Run) -> Task[P, R]:
@@ -239,7 +239,7 @@ def _waiting(step: Task[P, R], sent: AcceptedAppend | InvokedForecast, usual: fl
 def _usual_seconds(sent: AcceptedAppend | InvokedForecast, run: Run) -> float | None:
     """How long the platform took for the collection's earlier uploads, or forecasts."""
     entries = run.ledger.entries(sent.collection)
-    return expected_seconds([entry.upload if isinstance(sent, AcceptedAppend) else entry.forecast for entry in entries])
+    return expected_seconds([entry.upload if isinstance(sent, AcceptedAppend) else entry.forecast for entry in entries], run.settings)
 
 
 @contextmanager

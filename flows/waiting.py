@@ -8,19 +8,26 @@ from prefect.runtime import task_run
 
 from flows.artifacts import show_progress
 from flows.conclusion import name_run
-from flows.errors import NotFound, PlatformUnavailable, StillProcessing, Transient, UnexpectedAnswer
+from flows.errors import Ended, NotFound, PlatformUnavailable, StillProcessing, Transient, UnexpectedAnswer
 from flows.ledger import Entry
 from flows.log import say
-from flows.polling import first_look, obey, overdue, seconds_since, still_processing
+from flows.polling import is_too_soon, obey, overdue, seconds_since, still_processing
 from flows.records import AcceptedAppend, InvokedForecast
 from flows.settings import Settings
+from flows.side_by_side import ENDING
 
 _GRACE = 60.0
 """Seconds after 202 in which a 404 only means that the platform's parts do not agree yet (A)."""
 
 
 def look(sent: AcceptedAppend | InvokedForecast, entry: Entry, settings: Settings) -> Any:
-    """One GET of where an upload or an invocation stands."""
+    """One GET of where an upload or an invocation stands.
+
+    Raises:
+        Ended: the run is being ended from outside.
+    """
+    if ENDING.is_set():
+        raise Ended(f"The run was ended while {_name_of(sent)} was at work. Go on with `dealcast resume --collection {sent.collection}`.")
     try:
         with settings.platform() as platform:
             if isinstance(sent, AcceptedAppend):
@@ -58,7 +65,7 @@ def wait_for_first_look(sent: AcceptedAppend | InvokedForecast, usual: float | N
     Raises:
         StillProcessing: too soon, as the ``usual`` number of seconds says.
     """
-    if task_run.run_count == 1 and seconds_since(sent.accepted_at) < first_look(settings, usual):
+    if task_run.run_count == 1 and is_too_soon(sent.accepted_at, settings, usual):
         raise _still(sent, "accepted", usual, settings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -36,10 +37,16 @@ def test_what_fails_at_a_worker_is_told_with_its_reason_and_exit_code(
     assert done.returncode == 4, done.stderr
     assert f"1 of 2 collections failed, the others are synced. {bad}: Stopped by gate. 1 of 3 deals" in done.stderr
     assert (stage.home / "dealcast" / "forecasts" / good / "certificate.json").exists()
+    table.write_text(f"collection,export,crm\n{good},{exports[good]},canonical\n")
+    again = stage.dealcast("collections", "sync", str(table), "--deployment", "sync-deals/one-of-many", "--json")
+    (outcome,) = json.loads(again.stdout)["outcomes"]
+    assert outcome | {"message": ""} == {"outcome": "done-elsewhere", "collection": good, "message": ""}
+    assert outcome["message"].startswith("Nothing new since the last completed sync")
     one_of_many = stage.deployment("sync-deals/one-of-many")["id"]
     new = [run for run in stage.ask("flow_runs/filter", {"limit": 200}) if run["id"] not in before]
     handed_out = [run for run in new if run["deployment_id"] == one_of_many]
-    assert sorted(run["parameters"]["options"]["collection"] for run in handed_out) == sorted(exports)
+    assert sorted(run["parameters"]["options"]["collection"] for run in handed_out) == sorted([good, *exports])
+    assert all("handed-out" in run["tags"] for run in handed_out), "who handed them out tells people of their failures"
     assert all(run["parent_task_run_id"] for run in handed_out), "the UI shows them below the run that handed them out"
 
 

@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import httpx
@@ -60,6 +62,13 @@ def test_of_the_shipped_schedules_only_the_weekly_one_stays(tmp_path: Path) -> N
     document = deployments(tmp_path / "deals.csv", "acme")
     scheduled = {each["name"]: each["schedules"] for each in document["deployments"] if each["schedules"]}
     assert set(scheduled) == {"weekly-resync"}
+
+
+def test_each_shipped_deployment_gets_only_parameters_that_its_flow_has(tmp_path: Path) -> None:
+    for each in deployments(tmp_path / "deals.csv", "acme")["deployments"]:
+        module, _, name = each["entrypoint"].rpartition(".")
+        parameters = signature(getattr(import_module(module), name).fn).parameters
+        assert set(each["parameters"]) <= set(parameters), each["name"]
 
 
 def _until(look: Callable[[], str | None], seconds: float, lines: list[str]) -> str:

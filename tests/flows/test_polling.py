@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from itertools import accumulate, chain, repeat
 
 import pytest
 
 from flows.errors import PlatformBusy, StillProcessing, Terminal
-from flows.polling import JITTER, delays, is_transient
+from flows.ledger import Sending
+from flows.polling import JITTER, delays, expected_seconds, is_too_soon, is_transient, pauses
 from flows.settings import Settings
 
 PLAIN = Settings(poll_delay=1.0, poll_delay_max=60.0)
@@ -59,6 +61,48 @@ def test_what_history_expects_comes_nearer_to_the_truth(took: float, first: floa
     for _ in range(100):
         expected = looks(took, expected, late=late)[-1]
     assert took <= expected <= took * 1.12
+
+
+def took(*seconds: float) -> list[Sending | None]:
+    """Uploads that took so many seconds, oldest first."""
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    return [
+        Sending(state="completed", intended_at=moment, accepted_at=moment, completed_at=moment + timedelta(seconds=each))
+        for each in seconds
+    ]
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        ([], None),
+        ([4.0], 4.0),
+        ([2.0, 28_800.0], 2.0),
+        ([28_800.0], None),
+        ([2.0, 2000.0], 2.0),
+        ([9.0, 1.0, 5.0], 5.0),
+        ([100.0, 1.0, 1.0, 1.0, 1.0, 1.0], 1.0),
+    ],
+)
+def test_what_is_expected_is_what_the_platform_took_and_not_how_long_nobody_looked(history: list[float], expected: float | None) -> None:
+    assert expected_seconds([None, *took(*history)], PLAIN) == expected
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "expected", "soon"), [(0.1, None, True), (2, None, False), (7200, 28_800.0, False), (100, 28_800.0, True)]
+)
+def test_the_first_attempt_looks_unless_it_is_too_soon_and_always_when_the_deadline_is_over(
+    elapsed: float, expected: float | None, soon: bool
+) -> None:
+    assert is_too_soon(datetime.now(UTC) - timedelta(seconds=elapsed), PLAIN, expected) is soon
+
+
+def test_sends_are_repeated_later_and_later_up_to_the_cap() -> None:
+    waits = pauses(PLAIN)
+    assert waits[:3] == [1.0, 1.5, 2.25]
+    assert waits == sorted(waits)
+    assert waits[-1] == PLAIN.poll_delay_max
+    assert sum(waits[: PLAIN.send_retries]) > 45
 
 
 @pytest.mark.parametrize("took", [20, 100, 600])

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from prefect.client.schemas.objects import State
+from prefect.states import Failed
 
 from flows import errors
 from flows.conclusion import kind_of, title
-from flows.errors import DealcastError, StoppedByGate, UsageError
+from flows.errors import CollectionBusy, DealcastError, NotAuthorized, StoppedByGate, StoppedByGuard, UsageError
 from flows.nostradamus import Nostradamus
+from flows.side_by_side import ended_as_one
 from flows.sync_collections import read_collections, sync_collections
 
 if TYPE_CHECKING:
@@ -106,6 +109,20 @@ def test_an_error_is_told_by_the_message_of_another_process_s_run(kind: type[Dea
 
 def test_a_run_that_crashed_is_an_error_of_no_special_kind() -> None:
     assert kind_of("Flow run process exited with non-zero status code 137.") is DealcastError
+
+
+def test_people_are_told_the_error_that_says_most() -> None:
+    """A busy collection is no news, and a guard's stop is one of its own: neither hides another failure."""
+    errors_by_collection: dict[str, DealcastError] = {
+        "a": CollectionBusy("busy"),
+        "b": StoppedByGuard("shrunk"),
+        "c": NotAuthorized("no token"),
+    }
+    while errors_by_collection:
+        states: dict[str, State[Any]] = {name: Failed(message=str(error), data=error) for name, error in errors_by_collection.items()}
+        ended = ended_as_one(states, "collections").result(raise_on_failure=False)
+        assert type(ended) is type(list(errors_by_collection.values())[-1])
+        errors_by_collection.popitem()
 
 
 def test_an_unknown_deployment_is_named(tmp_path: Path, customers: list[str], write_deals: WriteDeals) -> None:
