@@ -14,11 +14,22 @@ PARTS = ("gate", "extract", "sync", "memory", "polling", "start", "collections",
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
+def _write(found: list[tuple[str, list[Row]]]) -> None:
+    """Write the table; the parts that were not run keep what stands there."""
+    old = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
+    rows = {part: [line for line in old if line.startswith(f"| {part} |")] for part in PARTS}
+    head, rule, *_ = as_table([]).splitlines()
+    rows |= {part: as_table([(part, each)]).splitlines()[2:] for part, each in found}
+    lines = [head, rule, *(line for part in PARTS for line in rows[part])]
+    intro = f"`make bench PART=--write` on {datetime.now(UTC):%Y-%m-%d}. {machine()}"
+    RESULTS.write_text("\n".join(["# Benchmarks", "", intro, "", *lines, ""]), encoding="utf-8")
+
+
 def main() -> int:
     """Run the parts asked for, and print their table as it grows on stderr and whole on stdout."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("part", nargs="*", choices=[*PARTS, []], metavar="PART", help=f"{', '.join(PARTS)}; default: all")
-    parser.add_argument("--write", action="store_true", help=f"write the table to {RESULTS.name} too")
+    parser.add_argument("--write", action="store_true", help=f"keep the table in {RESULTS.name} too")
     asked = parser.parse_args()
     found: list[tuple[str, list[Row]]] = []
     for part in asked.part or PARTS:
@@ -29,7 +40,7 @@ def main() -> int:
     table = as_table(found)
     print(table)
     if asked.write:
-        RESULTS.write_text(f"# Benchmarks\n\n`make bench` on {datetime.now(UTC):%Y-%m-%d}. {machine()}\n\n{table}\n", encoding="utf-8")
+        _write(found)
     return 0 if all(row.kept for _, rows in found for row in rows) else 1
 
 
