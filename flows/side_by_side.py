@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from threading import BoundedSemaphore, Event
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from threading import BoundedSemaphore
 from typing import Any, cast
 
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.errors import CollectionBusy, DealcastError, StoppedByGuard
+from flows.errors import CollectionBusy, DealcastError, Ended, StoppedByGuard
 from flows.log import say
 
 AT_ONCE = 64
@@ -20,25 +22,40 @@ AT_ONCE = 64
 
 THREADS = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=AT_ONCE))  # prefect's future is invariant
 
+_HARD_WORKERS = BoundedSemaphore(os.cpu_count() or 1)
 
-HARD_WORK = BoundedSemaphore(os.cpu_count() or 1)
-"""Held by who reads or checks an export: more at once than there are processors would only take more memory."""
-
-ENDING = Event()
-"""Set while the run is being ended: who waits for the platform looks at it before each look."""
+_ENDING: set[str | None] = set()
+"""Flow runs that are being ended from outside."""
 
 _SAYS_LEAST = [StoppedByGuard, CollectionBusy, CollectionBusy]
 """Errors that people are told less of, or nothing: they stand for all only where there is no other."""
 
 
+def is_ending() -> bool:
+    """Whether the flow run that this is part of is being ended: who waits for the platform asks before each look."""
+    return flow_run.id in _ENDING
+
+
+@contextmanager
+def hard_work() -> Iterator[None]:
+    """The reading or checking of an export: more at once than there are processors would only take more memory.
+
+    Raises:
+        Ended: the run is being ended from outside.
+    """
+    with _HARD_WORKERS:
+        if is_ending():
+            raise Ended("The run was ended before this was begun; nothing was sent.")
+        yield
+
+
 def states_of(futures: Mapping[str, PrefectFuture[Any]]) -> dict[str, State[Any]]:
     """The states in which the tasks end; one that fails stops no other, and what ends the run from outside ends their waiting."""
-    ENDING.clear()
     try:
         for future in futures.values():
             future.wait()
     except BaseException:  # SIGTERM, Ctrl-C, a cancellation, none of which reaches the threads
-        ENDING.set()
+        _ENDING.add(flow_run.id)
         say("cancelled", "The run was ended. Start it again the same way: each collection goes on where the ledger stands.")
         raise
     return {name: future.state for name, future in futures.items()}

@@ -35,7 +35,7 @@ from flows.report import Outcome, certificate, keep_quarantine, keep_rejection, 
 from flows.selection import check_staged
 from flows.sending import send_once
 from flows.settings import Settings, load_settings
-from flows.side_by_side import HARD_WORK
+from flows.side_by_side import hard_work
 from flows.staging import stage
 from flows.waiting import look, unfinished, wait_for_first_look
 
@@ -68,7 +68,7 @@ def find_collection(options: SyncOptions) -> str:
 def extract_deals(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
     """Export -> deals: read, map by the dialect, stage; every row of the file is a deal or a named non-row."""
     show_progress(options.collection, 5, f"reading {options.export}")
-    with HARD_WORK:
+    with hard_work():
         deals = stage(options, folder, timezone)
     aside = "".join(f", {count:,} {why}" for why, count in deals.non_rows.items())
     how = f"{deals.export.encoding}, separator {deals.export.separator!r}, dialect {deals.export.dialect}"
@@ -87,7 +87,7 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
     ledger = Ledger(settings.ledger_url)
     show_progress(options.collection, 20, f"checking {deals.deals:,} deals")
     known = Known.load(ledger, options.collection).sure(ledger, ledger.entries(options.collection))
-    with HARD_WORK:
+    with hard_work():
         checked = check_staged(deals, options, known, folder, settings.extra_suite)
     kept = keep_quarantine(checked, out_folder(options, settings))
     show_rejected(options.collection, checked.report, str(kept))

@@ -14,7 +14,7 @@ from flows.log import say
 from flows.polling import is_too_soon, obey, overdue, seconds_since, still_processing
 from flows.records import AcceptedAppend, InvokedForecast
 from flows.settings import Settings
-from flows.side_by_side import ENDING
+from flows.side_by_side import is_ending
 
 _GRACE = 60.0
 """Seconds after 202 in which a 404 only means that the platform's parts do not agree yet (A)."""
@@ -26,7 +26,7 @@ def look(sent: AcceptedAppend | InvokedForecast, entry: Entry, settings: Setting
     Raises:
         Ended: the run is being ended from outside.
     """
-    if ENDING.is_set():
+    if is_ending():
         raise Ended(f"The run was ended while {_name_of(sent)} was at work. Go on with `dealcast resume --collection {sent.collection}`.")
     try:
         with settings.platform() as platform:
