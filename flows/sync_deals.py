@@ -250,11 +250,23 @@ def open_run(collection: str) -> Iterator[Run]:
     with claim(collection, ledger, settings.home_folder), staging_folder(settings.home_folder) as folder:
         try:
             yield Run(settings, ledger, folder)
-        except Exception:
-            raise
-        except BaseException:  # SIGTERM, Ctrl-C, a cancellation, a lost claim
+        except BaseException as error:
+            ended = interruption(error)
+            if ended is None:
+                raise
             say("cancelled", how_to_go_on(collection, ledger))
-            raise
+            raise ended from None
+
+
+def interruption(error: BaseException) -> BaseException | None:
+    """What ended the run from outside: SIGTERM, Ctrl-C, a cancellation, a lost claim; None where it is an error of its own.
+
+    Prefect's engine can stumble over a signal that comes while it begins a task: then an error hides what it was raised in handling.
+    """
+    found: BaseException | None = error
+    while isinstance(found, Exception):
+        found = found.__context__
+    return found
 
 
 def how_to_go_on(collection: str, ledger: Ledger) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prefect.exceptions import TerminationSignal
 
 from deployments.sandbox import Sandbox
 from flows.errors import NotAuthorized, UsageError
 from flows.ledger import Ledger
-from flows.sync_deals import resume_sync
+from flows.sync_deals import interruption, resume_sync
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,3 +165,11 @@ def test_the_ledger_holds_no_row(sync: Sync, write_deals: WriteDeals, home: Path
     assert files
     assert not any(word in path.read_bytes() for path in files for word in (b"Giraffe", b"Tromsoe"))
     assert all(path.stat().st_mode & 0o077 == 0 for path in files)
+
+
+@pytest.mark.parametrize("signal", [KeyboardInterrupt(), TerminationSignal(15), None])
+def test_what_ended_a_run_is_found_behind_the_error_that_it_led_to(signal: BaseException | None) -> None:
+    """Prefect's engine fails with an error of its own where a signal comes while it begins a task."""
+    error = ValueError("Task run is not set")
+    error.__context__ = signal or UsageError("an error of its own")
+    assert interruption(error) is signal
