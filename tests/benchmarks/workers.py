@@ -62,7 +62,7 @@ def _share_out(place: Path, url: str, count: int) -> list[Row]:
     begun_once = sum(run["run_count"] == 1 for run in runs)
     started = [_started((place / f"{name}.log").read_text()) for name in WORKERS]
     sent = Counter(upload["collectionId"] for upload in uploads)
-    folders = {folder.name: folder for name in WORKERS for folder in (place / name / "forecasts").iterdir()}
+    folders = {folder.name: folder for name in WORKERS for folder in (place / name).glob("forecasts/*")}
     right = sum(is_right(folders[collection], url, collection, DEALS) for collection in collections if collection in folders)
     return [
         Row(f"{count} collections of {DEALS} deals, {SECONDS:.0f} s for a job: from the table to the last certificate", f"{seconds:.0f} s"),
