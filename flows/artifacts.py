@@ -31,7 +31,9 @@ from flows.chart import draw, markdown_image
 from flows.errors import DealcastError
 from flows.forecast import Months
 from flows.ledger import NAME, Ledger
+from flows.prefect_api import one_call
 from flows.settings import load_settings
+from flows.subject import subject_of_run
 
 ArtifactKind = Literal["report", "progress", "rejected", "forecast", "certificate"]
 
@@ -108,10 +110,13 @@ def show_rejected(collection: str, report: CheckReport, place: str | None) -> No
 
 
 def show_progress(collection: str, percent: float, words: str) -> bool:
-    """How far the run is, with what it waits for in the platform's own words; False while the last update is too young."""
+    """How far the run is, with what it waits for in the platform's own words; False while the last update is too young.
+
+    Where ``collection`` is one of many, its run shows how far they all are, not each.
+    """
     STEPS.info(words)
     run = str(flow_run.id) if FlowRunContext.get() or TaskRunContext.get() else ""
-    if not run:
+    if not run or subject_of_run() not in (None, collection):
         return False
     artifact, updated = _STARTED.get((run, collection), (None, 0.0))
     due = percent >= 100 or time.monotonic() - updated >= REFRESH_SECONDS
@@ -132,7 +137,8 @@ def _show(create: Callable[[], Any]) -> UUID | None:
     if FlowRunContext.get() is None and TaskRunContext.get() is None:
         return None
     try:
-        made: UUID = create()
+        with one_call():
+            made: UUID = create()
     except (httpx.HTTPError, PrefectException, OSError) as error:
         logging.getLogger("prefect.flow_runs").warning("An artifact was not shown: %s", error)
         return None

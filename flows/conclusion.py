@@ -6,12 +6,11 @@ import functools
 import inspect
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, ParamSpec
 
 import httpx
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
@@ -20,17 +19,12 @@ from prefect.states import Completed, Failed
 from flows.artifacts import known_as, show_progress, show_report
 from flows.errors import AppendRejected, DealcastError, StoppedByGuard
 from flows.notices import BLOCKED, tell_change
-from flows.options import SyncOptions
+from flows.prefect_api import prefect_client
 from flows.report import Outcome
+from flows.subject import subject_of_run
 
 P = ParamSpec("P")
 Ended = State[Any] | Outcome
-
-PIPELINES = "pipelines"
-"""What the run of a whole export with several pipelines is about."""
-
-COLLECTIONS = "collections"
-"""What the run of a table of collections is about."""
 
 _EXCERPT = 160
 
@@ -92,21 +86,13 @@ def _words(kind: type[BaseException]) -> str:
 def name_run(subject: str, what: str) -> None:
     """Name the current flow run `subject 2026-11-23 · what`, if it is about ``subject`` alone; a collection goes by its name."""
     context = FlowRunContext.get()
-    if context is None or context.flow_run is None or _subject_of(context.parameters or {}) != subject:
+    if context is None or context.flow_run is None or subject_of_run() != subject:
         return
     try:
-        with get_client(sync_client=True) as client:
+        with prefect_client() as client:
             client.update_flow_run(context.flow_run.id, name=f"{known_as(subject)} {datetime.now(UTC):%Y-%m-%d} · {what}")
     except (httpx.HTTPError, PrefectException, OSError) as error:  # a name is not worth the run
         logging.getLogger("prefect.flow_runs").warning("The run was not named: %s", error)
-
-
-def _subject_of(parameters: Mapping[str, Any]) -> str | None:
-    for table in (PIPELINES, COLLECTIONS):
-        if table in parameters:
-            return table
-    options = parameters.get("options")
-    return options.collection if isinstance(options, SyncOptions) else parameters.get("collection")
 
 
 def _state_of(about: str, ended: Ended) -> State[Any]:

@@ -9,11 +9,13 @@ from threading import BoundedSemaphore
 from typing import Any, cast
 
 from prefect.client.schemas.objects import State
-from prefect.futures import PrefectFuture
+from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.artifacts import show_progress
+from flows.conclusion import name_run
 from flows.errors import CollectionBusy, DealcastError, Ended, StoppedByGuard
 from flows.log import say
 
@@ -49,11 +51,17 @@ def hard_work() -> Iterator[None]:
         yield
 
 
-def states_of(futures: Mapping[str, PrefectFuture[Any]]) -> dict[str, State[Any]]:
-    """The states in which the tasks end; one that fails stops no other, and what ends the run from outside ends their waiting."""
+def states_of(futures: Mapping[str, PrefectFuture[Any]], subject: str, done: str = "synced") -> dict[str, State[Any]]:
+    """The states in which the tasks end; one that fails stops no other, and what ends the run from outside ends their waiting.
+
+    ``subject`` is what they are called, and ``done`` what each then is: the run's progress tells of them.
+    """
     try:
-        for future in futures.values():
+        for number, future in enumerate(as_completed(list(futures.values()))):
             future.wait()
+            words = f"{number + 1:,} of {len(futures):,} {done}"
+            if show_progress(subject, 99 * (number + 1) / len(futures), f"{subject}: {words}"):
+                name_run(subject, words)
     except BaseException:  # SIGTERM, Ctrl-C, a cancellation, none of which reaches the threads
         _ENDING.add(flow_run.id)
         say("cancelled", "The run was ended. Start it again the same way: each collection goes on where the ledger stands.")

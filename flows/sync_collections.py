@@ -22,7 +22,8 @@ from prefect.runtime import flow_run, task_run
 from prefect.states import Completed, Crashed, Failed, Pending
 from pydantic import ValidationError
 
-from flows.conclusion import COLLECTIONS, WATCHED, concluded, kind_of
+from flows.artifacts import show_progress
+from flows.conclusion import WATCHED, concluded, kind_of
 from flows.errors import StillProcessing, UsageError
 from flows.log import say
 from flows.notices import HANDED_OUT
@@ -30,6 +31,7 @@ from flows.options import SyncOptions
 from flows.polling import PATIENCE, is_transient
 from flows.report import DoneElsewhere, Outcome
 from flows.side_by_side import THREADS, ended_as_one, states_of
+from flows.subject import COLLECTIONS
 from flows.sync_deals import sync_export
 from flows.tasks import UNCACHED
 
@@ -136,6 +138,7 @@ def await_runs(runs: dict[str, UUID], deployment: str) -> dict[str, State[Any]]:
         failed = sum(not state.is_completed() for state in ended.values())
         waiting = sum(state.is_scheduled() for state in states.values())
         left = [name for name in runs if name not in ended]
+        show_progress(COLLECTIONS, 99 * len(ended) / len(runs), f"{len(ended):,} of {len(runs):,} runs have ended")
         raise StillProcessing(
             f"{len(ended):,} of {len(runs):,} runs of {deployment} have ended, {failed:,} of them failed; {waiting:,} wait for a worker; "
             f"not ended: {', '.join(left[:_NAMED])}{' ...' if len(left) > _NAMED else ''}"
@@ -174,8 +177,8 @@ def sync_collections(collections: str, deployment: str | None = None) -> State[A
     """
     table = read_collections(collections)
     if deployment is None:
-        return ended_as_one(states_of({name: sync_collection.submit(options) for name, options in table.items()}), "collections")
-    return ended_as_one(_told(await_runs(hand_out(table, deployment), deployment)), "collections")
+        return ended_as_one(states_of({name: sync_collection.submit(options) for name, options in table.items()}, COLLECTIONS), COLLECTIONS)
+    return ended_as_one(_told(await_runs(hand_out(table, deployment), deployment)), COLLECTIONS)
 
 
 def _told(states: dict[str, State[Any]]) -> dict[str, State[Any]]:

@@ -13,7 +13,7 @@ from prefect import flow, task
 from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
 
-from flows.conclusion import PIPELINES, WATCHED, concluded
+from flows.conclusion import WATCHED, concluded
 from flows.errors import StoppedByGuard, UsageError
 from flows.log import say
 from flows.options import SyncOptions
@@ -22,6 +22,7 @@ from flows.report import Outcome
 from flows.settings import load_settings
 from flows.side_by_side import THREADS, ended_as_one, states_of
 from flows.staging import stage_pipelines, staging_folder
+from flows.subject import PIPELINES
 from flows.sync_deals import open_run, settle_earlier, sync_extracted
 from flows.tasks import UNCACHED, find_collection
 
@@ -102,11 +103,11 @@ def sync_pipelines(options: SyncOptions, pipelines: str) -> State[Any]:
     table = read_table(pipelines)
     each = {pipeline: _options_of(options, pipeline, collection) for pipeline, collection in table.items()}
     with staging_folder(load_settings().home_folder) as folder:
-        zones = states_of({pipeline: find_collection.submit(own) for pipeline, own in each.items()})
+        zones = states_of({pipeline: find_collection.submit(own) for pipeline, own in each.items()}, PIPELINES, "found")
         found = {pipeline: state.result() for pipeline, state in zones.items() if state.is_completed()}
         staged = _extract(options, {pipeline: (zone, table[pipeline]) for pipeline, zone in found.items()}, folder)
-        synced = states_of({pipeline: sync_pipeline.submit(each[pipeline], staged.get(pipeline)) for pipeline in found})
-        return ended_as_one(zones | synced, "pipelines")
+        synced = states_of({pipeline: sync_pipeline.submit(each[pipeline], staged.get(pipeline)) for pipeline in found}, PIPELINES)
+        return ended_as_one(zones | synced, PIPELINES)
 
 
 def _options_of(options: SyncOptions, pipeline: str, collection: str) -> SyncOptions:

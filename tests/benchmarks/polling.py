@@ -57,7 +57,8 @@ def _real(place: Path, url: str) -> tuple[int, float]:
     """GETs of the last sync of a new collection, and the seconds after which it saw the end."""
     with Nostradamus(url, TOKEN) as platform:
         collection = platform.create_collection("polling", "Europe/Rome").id
-    command = ["-m", "deployments.cli", "sync", "--crm", "canonical", "--no-forecast", "--full", "--quiet", "--collection", collection]
+    command = ["-m", "deployments.cli", "sync", "--crm", "canonical", "--no-forecast", "--full", "--accept-shrink", "--quiet"]
+    command += ["--collection", collection]
     before = 0
     for number in range(SYNCS):
         before = _looks(url, collection)

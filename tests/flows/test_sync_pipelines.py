@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
 from flows.errors import StoppedByGate, UsageError
 from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions
+from flows.prefect_api import one_call, prefect_client
 from flows.sync_pipelines import read_table, sync_pipelines
 
 HEADER = [
@@ -74,6 +78,34 @@ def test_each_pipeline_lands_in_its_collection_with_a_forecast(
     assert state.is_completed(), state.message
     assert [rows_of(platform, collection, tmp_path) for collection in table.values()] == [3, 2]
     assert all((home / "forecasts" / collection / "forecast.json").exists() for collection in table.values())
+
+
+def test_a_run_of_many_shows_one_progress_and_each_one_s_report(tmp_path: Path, table: dict[str, str]) -> None:
+    run_id = run(tmp_path, export(tmp_path / "deals.csv")).state_details.flow_run_id
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id])))
+        name = client.read_flow_run(run_id).name
+    keys = [str(artifact.key) for artifact in found]
+    assert [key for key in keys if key.startswith("progress-")] == ["progress-pipelines"]
+    assert sum(key.startswith("report-") for key in keys) == len(table)
+    assert name.endswith(f"· {len(table)} pipelines synced")
+
+
+def test_calls_to_prefect_wait_for_one_another(home: Path) -> None:  # noqa: ARG001 - the home sets the environment
+    """On SQLite, its server stands still for a minute where two of them write at once."""
+    done = Event()
+
+    def call() -> None:
+        with prefect_client() as client:
+            client.hello()
+        done.set()
+
+    with one_call():
+        other = Thread(target=call)
+        other.start()
+        assert not done.wait(1)
+    assert done.wait(30)
+    other.join()
 
 
 def test_one_failing_pipeline_does_not_stop_the_others(tmp_path: Path, table: dict[str, str], platform: Nostradamus, home: Path) -> None:
