@@ -19,6 +19,9 @@ from flows.options import SyncOptions
 from flows.report import DoneElsewhere, Outcome
 from flows.sync_deals import resume_sync, sync_deals
 
+_IN_FULL = 5
+"""Outcomes of one run that are shown with their forecasts; of more, people look up those that they care for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Voice:
@@ -103,7 +106,7 @@ def _show(state: State[Any], voice: Voice) -> Outcome | None:
         click.echo(state.message)
     else:
         for outcome in outcomes:
-            show(outcome)
+            show(outcome, brief=len(outcomes) > _IN_FULL)
     return outcomes[0] if len(outcomes) == 1 else None
 
 

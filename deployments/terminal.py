@@ -59,8 +59,6 @@ def steps(console: Console, *, quiet: bool = False) -> Iterator[None]:
     for handler in list(prefect.handlers):
         prefect.removeHandler(handler)
     prefect.propagate = False
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_no_chatter)
     if quiet:
         prefect.addHandler(logging.NullHandler())
         yield
@@ -89,16 +87,11 @@ def _live_line(status: Status) -> Iterator[None]:
         STEPS.removeHandler(handler)
 
 
-def _no_chatter(record: logging.LogRecord) -> bool:
-    """Great Expectations announces its temporary folders."""
-    return not record.name.startswith("great_expectations") or record.levelno >= logging.WARNING
-
-
-def show(outcome: Outcome) -> None:
-    """The outcome on stdout: one line, the forecast as a table with bars, and where the files lie."""
+def show(outcome: Outcome, *, brief: bool = False) -> None:
+    """The outcome on stdout: one line, the forecast as a table with bars unless ``brief``, and where the files lie."""
     console = Console(markup=False)
     console.print(f"{outcome.options.collection}: {outcome.headline}", highlight=False, soft_wrap=True)
-    if outcome.forecast is not None:
+    if outcome.forecast is not None and not brief:
         console.print(forecast_table(outcome.forecast))
     console.print(f"files: {outcome.folder}", highlight=False, soft_wrap=True)
 

@@ -67,23 +67,23 @@ def matches(values: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:
 
 def holds(values: pa.ChunkedArray, signs: bytes) -> bool:
     """Whether the column's memory has any of some ASCII characters at all: a glance, some 20 times faster than asking each text."""
-    memories = (_bytes(chunk).tobytes() for chunk in values.chunks)
-    return any(sign in memory for memory in memories for sign in signs)
+    memories = (memory(chunk).tobytes() for chunk in values.chunks)
+    return any(sign in held for held in memories for sign in signs)
 
 
 def _has_empty(chunk: pa.StringArray) -> bool:
     """Whether a text that is not null has no characters; Arrow's own lengths are slow beside nulls."""
-    empty = np.diff(_offsets(chunk)) == 0
+    empty = np.diff(offsets(chunk)) == 0
     return bool(empty.any()) and bool((empty & chunk.is_valid().to_numpy(zero_copy_only=False)).any())
 
 
-def _bytes(chunk: pa.StringArray) -> npt.NDArray[np.uint8]:
-    """The memory that the chunk's texts take in a buffer that it may share."""
-    data, offsets = chunk.buffers()[2], _offsets(chunk)
-    return np.frombuffer(data if data is not None else b"", dtype=np.uint8)[offsets[0] : offsets[-1]]
+def memory(chunk: pa.StringArray) -> memoryview:
+    """What the chunk's texts take of a buffer that it may share; each is where :func:`offsets` says, less the first of them."""
+    at = offsets(chunk)
+    return memoryview(chunk.buffers()[2] or b"")[at[0] : at[-1]]
 
 
-def _offsets(chunk: pa.StringArray) -> npt.NDArray[np.int32]:
+def offsets(chunk: pa.StringArray) -> npt.NDArray[np.int32]:
     """Where each text starts in the buffer, and where the last ends."""
     buffer = chunk.buffers()[1]
     if buffer is None:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from xxhash import xxh3_64_intdigest
 
 from expectations.schema import COLUMN_NAMES
+from expectations.texts import memory, offsets
 from flows.deals_csv import CsvRows
 from flows.guard import trust
 from flows.ledger import Entry, Ledger
@@ -48,9 +49,8 @@ def hashes(texts: Iterable[memoryview], count: int) -> Hashes:
 def hash_ids(ids: pa.StringArray) -> Hashes:
     """The hashes of ids; a null hashes as the empty text."""
     filled = pc.fill_null(ids, "")
-    ends = np.frombuffer(filled.buffers()[1], np.int32)[filled.offset : filled.offset + len(filled) + 1].tolist() if len(filled) else [0]
-    memory = memoryview(filled.buffers()[2] or b"")
-    return hashes((memory[start:end] for start, end in pairwise(ends)), len(filled))
+    held, at = memory(filled), offsets(filled)
+    return hashes((held[start:end] for start, end in pairwise((at - at[0]).tolist())), len(filled))
 
 
 def deals_of(ids: Hashes, batch: pa.Table, rows: CsvRows) -> Deals:

@@ -5,9 +5,6 @@ Prefect does the sharing out: a flow run of a deployment for each collection, wh
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
-from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
@@ -33,6 +30,7 @@ from flows.report import DoneElsewhere, Outcome
 from flows.side_by_side import THREADS, ended_as_one, states_of
 from flows.subject import COLLECTIONS
 from flows.sync_deals import sync_export
+from flows.tables import Line, read_lines
 from flows.tasks import UNCACHED
 
 Table = dict[str, SyncOptions]
@@ -54,32 +52,16 @@ def read_collections(path: str) -> Table:
     Raises:
         UsageError: the file cannot be read, a column is no option, a value is none of its option's, or a collection is named twice.
     """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as source:
-            reader = csv.DictReader(source)
-            lines = [(reader.line_num, row) for row in reader]
-            header = reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} cannot be read as a table of collections ({error}): it is a CSV with a column `collection`.") from error
-    if unknown := [name for name in header if name not in SyncOptions.model_fields] or "collection" not in header:
-        what = f"line 1 names {unknown}, no option" if isinstance(unknown, list) else "line 1 has no column `collection`"
-        raise UsageError(f"{path}, {what}: its columns are options of a sync: {', '.join(SyncOptions.model_fields)}.")
-    if not lines:
-        raise UsageError(f"{path} names no collection: write one line for each.")
-    options = [_options(path, line, row) for line, row in lines]
-    if twice := [name for name, times in Counter(each.collection for each in options).items() if times > 1]:
-        raise UsageError(f"{path} names a collection more than once: {', '.join(twice)}. Write one line for each.")
-    return {each.collection: each for each in options}
+    lines = read_lines(path, ["collection"], SyncOptions.model_fields)
+    return {row["collection"]: _options(path, line, row) for line, row in lines.items()}
 
 
-def _options(path: str, line: int, row: dict[str | None, Any]) -> SyncOptions:
+def _options(path: str, line: int, row: Line) -> SyncOptions:
     try:
-        if None in row or None in row.values():
-            raise UsageError(f"{path}, line {line} has not as many cells as the header. Mend it.")
-        return SyncOptions.model_validate({name: cell.strip() for name, cell in row.items() if cell.strip()})
+        return SyncOptions.model_validate({name: cell for name, cell in row.items() if cell})
     except ValidationError as error:
         wrong = "; ".join(
-            f"column {e['loc'][0]}, value {row.get(str(e['loc'][0])) or ''!r}: {e['msg'].removeprefix('Value error, ')}"
+            f"column {e['loc'][0]}, value {row.get(str(e['loc'][0]), '')!r}: {e['msg'].removeprefix('Value error, ')}"
             for e in error.errors()
         )
         raise UsageError(f"{path}, line {line}, {wrong}.") from error

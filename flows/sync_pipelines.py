@@ -5,7 +5,6 @@ Each has its own gate, report and forecast; one that fails does not stop the oth
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
 
 from flows.conclusion import WATCHED, concluded
-from flows.errors import StoppedByGuard, UsageError
+from flows.errors import StoppedByGuard
 from flows.log import say
 from flows.options import SyncOptions
 from flows.records import StagedDeals
@@ -24,6 +23,7 @@ from flows.side_by_side import THREADS, ended_as_one, states_of
 from flows.staging import stage_pipelines, staging_folder
 from flows.subject import PIPELINES
 from flows.sync_deals import open_run, settle_earlier, sync_extracted
+from flows.tables import read_lines
 from flows.tasks import UNCACHED, find_collection
 
 Table = dict[str, str]
@@ -36,22 +36,7 @@ def read_table(path: str) -> Table:
     Raises:
         UsageError: the file is missing, lacks a column, or names a pipeline or a collection twice.
     """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as source:
-            rows = [(row["pipeline"].strip(), row["collection"].strip()) for row in csv.DictReader(source)]
-    except (OSError, UnicodeDecodeError, KeyError, AttributeError) as error:
-        raise UsageError(
-            f"{path} cannot be read as a table of pipelines ({error!r}): it is a CSV with the columns pipeline,collection."
-        ) from error
-    for what, values in (("pipeline", [row[0] for row in rows]), ("collection", [row[1] for row in rows])):
-        twice = sorted({value for value in values if values.count(value) > 1})
-        if twice or "" in values:
-            raise UsageError(
-                f"{path}: every {what} is named once and not empty; look at {', '.join(map(repr, twice)) or 'the empty ones'}."
-            )
-    if not rows:
-        raise UsageError(f"{path} names no pipeline: write one line of pipeline,collection for each.")
-    return dict(rows)
+    return {row["pipeline"]: row["collection"] for row in read_lines(path, ["pipeline", "collection"]).values()}
 
 
 def _task_name() -> str:

@@ -52,7 +52,8 @@ def _share_out(place: Path, url: str, count: int) -> list[Row]:
     _prefect("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
     with contextlib.ExitStack() as workers:
         for name in WORKERS:
-            workers.enter_context(_worker(place, name))
+            workers.enter_context(_worker(place, name, min(AT_ONCE, (count + 1) // 2)))
+        _until_both_are_there()
         begun = time.monotonic()
         _checked([sys.executable, "-m", "deployments.cli", "collections", "sync", str(table), "--deployment", DEPLOYMENT, "--quiet"])
         seconds = time.monotonic() - begun
@@ -99,19 +100,28 @@ def _prepare(place: Path, url: str, count: int) -> tuple[Path, list[str]]:
 
 
 @contextlib.contextmanager
-def _worker(place: Path, name: str) -> Iterator[None]:
+def _worker(place: Path, name: str, at_once: int) -> Iterator[None]:
     """A process worker with a home of its own."""
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "dealcast", "--type", "process", "--name", name]
     environment = {**os.environ, "DEALCAST_HOME": str(place / name)}
     with (
         (place / f"{name}.log").open("wb") as log,
-        subprocess.Popen([*command, "--limit", str(AT_ONCE)], env=environment, cwd=ROOT, stdout=log, stderr=log) as worker,
+        subprocess.Popen([*command, "--limit", str(at_once)], env=environment, cwd=ROOT, stdout=log, stderr=log) as worker,
     ):
         try:
             yield
         finally:
             for process in [*psutil.Process(worker.pid).children(recursive=True), worker]:
                 process.kill()
+
+
+def _until_both_are_there() -> None:
+    for _ in range(120):
+        found = httpx.post(f"{os.environ['PREFECT_API_URL']}/work_pools/dealcast/workers/filter", json={}).raise_for_status().json()
+        if len(found) == len(WORKERS):
+            return
+        time.sleep(0.5)
+    raise TimeoutError(f"of the workers, only {[worker['name'] for worker in found]} came")
 
 
 def _runs() -> list[dict[str, Any]]:

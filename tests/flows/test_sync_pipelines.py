@@ -136,11 +136,13 @@ def test_a_pipeline_that_the_export_lacks_or_a_collection_that_is_unknown_is_nam
 def test_the_table_is_read_strictly(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     for text, part in {
-        "pipeline;collection\na;b\n": "columns pipeline,collection",
+        "pipeline;collection\na;b\n": "line 1 has no column 'pipeline'. It is a CSV with the columns pipeline,collection",
         "pipeline,collection\n": "names no pipeline",
-        "pipeline,collection\na,x\na,y\n": "'a'",
-        "pipeline,collection\na,x\nb,x\n": "'x'",
-        "pipeline,collection\na,\n": "not empty",
+        "pipeline,collection\na,x\na,y\n": "line 3, column pipeline, value 'a' is on line 2 too",
+        "pipeline,collection\na,x\nb,x\n": "line 3, column collection, value 'x' is on line 2 too",
+        "pipeline,collection\na,\n": "line 2, column collection is empty",
+        "pipeline,pipeline,collection\na,b,x\n": "names twice the column 'pipeline'",
+        "pipeline,collection\na\n": "line 2 has 1 cells, the header 2",
     }.items():
         path.write_text(text)
         with pytest.raises(UsageError, match=part):
