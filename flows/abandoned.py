@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
@@ -24,7 +24,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
-from flows.prefect_api import prefect_client
+from flows.prefect_api import ONE_CALL
 
 FLOWS = ("sync-deals", "resume-sync")
 
@@ -44,7 +44,7 @@ def close_abandoned(collection: str, dead: Set[str | None]) -> list[UUID]:
     Returns:
         The ids of the closed runs.
     """
-    with prefect_client() as client:
+    with ONE_CALL, get_client(sync_client=True) as client:
         found = {run.id: run for run in (*_named(client, dead), *_unnamed(client, collection))}
         abandoned = [run for run in found.values() if str(run.id) != str(flow_run.id) and run.state_type in _ALIVE]
         for run in abandoned:

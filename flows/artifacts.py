@@ -31,7 +31,7 @@ from flows.chart import draw, markdown_image
 from flows.errors import DealcastError
 from flows.forecast import Months
 from flows.ledger import NAME, Ledger
-from flows.prefect_api import one_call
+from flows.prefect_api import ONE_CALL
 from flows.settings import load_settings
 from flows.subject import subject_of_run
 
@@ -79,13 +79,13 @@ def links(collection: str, kinds: Iterable[ArtifactKind]) -> str:
 
 def show_report(collection: str, markdown: str, headline: str) -> None:
     """The run's report, on success and on failure alike."""
-    _show(lambda: create_markdown_artifact(markdown, artifact_key("report", collection), headline))
+    _show(create_markdown_artifact, markdown, artifact_key("report", collection), headline)
 
 
 def show_certificate(collection: str, certificate: Mapping[str, Any]) -> None:
     """What was sent, what the platform made of it, with which versions."""
     text = f"```json\n{json.dumps(certificate, indent=1)}\n```"
-    _show(lambda: create_markdown_artifact(text, artifact_key("certificate", collection), "What was sent, and what became of it"))
+    _show(create_markdown_artifact, text, artifact_key("certificate", collection), "What was sent, and what became of it")
 
 
 def show_forecast(collection: str, invocation_id: str, months: Months, history: Mapping[str, float]) -> None:
@@ -95,7 +95,7 @@ def show_forecast(collection: str, invocation_id: str, months: Months, history: 
     image = markdown_image(draw(history, months), f"Revenue by month: won, and forecast for {known_as(collection)}")
     table = f"| month | revenue |\n|---|---:|\n{rows}"
     text = f"# {known_as(collection)}: {total:,.0f} in {len(months)} months\n\n{image}\n\n{table}\n\nInvocation `{invocation_id}`.\n"
-    _show(lambda: create_markdown_artifact(text, artifact_key("forecast", collection), f"{total:,.0f} in {len(months)} months"))
+    _show(create_markdown_artifact, text, artifact_key("forecast", collection), f"{total:,.0f} in {len(months)} months")
 
 
 def show_rejected(collection: str, report: CheckReport, place: str | None) -> None:
@@ -106,7 +106,7 @@ def show_rejected(collection: str, report: CheckReport, place: str | None) -> No
     rules = {result.rule: result.text for result in report.results}
     table = [_rejected_row(failure, rules) for failure in failures[:LISTED]]
     note = f"{report.failing:,} of {report.rows:,} deals would be refused by the platform. All of them: {place}"
-    _show(lambda: create_table_artifact(table, artifact_key("rejected", collection), note))
+    _show(create_table_artifact, table, artifact_key("rejected", collection), note)
 
 
 def show_progress(collection: str, percent: float, words: str) -> bool:
@@ -121,24 +121,24 @@ def show_progress(collection: str, percent: float, words: str) -> bool:
     artifact, updated = _STARTED.get((run, collection), (None, 0.0))
     due = percent >= 100 or time.monotonic() - updated >= REFRESH_SECONDS
     if artifact is None and percent < 100:
-        made = _show(lambda: create_progress_artifact(percent, artifact_key("progress", collection), words))
+        made = _show(create_progress_artifact, percent, artifact_key("progress", collection), words)
         if made is not None:
             _STARTED[run, collection] = made, time.monotonic()
     elif artifact is not None and due:
         _STARTED[run, collection] = artifact, time.monotonic()
-        _show(lambda: update_progress_artifact(artifact, percent, words))
+        _show(update_progress_artifact, artifact, percent, words)
     if percent >= 100:
         _STARTED.pop((run, collection), None)
     return due
 
 
-def _show(create: Callable[[], Any]) -> UUID | None:
+def _show(create: Callable[..., Any], *arguments: Any) -> UUID | None:
     """Create an artifact inside a run; that Prefect cannot take it is a warning, since the sync matters more than its picture."""
     if FlowRunContext.get() is None and TaskRunContext.get() is None:
         return None
     try:
-        with one_call():
-            made: UUID = create()
+        with ONE_CALL:
+            made: UUID = create(*arguments)
     except (httpx.HTTPError, PrefectException, OSError) as error:
         logging.getLogger("prefect.flow_runs").warning("An artifact was not shown: %s", error)
         return None

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from prefect.client.orchestration import get_client
 from prefect.concurrency._asyncio import ConcurrencySlotAcquisitionError  # what `concurrency` raises; not exported elsewhere
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectNotFound
@@ -25,7 +26,7 @@ from prefect.runtime import flow_run
 from flows.abandoned import close_abandoned
 from flows.errors import CollectionBusy
 from flows.ledger import Ledger, private_folder
-from flows.prefect_api import one_call, prefect_client
+from flows.prefect_api import ONE_CALL
 
 LEASE_SECONDS = 60
 """The shortest lease that Prefect grants."""
@@ -51,17 +52,17 @@ def claim(collection: str, ledger: Ledger, home: Path) -> Iterator[None]:
         mine = _name(lock)
         _ensure(limit, fresh=bool(died) and recorded in ({}, died))
         try:
-            with one_call():
+            with ONE_CALL:
                 slot.enter_context(concurrency(limit, occupy=1, strict=True, max_retries=0, lease_duration=LEASE_SECONDS))
         except ConcurrencySlotAcquisitionError as error:
             raise _busy(collection, lambda: _recorded(ledger, collection)) from error
-        ledger.put(collection, _HOLDER, json.dumps(mine).encode())
-        close_abandoned(collection, {holder.get("flow_run") for holder in (died, recorded)})
         try:
+            ledger.put(collection, _HOLDER, json.dumps(mine).encode())
+            close_abandoned(collection, {holder.get("flow_run") for holder in (died, recorded)})
             yield
         finally:
             ledger.delete(collection, _HOLDER)
-            with one_call():
+            with ONE_CALL:
                 slot.close()
 
 
@@ -82,7 +83,7 @@ def _machine_lock(path: Path, collection: str) -> Iterator[IO[str]]:
 
 def _ensure(limit: str, *, fresh: bool) -> None:
     """Make the limit exist; ``fresh`` makes it anew, which frees a slot whose holder is known to be dead."""
-    with prefect_client() as client:
+    with ONE_CALL, get_client(sync_client=True) as client:
         if fresh:
             with suppress(ObjectNotFound):
                 client.delete_global_concurrency_limit_by_name(limit)

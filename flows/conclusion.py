@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, ParamSpec
 
 import httpx
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
@@ -19,7 +20,7 @@ from prefect.states import Completed, Failed
 from flows.artifacts import known_as, show_progress, show_report
 from flows.errors import AppendRejected, DealcastError, StoppedByGuard
 from flows.notices import BLOCKED, tell_change
-from flows.prefect_api import prefect_client
+from flows.prefect_api import ONE_CALL
 from flows.report import Outcome
 from flows.subject import subject_of_run
 
@@ -88,9 +89,10 @@ def name_run(subject: str, what: str) -> None:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or subject_of_run() != subject:
         return
+    name = f"{known_as(subject)} {datetime.now(UTC):%Y-%m-%d} · {what}"
     try:
-        with prefect_client() as client:
-            client.update_flow_run(context.flow_run.id, name=f"{known_as(subject)} {datetime.now(UTC):%Y-%m-%d} · {what}")
+        with ONE_CALL, get_client(sync_client=True) as client:
+            client.update_flow_run(context.flow_run.id, name=name)
     except (httpx.HTTPError, PrefectException, OSError) as error:  # a name is not worth the run
         logging.getLogger("prefect.flow_runs").warning("The run was not named: %s", error)
 

@@ -17,7 +17,7 @@ from flows.settings import Settings
 PATIENCE = 10_000
 """Retries of a polling task: the deadline ends it long before."""
 
-JITTER = 0.02
+JITTER = 0.01
 """Share by which Prefect may stretch or shorten a delay, so that many collections do not ask in step."""
 
 SEND_JITTER = 0.3
@@ -29,11 +29,11 @@ _GROWTH = 0.09
 _MOST_DELAYS = 50
 _LEAST_DELAY = 0.1
 
-_SHORT = 10.0
+_SHORT = 11.0
 """Seconds from which on looks at a steady growth are fewer than half of one each second ..."""
 
-_EARLY = 0.96
-"""... and the share of a shorter expected time after which the first look comes."""
+_EARLY = 0.94
+"""... and the share of a shorter expected time after which the first look comes; the second comes when it is over."""
 
 _LONGEST_REQUESTED_WAIT = 900.0
 _STALLED = 5.0
@@ -61,13 +61,15 @@ def is_too_soon(accepted_at: datetime, settings: Settings, expected: float | Non
 def delays(settings: Settings, expected: float | None = None, elapsed: float = 0.0) -> list[float]:
     """Seconds between looks, ``elapsed`` seconds after acceptance: the first as :func:`first_look` says, then each about a tenth later.
 
-    ``expected`` is how many seconds the platform is expected to take; without history, looks are `poll_delay` apart at first.
-    No delay is above the settings' cap.
+    ``expected`` is how many seconds the platform is expected to take, when a look comes in any case; without history, looks are
+    `poll_delay` apart at first. No delay is above the settings' cap.
     """
     waits: list[float] = []
     soonest, first, now = settings.poll_delay if expected is None else _LEAST_DELAY, first_look(settings, expected), elapsed
     while len(waits) < _MOST_DELAYS:
         wait = min(max(first - now, _GROWTH * now, soonest), settings.poll_delay_max)
+        if expected is not None and first <= now < expected:
+            wait = min(wait, max(expected - now, (1 - _EARLY) * now))
         waits.append(wait)
         now += wait
     return waits

@@ -51,16 +51,21 @@ def hard_work() -> Iterator[None]:
         yield
 
 
-def states_of(futures: Mapping[str, PrefectFuture[Any]], subject: str, done: str = "synced") -> dict[str, State[Any]]:
+def states_of(
+    futures: Mapping[str, PrefectFuture[Any]], subject: str, done: str = "synced", percent: tuple[float, float] = (10, 99)
+) -> dict[str, State[Any]]:
     """The states in which the tasks end; one that fails stops no other, and what ends the run from outside ends their waiting.
 
-    ``subject`` is what they are called, and ``done`` what each then is: the run's progress tells of them.
+    The run's progress tells of them: ``subject`` is what they are called, ``done`` what each that succeeds then is, and ``percent``
+    what part of the whole run this is.
     """
+    good, (first, last) = 0, percent
     try:
-        for number, future in enumerate(as_completed(list(futures.values()))):
+        for ended, future in enumerate(as_completed(list(futures.values())), start=1):
             future.wait()
-            words = f"{number + 1:,} of {len(futures):,} {done}"
-            if show_progress(subject, 99 * (number + 1) / len(futures), f"{subject}: {words}"):
+            good += future.state.is_completed()
+            words = f"{good:,} of {len(futures):,} {done}" + (f", {ended - good:,} failed" if ended > good else "")
+            if show_progress(subject, first + (last - first) * ended / len(futures), f"{subject}: {words}"):
                 name_run(subject, words)
     except BaseException:  # SIGTERM, Ctrl-C, a cancellation, none of which reaches the threads
         _ENDING.add(flow_run.id)

@@ -20,7 +20,7 @@ from prefect.states import Completed, Crashed, Failed, Pending
 from pydantic import ValidationError
 
 from flows.artifacts import show_progress
-from flows.conclusion import WATCHED, concluded, kind_of
+from flows.conclusion import WATCHED, concluded, kind_of, name_run
 from flows.errors import StillProcessing, UsageError
 from flows.log import say
 from flows.notices import HANDED_OUT
@@ -120,7 +120,9 @@ def await_runs(runs: dict[str, UUID], deployment: str) -> dict[str, State[Any]]:
         failed = sum(not state.is_completed() for state in ended.values())
         waiting = sum(state.is_scheduled() for state in states.values())
         left = [name for name in runs if name not in ended]
-        show_progress(COLLECTIONS, 99 * len(ended) / len(runs), f"{len(ended):,} of {len(runs):,} runs have ended")
+        words = f"{len(ended) - failed:,} of {len(runs):,} synced" + (f", {failed:,} failed" if failed else "")
+        if show_progress(COLLECTIONS, 99 * len(ended) / len(runs), f"{COLLECTIONS}: {words}"):
+            name_run(COLLECTIONS, words)
         raise StillProcessing(
             f"{len(ended):,} of {len(runs):,} runs of {deployment} have ended, {failed:,} of them failed; {waiting:,} wait for a worker; "
             f"not ended: {', '.join(left[:_NAMED])}{' ...' if len(left) > _NAMED else ''}"

@@ -88,7 +88,7 @@ def sync_pipelines(options: SyncOptions, pipelines: str) -> State[Any]:
     table = read_table(pipelines)
     each = {pipeline: _options_of(options, pipeline, collection) for pipeline, collection in table.items()}
     with staging_folder(load_settings().home_folder) as folder:
-        zones = states_of({pipeline: find_collection.submit(own) for pipeline, own in each.items()}, PIPELINES, "found")
+        zones = states_of({pipeline: find_collection.submit(own) for pipeline, own in each.items()}, PIPELINES, "found", (0, 10))
         found = {pipeline: state.result() for pipeline, state in zones.items() if state.is_completed()}
         staged = _extract(options, {pipeline: (zone, table[pipeline]) for pipeline, zone in found.items()}, folder)
         synced = states_of({pipeline: sync_pipeline.submit(each[pipeline], staged.get(pipeline)) for pipeline in found}, PIPELINES)

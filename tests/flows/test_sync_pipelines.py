@@ -11,10 +11,12 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
+from flows.claim import claim
 from flows.errors import StoppedByGate, UsageError
+from flows.ledger import Ledger
 from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions
-from flows.prefect_api import one_call, prefect_client
+from flows.prefect_api import ONE_CALL
 from flows.sync_pipelines import read_table, sync_pipelines
 
 HEADER = [
@@ -86,26 +88,26 @@ def test_a_run_of_many_shows_one_progress_and_each_one_s_report(tmp_path: Path, 
         found = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id])))
         name = client.read_flow_run(run_id).name
     keys = [str(artifact.key) for artifact in found]
-    assert [key for key in keys if key.startswith("progress-")] == ["progress-pipelines"]
+    assert [(artifact.key, artifact.data) for artifact in found if artifact.type == "progress"] == [("progress-pipelines", 100.0)]
     assert sum(key.startswith("report-") for key in keys) == len(table)
     assert name.endswith(f"· {len(table)} pipelines synced")
 
 
-def test_calls_to_prefect_wait_for_one_another(home: Path) -> None:  # noqa: ARG001 - the home sets the environment
+def test_calls_to_prefect_wait_for_one_another(tmp_path: Path, table: dict[str, str]) -> None:
     """On SQLite, its server stands still for a minute where two of them write at once."""
     done = Event()
 
-    def call() -> None:
-        with prefect_client() as client:
-            client.hello()
-        done.set()
+    def claim_one() -> None:
+        with claim(table["Renewals"], Ledger(str(tmp_path / "ledger")), tmp_path):
+            done.set()
 
-    with one_call():
-        other = Thread(target=call)
+    with ONE_CALL:
+        other = Thread(target=claim_one)
         other.start()
         assert not done.wait(1)
     assert done.wait(30)
     other.join()
+    assert not ONE_CALL.locked()
 
 
 def test_one_failing_pipeline_does_not_stop_the_others(tmp_path: Path, table: dict[str, str], platform: Nostradamus, home: Path) -> None:
