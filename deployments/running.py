@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from rich.console import Console
 from deployments.terminal import show, show_json, show_json_error, steps
 from flows.errors import DealcastError, UsageError
 from flows.options import SyncOptions
+from flows.prefect_api import SERVER_SETTINGS
 from flows.report import DoneElsewhere, Outcome
 from flows.sync_deals import resume_sync, sync_deals
 
@@ -68,6 +70,7 @@ def _run(flow: Callable[[], State[Any]], collection: str, voice: Voice) -> Outco
     Raises:
         DealcastError: the one that ended the run.
     """
+    os.environ |= {**SERVER_SETTINGS, **os.environ}  # for Prefect's temporary server
     with _no_heartbeats(), steps(stderr(), quiet=voice.quiet):
         state = flow()
     try:

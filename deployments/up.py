@@ -26,6 +26,7 @@ from deployments.demo import CRM_TIMEZONE, EXPORT, TIMEZONE
 from deployments.sandbox import Sandbox, running
 from flows.errors import DealcastError, UsageError
 from flows.nostradamus import Nostradamus
+from flows.prefect_api import SERVER_SETTINGS
 from flows.settings import load_settings
 
 HOST = "127.0.0.1"
@@ -181,6 +182,7 @@ def _environment(home: Path, url: str, sandbox: Sandbox) -> dict[str, str]:
     for name in ("DEALCAST_LEDGER", "DEALCAST_TOKEN_BLOCK"):
         os.environ.pop(name, None)
     return {
+        **SERVER_SETTINGS,
         **os.environ,
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": f"{url}/api",

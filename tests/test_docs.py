@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from deployments.cli import EPILOG, main
 from flows import errors
 from flows.errors import DealcastError
+from flows.prefect_api import SERVER_SETTINGS
 from flows.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,6 +82,17 @@ def test_help_and_readme_give_the_same_exit_codes() -> None:
     in_help = {int(code) for code in re.findall(r"(?:^|[:,] )(\d) ", EPILOG)}
     in_readme = {int(code) for code in re.findall(r"^\| (\d+) \|", section("Operating"), re.MULTILINE)}
     assert in_help == in_readme
+
+
+def test_a_prefect_server_s_settings_are_the_same_wherever_it_is_started() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["prefect"]["server"]["services"]
+    here = {
+        f"PREFECT_SERVER_SERVICES_{service}_{name}".upper(): str(value)
+        for service, settings in declared.items()
+        for name, value in settings.items()
+    }
+    assert here == SERVER_SETTINGS
+    assert "\n".join(f"{name}={value}" for name, value in SERVER_SETTINGS.items()) in README
 
 
 def test_every_deployment_is_in_the_readme() -> None:

@@ -16,6 +16,7 @@ import httpx
 import pyarrow.csv as pacsv
 
 from flows.nostradamus import Nostradamus
+from flows.prefect_api import SERVER_SETTINGS
 
 TOKEN = "benchmark"
 
@@ -25,7 +26,7 @@ def servers(place: Path, database: str | None = None) -> Iterator[str]:
     """A sandbox and a Prefect server, with its runs in ``database`` or SQLite, and the environment that points to them."""
     sandbox, prefect = free_port(), free_port()
     url = f"http://127.0.0.1:{sandbox}"
-    os.environ |= {
+    os.environ |= SERVER_SETTINGS | {
         "DEALCAST_PLATFORM_URL": url,
         "DEALCAST_TOKEN": TOKEN,
         "DEALCAST_HOME": str(place / "home"),
