@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
-from tests.benchmarks.result import Row, as_table, machine
+from tests.benchmarks.result import Row, as_table, machine, rows_of
 
 PARTS = ("gate", "extract", "sync", "memory", "polling", "start", "collections", "workers")
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -27,11 +26,6 @@ def _write(found: list[tuple[str, list[Row]]]) -> None:
     RESULTS.write_text("\n".join(["# Benchmarks", "", intro, "", *lines, ""]), encoding="utf-8")
 
 
-def _run(part: str) -> list[Row]:
-    rows: list[Row] = importlib.import_module(f"tests.benchmarks.{part}").run()
-    return rows
-
-
 def main() -> int:
     """Run the parts asked for, and print their table as it grows on stderr and whole on stdout."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
@@ -42,7 +36,7 @@ def main() -> int:
     for part in asked.part or PARTS:
         sys.stderr.write(f"{part} ...\n")
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as afresh:  # a peak counts what the parent held when it forked
-            found.append((part, afresh.submit(_run, part).result()))
+            found.append((part, afresh.submit(rows_of, part).result()))
         sys.stderr.write(as_table(found[-1:]) + "\n")
     table = as_table(found)
     print(table)

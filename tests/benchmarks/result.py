@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
 from collections.abc import Iterable, Sequence
@@ -22,6 +23,12 @@ class Row:
     measured: str
     limit: str = ""
     kept: bool = True
+
+
+def rows_of(part: str) -> list[Row]:
+    """Run the benchmark ``part``."""
+    rows: list[Row] = importlib.import_module(f"tests.benchmarks.{part}").run()
+    return rows
 
 
 def ratio(what: str, value: float, *, at_most: float | None = None, at_least: float | None = None) -> Row:
