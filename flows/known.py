@@ -102,6 +102,8 @@ class Known:
 
     def without(self, deals: Deals) -> Known:
         """The same less the ids of ``deals``."""
+        if not len(self):
+            return self
         place, found = self._find(np.sort(deals["id"]))  # in order, they are found several times faster
         kept = np.ones(len(self), dtype=bool)
         kept[place[found]] = False
@@ -143,8 +145,8 @@ def absorb(ledger: Ledger, entry: Entry) -> Entry:
     sent = _read(ledger, entry.collection, _content(entry))
     if entry.mode == "append":
         kept = Known.load(ledger, entry.collection).sure(ledger, earlier).without(sent).deals
-        sent = np.concatenate([kept, sent])
-    ledger.put(entry.collection, _KNOWN, sent.tobytes())
+        sent = np.concatenate([kept, sent]) if len(kept) else sent
+    ledger.put(entry.collection, _KNOWN, sent.view(np.uint8).data)
     if not entry.export.get("limited"):
         trust(ledger, entry.collection, entry.export)
     for other in earlier:

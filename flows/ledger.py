@@ -150,12 +150,13 @@ class Ledger:
                 self.delete(collection, f"{entry.fingerprint}.json")
                 self.delete(collection, f"{entry.fingerprint}.deals")
 
-    def put(self, collection: str, name: str, data: bytes) -> None:
+    def put(self, collection: str, name: str, data: bytes | memoryview) -> None:
         """Write one file of ``collection`` so that a reader sees the old or the new one, never a part."""
         path = f"{self._root}/{collection}/{name}"
         if isinstance(self._fs, LocalFileSystem):
             _replace(Path(path), data)
             return
+        data = bytes(data)
         try:
             self._fs.pipe_file(path, data)
         except FileNotFoundError:  # a store with real folders
@@ -191,7 +192,7 @@ def private_folder(path: Path) -> Path:
     return path
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _replace(path: Path, data: bytes | memoryview) -> None:
     """Replace ``path`` durably: the bytes and the name are on disk before this returns."""
     private_folder(path.parent)
     temporary = path.with_name(f"_{path.name}.{os.getpid()}.tmp")
