@@ -59,19 +59,25 @@ def states_of(
     The run's progress tells of them: ``subject`` is what they are called, ``done`` what each that succeeds then is, and ``percent``
     what part of the whole run this is.
     """
-    good, (first, last) = 0, percent
+    good = 0
     try:
         for ended, future in enumerate(as_completed(list(futures.values())), start=1):
             future.wait()
             good += future.state.is_completed()
-            words = f"{good:,} of {len(futures):,} {done}" + (f", {ended - good:,} failed" if ended > good else "")
-            if show_progress(subject, first + (last - first) * ended / len(futures), f"{subject}: {words}"):
-                name_run(subject, words)
+            show_ended(subject, good, ended - good, len(futures), done=done, percent=percent)
     except BaseException:  # SIGTERM, Ctrl-C, a cancellation, none of which reaches the threads
         _ENDING.add(flow_run.id)
         say("cancelled", "The run was ended. Start it again the same way: each collection goes on where the ledger stands.")
         raise
     return {name: future.state for name, future in futures.items()}
+
+
+def show_ended(subject: str, good: int, failed: int, count: int, *, done: str = "synced", percent: tuple[float, float]) -> None:
+    """How many of ``count`` have ended, as the run's progress and name; ``done`` and ``percent`` as for :func:`states_of`."""
+    first, last = percent
+    words = f"{good:,} of {count:,} {done}" + (f", {failed:,} failed" if failed else "")
+    if show_progress(subject, first + (last - first) * (good + failed) / count, f"{subject}: {words}"):
+        name_run(subject, words)
 
 
 def ended_as_one(states: Mapping[str, State[Any]], what: str) -> State[Any]:

@@ -19,15 +19,14 @@ from prefect.runtime import flow_run, task_run
 from prefect.states import Completed, Crashed, Failed, Pending
 from pydantic import ValidationError
 
-from flows.artifacts import show_progress
-from flows.conclusion import WATCHED, concluded, kind_of, name_run
+from flows.conclusion import WATCHED, concluded, kind_of
 from flows.errors import StillProcessing, UsageError
 from flows.log import say
 from flows.notices import HANDED_OUT
 from flows.options import SyncOptions
 from flows.polling import PATIENCE, is_transient
 from flows.report import DoneElsewhere, Outcome
-from flows.side_by_side import THREADS, ended_as_one, states_of
+from flows.side_by_side import THREADS, ended_as_one, show_ended, states_of
 from flows.subject import COLLECTIONS
 from flows.sync_deals import sync_export
 from flows.tables import Line, read_lines
@@ -120,9 +119,7 @@ def await_runs(runs: dict[str, UUID], deployment: str) -> dict[str, State[Any]]:
         failed = sum(not state.is_completed() for state in ended.values())
         waiting = sum(state.is_scheduled() for state in states.values())
         left = [name for name in runs if name not in ended]
-        words = f"{len(ended) - failed:,} of {len(runs):,} synced" + (f", {failed:,} failed" if failed else "")
-        if show_progress(COLLECTIONS, 99 * len(ended) / len(runs), f"{COLLECTIONS}: {words}"):
-            name_run(COLLECTIONS, words)
+        show_ended(COLLECTIONS, len(ended) - failed, failed, len(runs), percent=(0, 99))
         raise StillProcessing(
             f"{len(ended):,} of {len(runs):,} runs of {deployment} have ended, {failed:,} of them failed; {waiting:,} wait for a worker; "
             f"not ended: {', '.join(left[:_NAMED])}{' ...' if len(left) > _NAMED else ''}"

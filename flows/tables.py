@@ -19,7 +19,7 @@ def read_lines(path: str, unique: Sequence[str], others: Collection[str] | None 
     Args:
         path: path of the CSV.
         unique: columns that it has, none of whose cells is empty or repeats another.
-        others: columns that it may have; default: any, which are not looked at.
+        others: columns that it may have; default: any.
 
     Raises:
         UsageError: it cannot be read, or is not such a table; the message names line, column and value.
