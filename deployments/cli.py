@@ -145,18 +145,20 @@ def sync(no_forecast: bool, forecast: str, pipelines: str | None, quiet: bool, a
 @main.command()
 @click.option("--collection", required=True, metavar="ID", help="The platform's collection.")
 @click.argument("request_id", required=False, metavar="[REQUEST_ID]")
+@click.option("--forget", is_flag=True, help="Wait no longer for what the platform never ends: the next sync sends or invokes it anew.")
 @_voice_options
-def resume(collection: str, request_id: str | None, quiet: bool, as_json: bool) -> None:
+def resume(collection: str, request_id: str | None, forget: bool, quiet: bool, as_json: bool) -> None:
     """Go on with a sync that was accepted and did not end: wait for it, and bring its forecast home.
 
     \b
     Examples:
       dealcast resume --collection acme
       dealcast resume --collection acme my-upload-request-id --json
+      dealcast resume --collection acme --forget
     """
     from deployments.running import Voice, run_resume  # noqa: PLC0415 - prefect takes seconds to import
 
-    run_resume(collection, request_id, Voice(quiet, as_json))
+    run_resume(collection, request_id, Voice(quiet, as_json), forget=forget)
 
 
 @main.command()
@@ -315,7 +317,6 @@ def _quiet_the_libraries() -> None:
     for name, value in {
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }.items():

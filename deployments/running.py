@@ -54,9 +54,9 @@ def run_sync_collections(table: str, deployment: str | None, voice: Voice = Voic
     _run(lambda: sync_collections(table, deployment, return_state=True), "all", voice)
 
 
-def run_resume(collection: str, request_id: str | None, voice: Voice = Voice()) -> Outcome | None:
+def run_resume(collection: str, request_id: str | None, voice: Voice = Voice(), *, forget: bool = False) -> Outcome | None:
     """Run `resume-sync`; leaves the process on any error."""
-    return _run(lambda: resume_sync(collection, request_id, return_state=True), collection, voice)
+    return _run(lambda: resume_sync(collection, request_id, forget, return_state=True), collection, voice)
 
 
 def stderr() -> Console:
@@ -105,7 +105,7 @@ def _show(state: State[Any], voice: Voice) -> Outcome | None:
     outcomes = [each for each in results if isinstance(each, Outcome)]
     if voice.json:
         show_json(*outcomes, *(each for each in results if isinstance(each, DoneElsewhere)), several=isinstance(result, list))
-    elif state.name == "NothingNew" or not outcomes:
+    elif not outcomes or state.name == "NothingNew":
         click.echo(state.message)
     else:
         for outcome in outcomes:

@@ -20,7 +20,7 @@ from typing import IO
 from prefect.client.orchestration import get_client
 from prefect.concurrency._asyncio import ConcurrencySlotAcquisitionError  # what `concurrency` raises; not exported elsewhere
 from prefect.concurrency.sync import concurrency
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.runtime import flow_run
 
 from flows.abandoned import close_abandoned
@@ -34,6 +34,9 @@ LEASE_SECONDS = 60
 _HOLDER = "_holder.json"
 _NAMING_SECONDS = 1.0
 """How long to wait for a holder that has just claimed to write its name."""
+
+_ORPHAN_SECONDS = 10.0
+"""The same before a slot counts as nobody's: a Prefect server that forgot at a restart who held it never frees it by itself."""
 
 Holder = dict[str, str]
 """Who claims: host, pid, since, and the Prefect flow run; empty where nobody does."""
@@ -50,12 +53,14 @@ def claim(collection: str, ledger: Ledger, home: Path) -> Iterator[None]:
     with _machine_lock(home / "claims" / f"{collection}.lock", collection) as lock, ExitStack() as slot:
         died, recorded = _read(lock), _recorded(ledger, collection)
         mine = _name(lock)
-        _ensure(limit, fresh=bool(died) and recorded in ({}, died))
-        try:
-            with ONE_CALL:
-                slot.enter_context(concurrency(limit, occupy=1, strict=True, max_retries=0, lease_duration=LEASE_SECONDS))
-        except ConcurrencySlotAcquisitionError as error:
-            raise _busy(collection, lambda: _recorded(ledger, collection)) from error
+        _ensure(limit, outdated=limit if died and recorded in ({}, died) else None)
+        if not _take(slot, limit):
+            outdated = _id_of(limit)
+            if _named(lambda: _recorded(ledger, collection), _ORPHAN_SECONDS):
+                raise _busy(collection, lambda: _recorded(ledger, collection))
+            _ensure(limit, outdated=outdated)
+            if not _take(slot, limit):
+                raise _busy(collection, lambda: _recorded(ledger, collection))
         try:
             ledger.put(collection, _HOLDER, json.dumps(mine).encode())
             close_abandoned(collection, {holder.get("flow_run") for holder in (died, recorded)})
@@ -81,13 +86,28 @@ def _machine_lock(path: Path, collection: str) -> Iterator[IO[str]]:
             lock.truncate(0)
 
 
-def _ensure(limit: str, *, fresh: bool) -> None:
-    """Make the limit exist; ``fresh`` makes it anew, which frees a slot whose holder is known to be dead."""
+def _ensure(limit: str, *, outdated: str | None) -> None:
+    """Make the limit exist; an ``outdated`` one (name or id) is made anew, which frees a slot that nobody holds any more."""
     with ONE_CALL, get_client(sync_client=True) as client:
-        if fresh:
+        if outdated is not None:
             with suppress(ObjectNotFound):
-                client.delete_global_concurrency_limit_by_name(limit)
-        client.upsert_global_concurrency_limit_by_name(limit, 1)
+                client.delete_global_concurrency_limit_by_name(outdated)
+        with suppress(ObjectAlreadyExists):  # made by another in this moment
+            client.upsert_global_concurrency_limit_by_name(limit, 1)
+
+
+def _id_of(limit: str) -> str | None:
+    with ONE_CALL, get_client(sync_client=True) as client, suppress(ObjectNotFound):
+        return str(client.read_global_concurrency_limit_by_name(limit).id)
+    return None
+
+
+def _take(slot: ExitStack, limit: str) -> bool:
+    """Whether ``slot`` now holds the limit's only slot."""
+    with ONE_CALL, suppress(ConcurrencySlotAcquisitionError):
+        slot.enter_context(concurrency(limit, occupy=1, strict=True, max_retries=0, lease_duration=LEASE_SECONDS))
+        return True
+    return False
 
 
 def _name(lock: IO[str]) -> Holder:
@@ -116,12 +136,19 @@ def _holder(text: str | bytes) -> Holder:
         return {}
 
 
-def _busy(collection: str, read: Callable[[], Holder]) -> CollectionBusy:
-    end = time.monotonic() + _NAMING_SECONDS
+def _named(read: Callable[[], Holder], seconds: float) -> Holder:
+    """Who holds the claim, as soon as it says so; empty where it does not within ``seconds``."""
+    end = time.monotonic() + seconds
     while not (holder := read()) and time.monotonic() < end:
         time.sleep(0.02)
+    return holder
+
+
+def _busy(collection: str, read: Callable[[], Holder]) -> CollectionBusy:
+    holder = _named(read, _NAMING_SECONDS)
     who = f"process {holder['pid']} on {holder['host']}, since {holder['since']}" if holder else "another process"
     return CollectionBusy(
         f"Another sync of collection {collection} is at work: {who}. Nothing was sent. Run again when it is done; "
-        f"if it died, its claim ends within {LEASE_SECONDS} s."
+        f"if it died, its claim ends within {LEASE_SECONDS} s, unless Prefect's server forgot it at a restart: then "
+        f"`prefect gcl delete dealcast-{collection}` ends it."
     )

@@ -21,7 +21,7 @@ from expectations.schema import COLUMN_NAMES
 from expectations.texts import memory, offsets
 from flows.deals_csv import CsvRows
 from flows.guard import trust
-from flows.ledger import Entry, Ledger
+from flows.ledger import CONTENT, Entry, Ledger
 
 CONTENT_COLUMNS = tuple(name for name in COLUMN_NAMES if name != "lastSyncedAt")
 
@@ -34,10 +34,7 @@ DEAL = np.dtype([("id", "<u8"), ("content", "<u8")])
 
 NO_DEALS: Deals = np.empty(0, DEAL)
 
-_ENDING = ".xxh3"
-"""Of files of :data:`DEAL`, by their hash: files of another one are not seen, and what they tell of is sent again."""
-
-_KNOWN = f"_known{_ENDING}"
+_KNOWN = f"_known{CONTENT}"
 _CELL = "\x1f"
 
 
@@ -133,7 +130,7 @@ class Known:
 
 def keep_content(ledger: Ledger, collection: str, fingerprint: str, content: Path) -> None:
     """Put what a sync is about to send, a file of :data:`DEAL`, into the ledger before it is sent."""
-    ledger.put(collection, f"{fingerprint}{_ENDING}", content.read_bytes())
+    ledger.put(collection, f"{fingerprint}{CONTENT}", content.read_bytes())
 
 
 def absorb(ledger: Ledger, entry: Entry) -> Entry:
@@ -148,7 +145,7 @@ def absorb(ledger: Ledger, entry: Entry) -> Entry:
         sent = np.concatenate([kept, sent]) if len(kept) else sent
     ledger.put(entry.collection, _KNOWN, sent.view(np.uint8).data)
     if not entry.export.get("limited"):
-        trust(ledger, entry.collection, entry.export)
+        trust(ledger, entry.collection, entry.export | ({"vanished": 0} if entry.mode == "override" else {}))
     for other in earlier:
         if other.in_doubt or not other.finished:
             _supersede(ledger, other)
@@ -169,7 +166,7 @@ def _supersede(ledger: Ledger, entry: Entry) -> None:
 
 
 def _content(entry: Entry) -> str:
-    return f"{entry.fingerprint}{_ENDING}"
+    return f"{entry.fingerprint}{CONTENT}"
 
 
 def _read(ledger: Ledger, collection: str, name: str) -> Deals:

@@ -24,6 +24,9 @@ from flows.nostradamus import UploadMode
 KEPT = 50
 """Finished syncs that a collection's ledger remembers: history for the guard and for poll delays."""
 
+CONTENT = ".xxh3"
+"""The ending of files of what syncs send, by the hash in them: those of another hash are not seen, and their deals are sent again."""
+
 TIMEZONE = "_timezone.txt"
 """The file that remembers a collection's timezone, an IANA name."""
 
@@ -148,7 +151,7 @@ class Ledger:
         for entry in finished[:-KEPT]:
             if entry.fingerprint not in completed[-1:]:
                 self.delete(collection, f"{entry.fingerprint}.json")
-                self.delete(collection, f"{entry.fingerprint}.deals")
+                self.delete(collection, f"{entry.fingerprint}{CONTENT}")
 
     def put(self, collection: str, name: str, data: bytes | memoryview) -> None:
         """Write one file of ``collection`` so that a reader sees the old or the new one, never a part."""

@@ -5,11 +5,11 @@ Prefect does the retrying and the waiting; this module only says whether, and af
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from flows.ending import rest
 from flows.errors import DeadlinePassed, StillProcessing, Transient
 from flows.ledger import Sending
 from flows.settings import Settings
@@ -34,6 +34,9 @@ _SHORT = 11.0
 
 _EARLY = 0.94
 """... and the share of a shorter expected time after which the first look comes; the second comes when it is over."""
+
+_FEW_ROWS = 10_000
+"""Rows below which an upload's size makes no difference."""
 
 _LONGEST_REQUESTED_WAIT = 900.0
 _STALLED = 5.0
@@ -78,6 +81,12 @@ def delays(settings: Settings, expected: float | None = None, elapsed: float = 0
 def pauses(settings: Settings) -> list[float]:
     """Seconds between sends to a platform that cannot take them: each half as long again as the one before, up to the settings' cap."""
     return [min(settings.poll_delay * 1.5**number, settings.poll_delay_max) for number in range(_MOST_DELAYS)]
+
+
+def is_alike(rows: int, others: int) -> bool:
+    """Whether uploads of so many rows may take the platform alike: one tells nothing of another that is a multiple of it."""
+    fewer, more = sorted((max(rows, _FEW_ROWS), max(others, _FEW_ROWS)))
+    return more <= 2 * fewer
 
 
 def expected_seconds(sent: Sequence[Sending | None], settings: Settings) -> float | None:
@@ -125,4 +134,4 @@ def seconds_since(moment: datetime) -> float:
 def obey(error: Transient) -> None:
     """Wait as long as the platform asked to (Retry-After), up to a quarter of an hour; Prefect's own delay follows."""
     if error.retry_after:
-        time.sleep(min(error.retry_after, _LONGEST_REQUESTED_WAIT))
+        rest(min(error.retry_after, _LONGEST_REQUESTED_WAIT))

@@ -16,6 +16,7 @@ SERVER_SETTINGS = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "1000",
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
 }
-"""Environment of a Prefect server: by default it writes each state of a task in a transaction of its own. `pyproject.toml` says the same
-to one that is started in the repository."""
+"""Environment of a Prefect server: by default it writes each state of a task in a transaction of its own, and forgets at a restart
+which claims are held and until when. `pyproject.toml` says the same to one that is started in the repository."""

@@ -15,11 +15,9 @@ from flows.errors import (
     PlatformRefused,
     PlatformUnavailable,
     PlatformUnreachable,
-    Transient,
     UnexpectedAnswer,
 )
 from flows.ledger import Sending
-from flows.polling import obey
 
 Policy = Literal["resend", "stop"]
 
@@ -59,8 +57,6 @@ def send_once(sending: Sending | None, record: Callable[[Sending], None], post: 
     except PlatformUnavailable as error:
         doubt = sending.doubt or isinstance(error, PlatformBusy)
         record(sending.model_copy(update={"state": "unsent", "reason": str(error), "doubt": doubt}))
-        if isinstance(error, Transient):
-            obey(error)
         raise
     sending = sending.model_copy(update={"state": "accepted", "id": identifier, "accepted_at": datetime.now(UTC)})
     record(sending)

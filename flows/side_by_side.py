@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import BoundedSemaphore
 from typing import Any, cast
 
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, as_completed
-from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.artifacts import show_progress
 from flows.conclusion import name_run
-from flows.errors import CollectionBusy, DealcastError, Ended, StoppedByGuard
+from flows.ending import end_run, unless_ended
+from flows.errors import CollectionBusy, DealcastError, StoppedByGuard
 from flows.log import say
 
 AT_ONCE = 64
@@ -26,16 +26,8 @@ THREADS = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_worker
 
 _HARD_WORKERS = BoundedSemaphore(os.cpu_count() or 1)
 
-_ENDING: set[str | None] = set()
-"""Flow runs that are being ended from outside."""
-
 _SAYS_LEAST = [StoppedByGuard, CollectionBusy, CollectionBusy]
 """Errors that people are told less of, or nothing: they stand for all only where there is no other."""
-
-
-def is_ending() -> bool:
-    """Whether the flow run that this is part of is being ended: who waits for the platform asks before each look."""
-    return flow_run.id in _ENDING
 
 
 @contextmanager
@@ -46,13 +38,16 @@ def hard_work() -> Iterator[None]:
         Ended: the run is being ended from outside.
     """
     with _HARD_WORKERS:
-        if is_ending():
-            raise Ended("The run was ended before this was begun; nothing was sent.")
+        unless_ended("this was begun; nothing was sent")
         yield
 
 
 def states_of(
-    futures: Mapping[str, PrefectFuture[Any]], subject: str, done: str = "synced", percent: tuple[float, float] = (10, 99)
+    names: Iterable[str],
+    submit: Callable[[str], PrefectFuture[Any]],
+    subject: str,
+    done: str = "synced",
+    percent: tuple[float, float] = (10, 99),
 ) -> dict[str, State[Any]]:
     """The states in which the tasks end; one that fails stops no other, and what ends the run from outside ends their waiting.
 
@@ -61,12 +56,13 @@ def states_of(
     """
     good = 0
     try:
+        futures = {name: submit(name) for name in names}
         for ended, future in enumerate(as_completed(list(futures.values())), start=1):
             future.wait()
             good += future.state.is_completed()
             show_ended(subject, good, ended - good, len(futures), done=done, percent=percent)
     except BaseException:  # SIGTERM, Ctrl-C, a cancellation, none of which reaches the threads
-        _ENDING.add(flow_run.id)
+        end_run()
         say("cancelled", "The run was ended. Start it again the same way: each collection goes on where the ledger stands.")
         raise
     return {name: future.state for name, future in futures.items()}

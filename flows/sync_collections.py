@@ -29,7 +29,7 @@ from flows.report import DoneElsewhere, Outcome
 from flows.side_by_side import THREADS, ended_as_one, show_ended, states_of
 from flows.subject import COLLECTIONS
 from flows.sync_deals import sync_export
-from flows.tables import Line, read_lines
+from flows.tables import Line, check_unique, read_lines
 from flows.tasks import UNCACHED
 
 Table = dict[str, SyncOptions]
@@ -49,9 +49,10 @@ def read_collections(path: str) -> Table:
     """Read a table of syncs: a CSV with a column `collection` and any other options of a sync; an empty cell is that option's default.
 
     Raises:
-        UsageError: the file cannot be read, a column is no option, a value is none of its option's, or a collection is named twice.
+        UsageError: the file cannot be read, a column is no option, a value none of its option's, a collection or a folder is there twice.
     """
     lines = read_lines(path, ["collection"], SyncOptions.model_fields)
+    check_unique(path, "out", {line: row for line, row in lines.items() if row.get("out")})
     return {row["collection"]: _options(path, line, row) for line, row in lines.items()}
 
 
@@ -158,8 +159,14 @@ def sync_collections(collections: str, deployment: str | None = None) -> State[A
     """
     table = read_collections(collections)
     if deployment is None:
-        return ended_as_one(states_of({name: sync_collection.submit(options) for name, options in table.items()}, COLLECTIONS), COLLECTIONS)
-    return ended_as_one(_told(await_runs(hand_out(table, deployment), deployment)), COLLECTIONS)
+        return ended_as_one(states_of(table, lambda name: sync_collection.submit(table[name]), COLLECTIONS), COLLECTIONS)
+    runs = hand_out(table, deployment)
+    try:
+        return ended_as_one(_told(await_runs(runs, deployment)), COLLECTIONS)
+    except BaseException as error:
+        if not isinstance(error, Exception):  # SIGTERM, Ctrl-C, a cancellation
+            say("cancelled", f"This run was ended; the {len(runs):,} runs of {deployment} go on. Cancel them in the Prefect UI if need be.")
+        raise
 
 
 def _told(states: dict[str, State[Any]]) -> dict[str, State[Any]]:

@@ -17,13 +17,13 @@ from prefect.utilities.annotations import opaque
 
 from flows.claim import claim
 from flows.conclusion import WATCHED, concluded
-from flows.errors import AppendRejected, NotFound, OutcomeUnknown, UsageError
+from flows.errors import AppendRejected, NotFound, OutcomeUnknown, StoppedByGuard, UsageError
 from flows.guard import trust
 from flows.known import absorb
 from flows.ledger import Entry, Ledger
 from flows.log import say
 from flows.options import SyncOptions
-from flows.polling import PATIENCE, SEND_JITTER, delays, expected_seconds, pauses, seconds_since
+from flows.polling import PATIENCE, SEND_JITTER, delays, expected_seconds, is_alike, pauses, seconds_since
 from flows.records import AcceptedAppend, CheckedDeals, InvokedForecast, StagedDeals
 from flows.report import Outcome, out_folder
 from flows.settings import Settings, load_settings
@@ -78,38 +78,35 @@ def sync_deals(options: SyncOptions) -> State[Any] | Outcome:
 
 
 @flow(name="resume-sync", flow_run_name=_run_name, persist_result=False, **WATCHED)
-@concluded(lambda collection, request_id=None: collection)  # noqa: ARG005 - it has the flow's own parameters
-def resume_sync(collection: str, request_id: str | None = None) -> State[Any] | Outcome:
+@concluded(lambda collection, request_id=None, forget=False: collection)  # noqa: ARG005 - it has the flow's own parameters
+def resume_sync(collection: str, request_id: str | None = None, forget: bool = False) -> State[Any] | Outcome:
     """Go on with a sync that was accepted and did not end: wait for it, and bring its forecast home. No export is read.
 
     Args:
         collection: id of the platform's collection.
         request_id: the append request to go on with; default: the last one that did not end.
+        forget: wait no longer for what the platform never ends: the next sync sends those deals, or invokes that forecast, anew.
 
     Raises:
         DealcastError: as `sync-deals`; UsageError where the ledger knows no such request.
     """
-    try:
-        with open_run(collection) as run:
-            entry = _unfinished_entry(collection, request_id, run.ledger)
-            if entry is None:
-                return Completed(name="NothingNew", message=f"Nothing of {collection} is left to resume.")
-            return _bring_home(entry, entry.wanted, SyncOptions.model_validate(entry.options), None, run)
-    except OutcomeUnknown as error:
-        return _unknown(error)
+    with open_run(collection) as run:
+        entry = _unfinished_entry(collection, request_id, run.ledger)
+        if entry is None:
+            return Completed(name="NothingNew", message=f"Nothing of {request_id or collection} is left to resume.")
+        if forget:
+            return Completed(name="Forgotten", message=_forget(entry, run.ledger))
+        return _bring_home(entry, entry.wanted, SyncOptions.model_validate(entry.options), None, run)
 
 
 def sync_export(options: SyncOptions) -> State[Any] | Outcome:
     """From export to report: the body of `sync-deals`, and of each of many collections."""
-    try:
-        with open_run(options.collection) as run:
-            timezone = _sending(find_collection, run)(options)
-            if not options.dry_run:
-                settle_earlier(options.collection, run)
-            deals = extract_deals(options, run.folder, timezone)
-            return sync_extracted(deals, options, run)
-    except OutcomeUnknown as error:
-        return _unknown(error)
+    with open_run(options.collection) as run:
+        timezone = sending(find_collection, run.settings)(options)
+        if not options.dry_run:
+            settle_earlier(options.collection, run)
+        deals = extract_deals(options, run.folder, timezone)
+        return sync_extracted(deals, options, run)
 
 
 def sync_extracted(deals: StagedDeals, options: SyncOptions, run: Run) -> State[Any] | Outcome:
@@ -118,9 +115,13 @@ def sync_extracted(deals: StagedDeals, options: SyncOptions, run: Run) -> State[
     if options.dry_run:
         return publish_report(_whole(Outcome(options, out_folder(options, run.settings), checked)))
     guard_export(_whole(checked), options)
+    if options.mode == "override" and not checked.rows + checked.unchanged:
+        raise StoppedByGuard(
+            f"No deal of {options.export} can be sent, and an override by none would empty the collection: nothing was sent."
+        )
     if not checked.rows:
         return _nothing_new(options, checked, run)
-    accepted = _sending(submit_append, run)(_whole(checked), options)
+    accepted = sending(submit_append, run.settings)(_whole(checked), options)
     entry = run.ledger.read(options.collection, accepted.fingerprint)
     if entry is None:
         raise UsageError(f"The ledger at {run.settings.ledger_url} does not keep what is written: use one that does.")
@@ -139,11 +140,11 @@ def _bring_home(
     if completed.is_completed():
         _take_in(accepted, run.ledger)
     if args is not None:
-        invoked = _sending(invoke_forecast, run)(allow_failure(completed), args, return_state=True)
+        invoked = sending(invoke_forecast, run.settings)(allow_failure(completed), args, return_state=True)
         if completed.is_completed():
             usual = _usual_seconds(invoked.result(), run)
             finished = _waiting(await_forecast, invoked.result(), usual, run)(invoked.result(), usual)
-            forecast = _sending(download_forecast, run)(finished, options)
+            forecast = sending(download_forecast, run.settings)(finished, options)
     if not completed.is_completed():
         error = completed.result(raise_on_failure=False)
         return Failed(message=f"Forecast not invoked: {error}", data=error)
@@ -155,7 +156,7 @@ def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: Run) -> State
     """Every deal is held by the platform already: only a forecast that is still owed, or asked for, is left to do."""
     last = run.ledger.last_completed(options.collection)
     args = forecast_args(options)
-    if options.limit is None:
+    if options.limit is None and checked.stats.deals:
         trust(run.ledger, options.collection, checked.stats.remembered())
     if last is None or (last.certified and (args is None or (last.wanted == args and options.forecast == "if-new"))):
         outcome = publish_report(_whole(Outcome(options, out_folder(options, run.settings), checked, last)))
@@ -168,20 +169,10 @@ def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: Run) -> State
     return _bring_home(last, args, options, checked, run, sent=False)
 
 
-def _unknown(error: OutcomeUnknown) -> State[Any]:
-    """The named end of a run whose POST may or may not have been accepted, under the policy `stop`."""
-    return Failed(name="OutcomeUnknown", message=str(error), data=error)
-
-
 def settle_earlier(collection: str, run: Run) -> None:
     """Learn what became of uploads that an earlier run left: nothing new is compared, let alone sent, before that is known."""
     for entry in run.ledger.entries(collection):
-        if entry.upload.state in ("intended", "unknown") and run.settings.on_unknown == "stop":
-            raise OutcomeUnknown(
-                f"An earlier {entry.mode} to {collection} was sent and its outcome is unknown "
-                f"({entry.upload.reason or 'the run was killed'}), and DEALCAST_ON_UNKNOWN is `stop`. Look at the collection, "
-                "then run again with DEALCAST_ON_UNKNOWN=resend: a repeat merges by id."
-            )
+        _stop_if_unknown(entry, run)
         if entry.upload.state == "accepted":
             accepted = accepted_of(entry)
             usual = _usual_seconds(accepted, run)
@@ -189,11 +180,20 @@ def settle_earlier(collection: str, run: Run) -> None:
             error = None if state.is_completed() else state.result(raise_on_failure=False)
             if isinstance(error, NotFound):
                 lost = entry.upload.model_copy(update={"state": "unknown", "reason": str(error)})
-                run.ledger.write(entry.model_copy(update={"upload": lost}))
+                _stop_if_unknown(run.ledger.write(entry.model_copy(update={"upload": lost})), run)
             elif isinstance(error, BaseException) and not isinstance(error, AppendRejected):
                 raise error
         if entry.upload.state in ("accepted", "completed"):
             _take_in(accepted_of(entry), run.ledger)
+
+
+def _stop_if_unknown(entry: Entry, run: Run) -> None:
+    if entry.upload.state in ("intended", "unknown") and run.settings.on_unknown == "stop":
+        raise OutcomeUnknown(
+            f"An earlier {entry.mode} to {entry.collection} was sent and its outcome is unknown "
+            f"({entry.upload.reason or 'the run was killed'}), and DEALCAST_ON_UNKNOWN is `stop`. Look at the collection, "
+            "then run again with DEALCAST_ON_UNKNOWN=resend: a repeat merges by id."
+        )
 
 
 def _take_in(accepted: AcceptedAppend, ledger: Ledger) -> None:
@@ -211,7 +211,7 @@ def _unfinished_entry(collection: str, request_id: str | None, ledger: Ledger) -
         if not found:
             known = ", ".join(str(entry.upload.id) for entry in entries[-5:] if entry.upload.id) or "none"
             raise UsageError(f"The ledger knows no request {request_id!r} of {collection}; it knows: {known}.")
-        return found[-1]
+        return None if found[-1].finished else found[-1]
     left = [entry for entry in entries if not entry.finished]
     if left and left[-1].upload.id is None:
         raise UsageError(
@@ -221,14 +221,25 @@ def _unfinished_entry(collection: str, request_id: str | None, ledger: Ledger) -
     return left[-1] if left else None
 
 
+def _forget(entry: Entry, ledger: Ledger) -> str:
+    """Wait no longer for an upload, whose deals are then in doubt, or for a forecast; what was forgotten, for people."""
+    if entry.upload.state == "completed":
+        ledger.write(entry.model_copy(update={"forecast": None}))
+        what = f"Invocation {entry.forecast.id}" if entry.forecast and entry.forecast.id else "The forecast"
+        return f"{what} is forgotten. The next sync, or `dealcast resume --collection {entry.collection}`, invokes a new one."
+    given_up = entry.upload.model_copy(update={"state": "refused", "doubt": True, "reason": "forgotten: it was waited for no longer"})
+    ledger.write(entry.model_copy(update={"upload": given_up}))
+    return f"Request {entry.upload.id} is forgotten. The next `dealcast sync` sends its deals again, as the export then has them."
+
+
 def _whole(record: R) -> R:
     """``record`` as an argument that Prefect hands on as it is: it would look for futures in each failure of a report, again and again."""
     return cast("R", opaque(record))
 
 
-def _sending(step: Task[P, R], run: Run) -> Task[P, R]:
+def sending(step: Task[P, R], settings: Settings) -> Task[P, R]:
     """``step`` with retries for a platform that cannot take it now."""
-    return step.with_options(retries=run.settings.send_retries, retry_delay_seconds=pauses(run.settings), retry_jitter_factor=SEND_JITTER)
+    return step.with_options(retries=settings.send_retries, retry_delay_seconds=pauses(settings), retry_jitter_factor=SEND_JITTER)
 
 
 def _waiting(step: Task[P, R], sent: AcceptedAppend | InvokedForecast, usual: float | None, run: Run) -> Task[P, R]:
@@ -237,9 +248,12 @@ def _waiting(step: Task[P, R], sent: AcceptedAppend | InvokedForecast, usual: fl
 
 
 def _usual_seconds(sent: AcceptedAppend | InvokedForecast, run: Run) -> float | None:
-    """How long the platform took for the collection's earlier uploads, or forecasts."""
+    """How long the platform took for the collection's earlier uploads of like size, or for its forecasts."""
     entries = run.ledger.entries(sent.collection)
-    return expected_seconds([entry.upload if isinstance(sent, AcceptedAppend) else entry.forecast for entry in entries], run.settings)
+    if isinstance(sent, InvokedForecast):
+        return expected_seconds([entry.forecast for entry in entries], run.settings)
+    rows = next((entry.rows for entry in entries if entry.fingerprint == sent.fingerprint), 0)
+    return expected_seconds([entry.upload for entry in entries if is_alike(entry.rows, rows)], run.settings)
 
 
 @contextmanager

@@ -11,9 +11,10 @@ from typing import Any
 from prefect import flow, task
 from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
+from pydantic import ValidationError
 
 from flows.conclusion import WATCHED, concluded
-from flows.errors import StoppedByGuard
+from flows.errors import StoppedByGuard, UsageError
 from flows.log import say
 from flows.options import SyncOptions
 from flows.records import StagedDeals
@@ -22,7 +23,7 @@ from flows.settings import load_settings
 from flows.side_by_side import THREADS, ended_as_one, states_of
 from flows.staging import stage_pipelines, staging_folder
 from flows.subject import PIPELINES
-from flows.sync_deals import open_run, settle_earlier, sync_extracted
+from flows.sync_deals import open_run, sending, settle_earlier, sync_extracted
 from flows.tables import read_lines
 from flows.tasks import UNCACHED, find_collection
 
@@ -62,7 +63,8 @@ def sync_pipeline(options: SyncOptions, deals: StagedDeals | None) -> State[Any]
     if deals is None:
         raise StoppedByGuard(f"The export has no deals in pipeline {options.pipeline!r}; nothing was sent to {options.collection}.")
     with open_run(options.collection) as run:
-        settle_earlier(options.collection, run)
+        if not options.dry_run:
+            settle_earlier(options.collection, run)
         return sync_extracted(deals, options, run)
 
 
@@ -87,17 +89,22 @@ def sync_pipelines(options: SyncOptions, pipelines: str) -> State[Any]:
     """
     table = read_table(pipelines)
     each = {pipeline: _options_of(options, pipeline, collection) for pipeline, collection in table.items()}
-    with staging_folder(load_settings().home_folder) as folder:
-        zones = states_of({pipeline: find_collection.submit(own) for pipeline, own in each.items()}, PIPELINES, "found", (0, 10))
+    settings = load_settings()
+    with staging_folder(settings.home_folder) as folder:
+        zones = states_of(each, lambda pipeline: sending(find_collection, settings).submit(each[pipeline]), PIPELINES, "found", (0, 10))
         found = {pipeline: state.result() for pipeline, state in zones.items() if state.is_completed()}
         staged = _extract(options, {pipeline: (zone, table[pipeline]) for pipeline, zone in found.items()}, folder)
-        synced = states_of({pipeline: sync_pipeline.submit(each[pipeline], staged.get(pipeline)) for pipeline in found}, PIPELINES)
+        synced = states_of(found, lambda pipeline: sync_pipeline.submit(each[pipeline], staged.get(pipeline)), PIPELINES)
         return ended_as_one(zones | synced, PIPELINES)
 
 
 def _options_of(options: SyncOptions, pipeline: str, collection: str) -> SyncOptions:
     out = str(Path(options.out) / collection) if options.out else None
-    return options.model_copy(update={"pipeline": pipeline, "collection": collection, "out": out})
+    try:
+        return SyncOptions.model_validate(options.model_dump() | {"pipeline": pipeline, "collection": collection, "out": out})
+    except ValidationError as error:
+        why = "; ".join(e["msg"].removeprefix("Value error, ") for e in error.errors())
+        raise UsageError(f"Pipeline {pipeline!r} has the collection {collection!r}: {why}. Mend the table.") from error
 
 
 def _extract(options: SyncOptions, found: dict[str, tuple[str, str]], folder: Path) -> dict[str, StagedDeals]:

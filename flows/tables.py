@@ -49,11 +49,16 @@ def read_lines(path: str, unique: Sequence[str], others: Collection[str] | None 
             raise UsageError(f"{path}, line {line} has {len(row)} cells, the header {len(header)}. Mend it.")
     lines = {line: {name: cell.strip() for name, cell in zip(header, row, strict=True)} for line, row in rows}
     for name in unique:
-        _check_unique(path, name, lines)
+        check_unique(path, name, lines)
     return lines
 
 
-def _check_unique(path: str, name: str, lines: dict[int, Line]) -> None:
+def check_unique(path: str, name: str, lines: dict[int, Line]) -> None:
+    """See that no cell of a column is empty or repeats another.
+
+    Raises:
+        UsageError: one does; the message names line, column and value.
+    """
     seen: dict[str, int] = {}
     for line, row in lines.items():
         value = row[name]

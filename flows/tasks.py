@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,13 @@ from prefect.states import Cancelled
 
 from flows import ledger as ledgers
 from flows.artifacts import ArtifactKind, known_as, links, show_certificate, show_forecast, show_progress, show_rejected, show_report
+from flows.ending import unless_ended
 from flows.errors import (
     AppendRejected,
     ForecastFailed,
     NotFound,
+    PlatformBusy,
+    PlatformRefused,
     StoppedByGate,
     UnexpectedAnswer,
     UsageError,
@@ -26,9 +31,9 @@ from flows.guard import guard, trusted
 from flows.known import Known, keep_content
 from flows.ledger import Entry, Ledger, Sending
 from flows.log import say
-from flows.nostradamus import UploadRequest
+from flows.nostradamus import Nostradamus, UploadRequest
 from flows.options import SyncOptions
-from flows.polling import JITTER, is_transient
+from flows.polling import JITTER, is_transient, obey
 from flows.records import AcceptedAppend, CheckedDeals, CompletedAppend, CompletedForecast, Forecast, InvokedForecast, StagedDeals
 from flows.rejection import columns, describe
 from flows.report import Outcome, certificate, keep_quarantine, keep_rejection, out_folder, publish, report_text
@@ -115,7 +120,7 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
 @task(task_run_name="guard_export", **UNCACHED)
 def guard_export(checked: CheckedDeals, options: SyncOptions) -> None:
     """Stop an export that as a whole is not to be trusted (empty, shrunk, older), unless told to accept it."""
-    if options.accept_shrink or options.limit is not None:
+    if options.accept_shrink or (options.limit is not None and options.mode == "append"):
         return
     guard(checked.stats, trusted(_ledger(), options.collection))
 
@@ -129,12 +134,15 @@ def submit_append(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend
     def record(upload: Sending) -> None:
         ledger.write(entry.model_copy(update={"upload": upload}))
 
-    def post() -> str:
-        with settings.platform() as platform:
+    show_progress(options.collection, 45, f"sending {checked.rows:,} deals")
+    with _reached(settings) as platform:
+        if any(earlier.upload.state == "unsent" and earlier.upload.sends for earlier in ledger.entries(options.collection)):
+            _knock(platform)
+
+        def post() -> str:
             return platform.upload(options.collection, checked.csv, mode=options.mode).id
 
-    show_progress(options.collection, 45, f"sending {checked.rows:,} deals")
-    upload = send_once(entry.upload, record, post, what=f"{options.mode} to {options.collection}", policy=settings.on_unknown)
+        upload = send_once(entry.upload, record, post, what=f"{options.mode} to {options.collection}", policy=settings.on_unknown)
     say("submit", f"{checked.rows:,} deals sent, accepted as request {upload.id}", request_id=upload.id, rows=checked.rows)
     return accepted_of(entry.model_copy(update={"upload": upload}))
 
@@ -186,11 +194,12 @@ def invoke_forecast(completed: CompletedAppend | BaseException, args: dict[str, 
     def record(forecast: Sending) -> None:
         ledger.write(entry.model_copy(update={"forecast": forecast}))
 
-    def post() -> str:
-        with settings.platform() as platform:
+    with _reached(settings) as platform:
+
+        def post() -> str:
             return platform.invoke(entry.collection, horizon=args["horizon"], first_month=args["first_month"]).id
 
-    forecast = send_once(entry.forecast, record, post, what=f"forecast of {entry.collection}", policy=settings.on_unknown)
+        forecast = send_once(entry.forecast, record, post, what=f"forecast of {entry.collection}", policy=settings.on_unknown)
     say("invoke", f"forecast of {args['horizon']} months invoked as {forecast.id}", invocation_id=forecast.id)
     return _invoked_of(entry, forecast, args)
 
@@ -236,7 +245,7 @@ def download_forecast(finished: CompletedForecast, options: SyncOptions) -> Fore
     settings = load_settings()
     folder = out_folder(options, settings)
     show_progress(options.collection, 95, "fetching the forecast")
-    with settings.platform() as platform:
+    with _reached(settings) as platform:
         files, months = download(platform, finished.invoked.invocation_id, folder)
     say("download", f"forecast of {len(months)} months in {folder}", months=len(months))
     return Forecast(finished.invoked.invocation_id, folder, files, months)
@@ -320,9 +329,31 @@ def _entry_for(checked: CheckedDeals, options: SyncOptions, ledger: Ledger) -> E
     )
 
 
+@contextmanager
+def _reached(settings: Settings) -> Iterator[Nostradamus]:
+    """The platform, for the requests of one task; where it asks to come back later, the block ends that much later.
+
+    Raises:
+        Ended: the run is being ended from outside.
+    """
+    unless_ended("it asked the platform; run the same again, and it goes on where it stands")
+    with settings.platform() as platform:
+        try:
+            yield platform
+        except PlatformBusy as error:
+            obey(error)
+            raise
+
+
+def _knock(platform: Nostradamus) -> None:
+    """Ask something small of a platform that could not take an earlier send: an outage is not to cost an upload at each try."""
+    with suppress(PlatformRefused):
+        next(platform.collections(), None)
+
+
 def _ask_platform(collection: str, settings: Settings) -> tuple[str, str]:
     """Timezone and name of the collection."""
-    with settings.platform() as platform:
+    with _reached(settings) as platform:
         held = list(platform.collections())
     for candidate in held:
         if candidate.id == collection:

@@ -8,13 +8,13 @@ from prefect.runtime import task_run
 
 from flows.artifacts import show_progress
 from flows.conclusion import name_run
+from flows.ending import is_ending
 from flows.errors import Ended, NotFound, PlatformUnavailable, StillProcessing, Transient, UnexpectedAnswer
 from flows.ledger import Entry
 from flows.log import say
 from flows.polling import is_too_soon, obey, overdue, seconds_since, still_processing
 from flows.records import AcceptedAppend, InvokedForecast
 from flows.settings import Settings
-from flows.side_by_side import is_ending
 
 _GRACE = 60.0
 """Seconds after 202 in which a 404 only means that the platform's parts do not agree yet (A)."""

@@ -85,12 +85,9 @@ def test_help_and_readme_give_the_same_exit_codes() -> None:
 
 
 def test_a_prefect_server_s_settings_are_the_same_wherever_it_is_started() -> None:
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["prefect"]["server"]["services"]
-    here = {
-        f"PREFECT_SERVER_SERVICES_{service}_{name}".upper(): str(value)
-        for service, settings in declared.items()
-        for name, value in settings.items()
-    }
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["prefect"]["server"]
+    groups = {"concurrency": declared["concurrency"]} | {f"services_{name}": group for name, group in declared["services"].items()}
+    here = {f"PREFECT_SERVER_{group}_{name}".upper(): str(value) for group, settings in groups.items() for name, value in settings.items()}
     assert here == SERVER_SETTINGS
     assert "\n".join(f"{name}={value}" for name, value in SERVER_SETTINGS.items()) in README
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,12 +14,15 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from flows.errors import OutcomeUnknown, UnexpectedAnswer, UsageError
-from flows.nostradamus.models import Collection, Invocation, ResultFormat, UploadMode, UploadRequest
+from flows.nostradamus.models import Accepted, Collection, Invocation, ResultFormat, UploadMode, UploadRequest
 from flows.nostradamus.translation import failure, quote, redacted, refusal
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PAGE = 100
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+_LONGEST_ANSWER = 60.0
+"""Seconds that an answer may take to come in whole, dumps excepted; httpx only limits the time between two pieces of it."""
+
 _Answer = TypeVar("_Answer", bound=BaseModel)
 
 
@@ -47,9 +51,10 @@ class Nostradamus:
             raise UsageError(
                 f"DEALCAST_PLATFORM_URL is {url!r}, which would send the token in clear: use https://, or set DEALCAST_ALLOW_HTTP=true."
             )
-        if not token or not token.isascii() or not token.isprintable():
+        if not token or not token.isascii() or not token.isprintable() or " " in token:
             raise UsageError(
-                "DEALCAST_TOKEN is not set, or holds characters that no token has: export the platform's API token under that name."
+                "DEALCAST_TOKEN is not set, or holds characters that no token has, such as a blank or a line break: "
+                "export the platform's API token under that name."
             )
         self._http = httpx.Client(
             base_url=base,
@@ -89,7 +94,7 @@ class Nostradamus:
             yield from new
             seen.update(collection.id for collection in new)
 
-    def upload(self, collection_id: str, csv: Path, *, separator: str = ",", mode: UploadMode = "append") -> UploadRequest:
+    def upload(self, collection_id: str, csv: Path, *, separator: str = ",", mode: UploadMode = "append") -> Accepted:
         """Send a deals CSV, streamed from disk (S: append; D: override); answered before it is validated."""
         with csv.open("rb") as body:
             response = self._post(
@@ -98,9 +103,9 @@ class Nostradamus:
                 data={"separator": separator},
                 expect=(202,),
             )
-        return _parse(UploadRequest, response, sent=True)
+        return _parse(Accepted, response)
 
-    def append(self, collection_id: str, csv: Path, *, separator: str = ",") -> UploadRequest:
+    def append(self, collection_id: str, csv: Path, *, separator: str = ",") -> Accepted:
         """Merge a deals CSV into the collection (S)."""
         return self.upload(collection_id, csv, separator=separator, mode="append")
 
@@ -115,13 +120,13 @@ class Nostradamus:
             for block in self._stream(f"/api/collection/{_segment(collection_id)}/data/deals/dump"):
                 sink.write(block)
 
-    def invoke(self, collection_id: str, *, horizon: int, first_month: str | None = None) -> Invocation:
+    def invoke(self, collection_id: str, *, horizon: int, first_month: str | None = None) -> Accepted:
         """Ask for a forecast of ``horizon`` months, 1 to 12, from ``first_month`` (``YYYY-MM``) or the platform's default."""
         args: dict[str, Any] = {"horizon": horizon}
         if first_month is not None:
             args["first_month_to_predict"] = first_month
         body = {"collectionId": collection_id, "invocationType": "sales-forecasting", "args": args}
-        return _parse(Invocation, self._post("/api/invocation", json=body, expect=(202,)), sent=True)
+        return _parse(Accepted, self._post("/api/invocation", json=body, expect=(202,)))
 
     def invocation(self, invocation_id: str) -> Invocation:
         """Where an invocation stands, and once completed, its results."""
@@ -133,11 +138,17 @@ class Nostradamus:
 
     def _get(self, path: str, params: dict[str, int] | None = None) -> httpx.Response:
         try:
-            response = self._http.get(path, params=params)
+            response = self._answer("GET", path, params=params)
         except httpx.HTTPError as error:
             raise failure(error, repeatable=True) from error
         if response.status_code != 200:
             raise refusal(response)
+        return response
+
+    def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
+        with self._http.stream(method, path, **request) as response:
+            response.stream = _InTime(response.stream, time.monotonic() + _LONGEST_ANSWER)
+            response.read()
         return response
 
     def _stream(self, path: str) -> Iterator[bytes]:
@@ -152,12 +163,28 @@ class Nostradamus:
 
     def _post(self, path: str, *, expect: tuple[int, ...], **body: Any) -> httpx.Response:
         try:
-            response = self._http.post(path, **body)
+            response = self._answer("POST", path, **body)
         except httpx.HTTPError as error:
             raise failure(error, repeatable=False) from error
         if response.status_code not in expect:
             raise refusal(response)
         return response
+
+
+class _InTime(httpx.SyncByteStream):
+    """An answer's body that has to be whole by ``end``, on the monotonic clock."""
+
+    def __init__(self, body: Any, end: float) -> None:
+        self._body, self._end = body, end
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._body:
+            if time.monotonic() > self._end:
+                raise httpx.ReadTimeout(f"the answer was not whole after {_LONGEST_ANSWER:.0f} s")
+            yield piece
+
+    def close(self) -> None:
+        self._body.close()
 
 
 @cache
@@ -173,14 +200,14 @@ def _segment(identifier: str) -> str:
     return identifier
 
 
-def _parse(kind: type[_Answer], response: httpx.Response, *, sent: bool = False) -> _Answer:
+def _parse(kind: type[_Answer], response: httpx.Response) -> _Answer:
     """Read a documented body; where a POST was accepted but its id cannot be read, the outcome cannot be followed."""
     try:
         return kind.model_validate_json(redacted(response))
     except ValidationError as error:
         where = f"{response.request.method} {response.request.url.path} answered {response.status_code}"
         message = f"{where}, but its body is not the documented {kind.__name__}: {quote(response)}."
-        if sent:
+        if kind is Accepted:
             raise OutcomeUnknown(f"{message} It was accepted under an id that is not known.") from error
         raise UnexpectedAnswer(f"{message} Is DEALCAST_PLATFORM_URL the platform?") from error
 

@@ -24,7 +24,13 @@ FORECAST_REVENUE = "revenue"
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True, coerce_numbers_to_str=True)
+
+
+class Accepted(_Answer):
+    """What a POST was accepted as. No other field of its answer is read: an odd one must not make the id lost."""
+
+    id: str = Field(min_length=1)
 
 
 class UploadRequest(_Answer):

@@ -23,6 +23,11 @@ _LONGEST_QUOTE = 300
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 
 
+_REDACTED = "(token)"
+_LATER = (429, 502, 503, 504)
+"""Answers that ask to come back; any other 5xx to a POST leaves open what was done."""
+
+
 def refusal(response: httpx.Response) -> DealcastError:
     """The error that an answer other than the documented success means; the answer's body must have been read."""
     request = response.request
@@ -34,9 +39,7 @@ def refusal(response: httpx.Response) -> DealcastError:
     if code == 404:
         return NotFound(f"{where}: {said}. Check the id, and that DEALCAST_PLATFORM_URL is right; `dealcast collections list` shows yours.")
     if code == 429 or code >= 500:
-        wait = retry_after(response)
-        later = f"it asks to wait {wait:.0f} s" if wait is not None else "it may answer later"
-        return PlatformBusy(f"{where}: {said}; {later}.", wait)
+        return _not_now(response, f"{where}: {said}")
     if response.is_redirect:
         host = httpx.URL(response.headers.get("location", "")).host or "another path"
         return UnexpectedAnswer(
@@ -47,14 +50,22 @@ def refusal(response: httpx.Response) -> DealcastError:
     return PlatformRefused(f"{where}: {said}.")
 
 
+def _not_now(response: httpx.Response, what: str) -> DealcastError:
+    if response.request.method == "POST" and response.status_code not in _LATER:
+        return OutcomeUnknown(f"{what}; it may or may not have been accepted.")
+    wait = retry_after(response)
+    later = f"it asks to wait {wait:.0f} s" if wait is not None else "it may answer later"
+    return PlatformBusy(f"{what}; {later}.", wait)
+
+
 def failure(error: httpx.HTTPError, *, repeatable: bool) -> DealcastError:
     """The error that a failed exchange means: not sent, sent without an answer, or simply to be repeated (a GET)."""
     try:
         where = f"{error.request.method} {error.request.url.path}"
-        host = error.request.url.netloc.decode()
+        host, secret = error.request.url.netloc.decode(), _secret(error.request)
     except RuntimeError:  # httpx raises it where no request was attached
-        where, host = "request", "the platform"
-    why = str(error) or type(error).__name__
+        where, host, secret = "request", "the platform", ""
+    why = (str(error) or type(error).__name__).replace(secret or "\0", _REDACTED)
     if isinstance(error, _NOT_SENT):
         return PlatformUnreachable(
             f"{where}: {host} cannot be reached ({why}); nothing was sent. Check DEALCAST_PLATFORM_URL and the network."
@@ -80,8 +91,12 @@ def quote(response: httpx.Response) -> str:
 
 def redacted(response: httpx.Response) -> bytes:
     """The body without the token, should an answer repeat what it was asked with."""
-    secret = response.request.headers.get("authorization", "").partition(" ")[2].encode()
-    return response.content.replace(secret, b"(token)") if secret else response.content
+    secret = _secret(response.request)
+    return response.content.replace(secret.encode(), _REDACTED.encode()) if secret else response.content
+
+
+def _secret(request: httpx.Request) -> str:
+    return str(request.headers.get("authorization", "")).partition(" ")[2]
 
 
 def retry_after(response: httpx.Response) -> float | None:

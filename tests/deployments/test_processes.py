@@ -80,7 +80,9 @@ def test_a_platform_that_is_down_as_a_process(process: Process, write_deals: Wri
     assert "127.0.0.1:9 cannot be reached" in ended.stderr
 
 
+@pytest.mark.parametrize("while_they", ["wait for the platform", "were asked to come back later"])
 def test_many_collections_end_at_a_signal_and_say_how_to_go_on(
+    while_they: str,
     home: Path,
     prefect_server: None,  # noqa: ARG001 - it runs the flow
     sandbox: Sandbox,
@@ -91,19 +93,24 @@ def test_many_collections_end_at_a_signal_and_say_how_to_go_on(
     """The signal reaches the main thread alone; those that wait for a platform that takes its time end with it."""
     sandbox.control("PUT", "speed", {"queued_seconds": 600, "processing_seconds": 600})
     collections = [platform.create_collection(f"customer {number}", "Europe/Rome").id for number in range(3)]
+    if while_they == "were asked to come back later":
+        sandbox.control(
+            "POST", "faults", {"kind": "status", "status": 429, "retry_after": 600, "method": "POST", "path": "*/append", "count": None}
+        )
     table = tmp_path / "customers.csv"
     table.write_text("collection,export,crm\n" + "".join(f"{each},{write_deals(2)},canonical\n" for each in collections))
     environment = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value() or "", "DEALCAST_DEADLINE": "3600"}
     command = [*DEALCAST, "collections", "sync", str(table)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
         until = time.monotonic() + 60
-        while len(sandbox.control("GET", "uploads")) < len(collections) and time.monotonic() < until:
+        while len(sandbox.control("GET", "requests?method=POST&path=*/append")) < len(collections) and time.monotonic() < until:
             time.sleep(0.2)
         running.send_signal(signal.SIGINT)
         said, _ = running.communicate(timeout=30)
     assert running.returncode != 0
     assert "The run was ended. Start it again the same way" in said, said
     assert list((home / "staging").iterdir()) == []
+    assert len(sandbox.control("GET", "requests?method=POST&path=*/append")) == len(collections)
 
 
 def test_a_check_as_a_process_keeps_stdout_for_its_object(process: Process, write_deals: WriteDeals) -> None:

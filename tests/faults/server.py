@@ -14,6 +14,8 @@ from pathlib import Path
 
 import httpx
 
+from flows.prefect_api import SERVER_SETTINGS
+
 _START_SECONDS = 120.0
 
 
@@ -28,7 +30,7 @@ def prefect_server(home: Path) -> Iterator[str]:
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        **SERVER_SETTINGS,
     }
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (home / "server.log").open("w") as log:

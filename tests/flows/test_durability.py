@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 
 from deployments.sandbox import Sandbox
-from flows import waiting
+from flows import claim, waiting
 from flows.errors import DeadlinePassed, NotFound, OutcomeUnknown, PlatformUnavailable, StoppedByGuard, UsageError
 from flows.ledger import Entry, Ledger
 from flows.sync_deals import resume_sync
@@ -37,7 +39,7 @@ def resumed(collection: str) -> State[Any]:
 
 @pytest.mark.timeout(900)  # 28 runs
 def test_after_a_day_s_outage_every_change_arrives_in_one_append(
-    sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault, held: Held, monkeypatch: pytest.MonkeyPatch
+    sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault, held: Held, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """24 hourly runs, three of which find the export changed; the platform takes one append, of what changed."""
     monkeypatch.setenv("DEALCAST_SEND_RETRIES", "0")
@@ -58,6 +60,7 @@ def test_after_a_day_s_outage_every_change_arrives_in_one_append(
         "extra-2": "17.50",
     }
     assert len(sandbox.control("GET", "uploads")) == 2
+    assert asked("POST", "*/append") == 3, "one met the outage; the later runs asked something small first"
 
 
 def test_what_a_lost_append_may_have_changed_is_sent_again_even_if_it_is_taken_back(
@@ -219,6 +222,109 @@ def test_stop_ends_in_a_state_of_its_own_name(sync: Sync, write_deals: WriteDeal
     assert isinstance(state.result(raise_on_failure=False), OutcomeUnknown)
 
 
+@pytest.mark.parametrize("status", [500, 501, 520])
+def test_stop_sends_no_second_time_after_an_answer_that_leaves_it_open(
+    failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setenv("DEALCAST_ON_UNKNOWN", "stop")
+    fault("status_after_commit", "*/append", "POST", status=status)
+    assert isinstance(failing(write_deals()), OutcomeUnknown)
+    assert isinstance(failing(write_deals()), OutcomeUnknown)
+    assert asked("POST", "*/append") == 1
+
+
+def test_stop_stops_at_a_request_that_the_platform_lost(
+    failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEALCAST_ON_UNKNOWN", "stop")
+    monkeypatch.setattr(waiting, "_GRACE", 0.0)
+    fault("status", "*/append/*", "GET", status=404, count=2)
+    assert isinstance(failing(write_deals()), NotFound)
+    assert isinstance(failing(write_deals(2)), OutcomeUnknown)
+    assert asked("POST", "*/append") == 1
+
+
+def test_what_could_not_be_sent_for_want_of_a_token_is_not_taken_for_sent(
+    failing: Failing, sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEALCAST_ON_UNKNOWN", "stop")
+    monkeypatch.delenv("DEALCAST_TOKEN")
+    assert isinstance(failing(write_deals(), timezone="UTC"), UsageError)
+    monkeypatch.setenv("DEALCAST_TOKEN", sandbox.token)
+    assert sync(write_deals(), timezone="UTC").is_completed()
+
+
+def test_an_upload_that_never_ends_can_be_forgotten(
+    failing: Failing,
+    sync: Sync,
+    write_deals: WriteDeals,
+    sandbox: Sandbox,
+    fault: Fault,
+    held: Held,
+    collection: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its deals are in doubt from then on: the one that it had changed goes out again, though the export took the change back."""
+    sync(write_deals(3))
+    with monkeypatch.context() as patience:
+        patience.setenv("DEALCAST_DEADLINE", "0.5")
+        fault("stuck", "*/append", "POST")
+        for _ in range(2):
+            assert isinstance(failing(write_deals(2, {"id": "3", "value": "900.00"})), DeadlinePassed)
+    forgotten = resume_sync(collection, forget=True, return_state=True)
+    assert (forgotten.name, "is forgotten" in str(forgotten.message)) == ("Forgotten", True)
+    sandbox.control("DELETE", "faults")  # the platform gets over it after all
+    assert sync(write_deals(4)).is_completed()
+    assert values(held) == dict.fromkeys("1234", "1000.00")
+
+
+def test_a_forecast_that_never_ends_can_be_forgotten(
+    failing: Failing, sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patience:
+        patience.setenv("DEALCAST_DEADLINE", "0.5")
+        fault("stuck", "/api/invocation", "POST")
+        assert isinstance(failing(write_deals()), DeadlinePassed)
+    assert resume_sync(collection, forget=True, return_state=True).name == "Forgotten"
+    assert sync(write_deals()).is_completed()
+    assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (1, 2)
+
+
+def test_resuming_what_has_ended_leaves_the_newest_forecast_alone(
+    sync: Sync, write_deals: WriteDeals, entries: Entries, collection: str, home: Path
+) -> None:
+    sync(write_deals(3))
+    sync(write_deals(5))
+    folder = home / "forecasts" / collection
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    again = resume_sync(collection, entries()[0].upload.id, return_state=True)
+    assert again.name == "NothingNew"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("path", ["/api/collection", "*/csv"])
+def test_every_request_waits_as_long_as_the_platform_asks(sync: Sync, write_deals: WriteDeals, fault: Fault, path: str) -> None:
+    fault("status", path, status=429, retry_after=2)
+    started = time.monotonic()
+    assert sync(write_deals()).is_completed()
+    assert time.monotonic() - started > 2
+
+
+def test_a_claim_that_nobody_holds_any_more_is_made_anew(
+    sync: Sync, failing: Failing, write_deals: WriteDeals, home: Path, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Prefect server that lost its leases at a restart keeps the slot of a sync that has long ended."""
+    monkeypatch.setattr(claim, "_ORPHAN_SECONDS", 0.5)
+    sync(write_deals())
+    ledger, limit = Ledger(str(home / "ledger")), f"dealcast-{collection}"
+    with get_client(sync_client=True) as client:
+        client.increment_concurrency_slots([limit], 1, "concurrency")
+    ledger.put(collection, "_holder.json", b'{"host": "elsewhere", "pid": "1", "since": "now", "flow_run": "x"}')
+    assert "process 1 on elsewhere" in str(failing(write_deals(2)))
+    ledger.delete(collection, "_holder.json")
+    assert sync(write_deals(3)).is_completed()
+
+
 def test_a_request_that_the_platform_lost_is_in_doubt_and_sent_again(
     sync: Sync, failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked, entries: Entries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +360,27 @@ def test_half_an_export_stops_with_the_numbers_until_it_is_accepted(
     assert len(held()) == 10, "an append removes nothing"
     assert sync(write_deals(5)).is_completed(), "what was accepted once is the measure of the next"
     assert sync(write_deals(4, {"value": "5.00"})).is_completed()
+
+
+def test_a_trial_by_override_is_guarded_too(failing: Failing, sync: Sync, write_deals: WriteDeals, held: Held) -> None:
+    sync(write_deals(10))
+    assert isinstance(failing(write_deals(10), mode="override", limit=1), StoppedByGuard)
+    assert len(held()) == 10
+
+
+def test_an_accepted_override_is_the_whole_measure_of_the_next(failing: Failing, sync: Sync, write_deals: WriteDeals, held: Held) -> None:
+    sync(write_deals(10))
+    assert sync(write_deals(5), mode="override", accept_shrink=True).is_completed()
+    assert isinstance(failing(write_deals(5, first=21), mode="override"), StoppedByGuard), "none of the five is held"
+    assert sorted(held()) == ["1", "2", "3", "4", "5"]
+
+
+def test_an_override_by_nothing_is_refused_and_is_no_measure(failing: Failing, sync: Sync, write_deals: WriteDeals, held: Held) -> None:
+    sync(write_deals(10))
+    assert "would empty the collection" in str(failing(write_deals(0), mode="override", accept_shrink=True))
+    assert sync(write_deals(0), accept_shrink=True).name == "NothingNew"
+    assert isinstance(failing(write_deals(3), mode="override"), StoppedByGuard)
+    assert len(held()) == 10
 
 
 @pytest.mark.parametrize("fails", [False, True])

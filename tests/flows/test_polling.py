@@ -9,7 +9,7 @@ import pytest
 
 from flows.errors import PlatformBusy, StillProcessing, Terminal
 from flows.ledger import Sending
-from flows.polling import JITTER, delays, expected_seconds, is_too_soon, is_transient, pauses
+from flows.polling import JITTER, delays, expected_seconds, is_alike, is_too_soon, is_transient, pauses
 from flows.settings import Settings
 
 PLAIN = Settings(poll_delay=1.0, poll_delay_max=60.0)
@@ -145,3 +145,8 @@ class _State:
 def test_only_a_transient_error_is_tried_again(error: object, again: bool) -> None:
     assert is_transient(None, None, _State(error)) is again
     assert not is_transient(None, None, _State(type("Ended", (Terminal, Exception), {})()))
+
+
+@pytest.mark.parametrize(("rows", "others", "alike"), [(3, 9_000, True), (0, 20_000, True), (3, 20_001, False), (10**6, 5 * 10**5, True)])
+def test_a_first_sync_of_everything_tells_nothing_of_the_small_ones_after_it(rows: int, others: int, alike: bool) -> None:
+    assert is_alike(rows, others) is is_alike(others, rows) is alike

@@ -83,6 +83,9 @@ def test_one_that_fails_is_named_and_stops_no_other(
         "collection,export,crm\n": "names no collection",
         "collection,export,crm\nx,a.csv,hubspot\nx,b.csv,hubspot\n": "line 3, column collection, value 'x' is on line 2 too",
         "collection,export,crm,horizon\nx,a.csv,hubspot,6\ny,a.csv,hubspot,13\n": "line 3, column horizon, value '13'",
+        "collection,export,crm,out\nx,a.csv,hubspot,\ny,a.csv,hubspot,here\nz,a.csv,hubspot,here\n": (
+            "line 4, column out, value 'here' is on line 3 too"
+        ),
         "collection,export,crm\nx,,hubspot\n": "line 2, column export, value ''",
         "collection,export,crm\nx,a.csv\n": "line 2 has 2 cells, the header 3",
         "collection,export,crm\nx,a.csv,hubspot,more\n": "line 2 has 4 cells",

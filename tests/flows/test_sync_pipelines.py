@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -18,6 +18,9 @@ from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions
 from flows.prefect_api import ONE_CALL
 from flows.sync_pipelines import read_table, sync_pipelines
+
+if TYPE_CHECKING:
+    from tests.flows.conftest import Fault
 
 HEADER = [
     "Record ID",
@@ -133,6 +136,19 @@ def test_a_pipeline_that_the_export_lacks_or_a_collection_that_is_unknown_is_nam
     assert "Upsell: " in str(error)
     assert ("no deals in pipeline" if known else "knows no collection 'nowhere'") in str(error)
     assert rows_of(platform, table["Renewals"], tmp_path) == 2
+
+
+def test_a_collection_that_is_no_id_is_named_before_anything_is_read(tmp_path: Path, table: dict[str, str]) -> None:  # noqa: ARG001 - the environment
+    (tmp_path / "pipelines.csv").write_text("pipeline,collection\nNew business,../x\n")
+    error = run(tmp_path, tmp_path / "there is none.csv").result(raise_on_failure=False)
+    assert isinstance(error, UsageError)
+    assert "New business" in str(error)
+    assert "'../x'" in str(error)
+
+
+def test_a_platform_in_trouble_is_waited_for_as_a_single_sync_does(tmp_path: Path, table: dict[str, str], fault: Fault) -> None:  # noqa: ARG001 - the environment
+    fault("status", "/api/collection", status=503, count=10)
+    assert run(tmp_path, export(tmp_path / "deals.csv")).is_completed()
 
 
 def test_the_table_is_read_strictly(tmp_path: Path) -> None:

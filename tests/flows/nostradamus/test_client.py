@@ -160,7 +160,7 @@ def test_loopback_and_https_are_taken(url: str) -> None:
     Nostradamus(url, TOKEN).close()
 
 
-@pytest.mark.parametrize("token", ["", "with\nnewline", "tökén", "tab\t"])
+@pytest.mark.parametrize("token", ["", "with\nnewline", "tökén", "tab\t", "blank-behind ", " blank-before", "blank within"])
 def test_a_token_that_cannot_be_one_is_refused_and_not_shown(token: str) -> None:
     with pytest.raises(UsageError, match="DEALCAST_TOKEN") as caught:
         Nostradamus("https://x", token)
@@ -187,7 +187,7 @@ def test_the_base_url_may_have_a_path(server: Answers) -> None:
     assert server.requests[0][1].startswith("/base/api/collection?")
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>ok</html>", b"[]", b"{}", b'{"id": "", "status": "queued"}', b'{"id": "r1"}', b"\xff\xfe"])
+@pytest.mark.parametrize("body", [b"", b"<html>ok</html>", b"[]", b"{}", b'{"id": "", "status": "queued"}', b'{"id": null}', b"\xff\xfe"])
 def test_an_accepted_post_whose_answer_cannot_be_read_is_unknown(server: Answers, client: Nostradamus, deals: Path, body: bytes) -> None:
     """It was accepted under an id that nobody knows: that is neither yes nor no."""
     server.will(202, body)
@@ -197,6 +197,23 @@ def test_an_accepted_post_whose_answer_cannot_be_read_is_unknown(server: Answers
         client.invoke("c", horizon=1)
     with pytest.raises(UnexpectedAnswer):
         client.upload_status("c", "r1")
+
+
+@pytest.mark.parametrize(("body", "identifier"), [(b'{"id": "r1"}', "r1"), (b'{"id": 7, "status": 3, "invocationResults": []}', "7")])
+def test_of_an_accepted_post_s_answer_only_the_id_matters(
+    server: Answers, client: Nostradamus, deals: Path, body: bytes, identifier: str
+) -> None:
+    """An odd field beside it must not make a POST that was answered be sent again."""
+    server.will(202, body)
+    assert client.append("c", deals).id == identifier
+    assert client.invoke("c", horizon=1).id == identifier
+
+
+def test_an_answer_that_trickles_in_ends_in_time(server: Answers, client: Nostradamus, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.will(200, b"[]")
+    monkeypatch.setattr("flows.nostradamus.client._LONGEST_ANSWER", -1.0)
+    with pytest.raises(PlatformUnreachable, match="not whole after"):
+        list(client.collections())
 
 
 def test_no_listener_means_not_sent(deals: Path) -> None:

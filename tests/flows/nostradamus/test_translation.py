@@ -35,10 +35,25 @@ def test_every_status_is_transient_or_terminal_and_says_which_request() -> None:
     for status in range(200, 600):
         error = refusal(answer(status, b'{"detail": "because"}'))
         assert isinstance(error, Transient) is not isinstance(error, Terminal)
-        assert isinstance(error, Transient) is (status == 429 or status >= 500)
+        assert isinstance(error, Transient) is (status in (429, 502, 503, 504))
+        assert isinstance(error, OutcomeUnknown) is (status >= 500 and status not in (502, 503, 504))
         assert f"POST /api/x answered {status}" in str(error)
         assert "4711" not in str(error)
-        assert error.exit_code in (5, 6)
+        assert error.exit_code in (5, 6, 8)
+
+
+@pytest.mark.parametrize("status", [429, *range(500, 600)])
+def test_a_get_is_repeated_whatever_the_platform_s_trouble(status: int) -> None:
+    response = answer(status)
+    response.request = httpx.Request("GET", REQUEST.url)
+    assert isinstance(refusal(response), PlatformBusy)
+
+
+def test_a_failure_that_quotes_the_token_is_told_without_it() -> None:
+    error = httpx.LocalProtocolError("Illegal header value b'Token secret-4711'", request=REQUEST)
+    told = str(failure(error, repeatable=False))
+    assert "4711" not in told
+    assert "Token (token)" in told
 
 
 @pytest.mark.parametrize(
@@ -48,7 +63,7 @@ def test_every_status_is_transient_or_terminal_and_says_which_request() -> None:
         (403, NotAuthorized),
         (404, NotFound),
         (429, PlatformBusy),
-        (500, PlatformBusy),
+        (500, OutcomeUnknown),
         (503, PlatformBusy),
         (200, UnexpectedAnswer),
         (204, UnexpectedAnswer),

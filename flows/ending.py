@@ -1,0 +1,41 @@
+"""Runs that are ended from outside while threads work for them: a signal reaches the main thread alone, so the others ask."""
+
+from __future__ import annotations
+
+import time
+
+from prefect.runtime import flow_run
+
+from flows.errors import Ended
+
+_ENDING: set[str | None] = set()
+"""Flow runs that are being ended from outside."""
+
+_TICK = 0.5
+
+
+def end_run() -> None:
+    """Tell the threads of the current flow run that it is being ended."""
+    _ENDING.add(flow_run.id)
+
+
+def is_ending() -> bool:
+    """Whether the flow run that this is part of is being ended."""
+    return flow_run.id in _ENDING
+
+
+def unless_ended(what: str) -> None:
+    """Go on only where the run is not being ended.
+
+    Raises:
+        Ended: it is; ``what`` says what was not done.
+    """
+    if is_ending():
+        raise Ended(f"The run was ended before {what}.")
+
+
+def rest(seconds: float) -> None:
+    """Wait, but no longer than the run goes on."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and not is_ending():
+        time.sleep(min(left, _TICK))
