@@ -6,8 +6,9 @@ The content is the row as it is sent, without ``lastSyncedAt``, so that the cloc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from expectations.schema import COLUMN_NAMES
 from expectations.texts import memory, offsets
 from flows.deals_csv import CsvRows
 from flows.guard import trust
-from flows.ledger import CONTENT, Entry, Ledger
+from flows.ledger import CONTENT, PIECE, Entry, Ledger
 
 CONTENT_COLUMNS = tuple(name for name in COLUMN_NAMES if name != "lastSyncedAt")
 
@@ -32,7 +33,7 @@ Deals = npt.NDArray[np.void]
 DEAL = np.dtype([("id", "<u8"), ("content", "<u8")])
 """64-bit hashes of a deal's id and of its content, which has the id in it: only where both collide is a change missed."""
 
-NO_DEALS: Deals = np.empty(0, DEAL)
+_NONE: Hashes = np.empty(0, np.uint64)
 
 _KNOWN = f"_known{CONTENT}"
 _CELL = "\x1f"
@@ -75,41 +76,35 @@ class Fingerprint:
 class Known:
     """The deals that a collection is known to hold."""
 
-    def __init__(self, deals: Deals = NO_DEALS) -> None:
-        self.deals = deals[np.argsort(deals["id"], kind="stable")]
-        self._ids: Hashes = np.ascontiguousarray(self.deals["id"])
-        self._seen = np.zeros(len(deals), dtype=bool)
+    def __init__(self, ids: Hashes = _NONE, contents: Hashes = _NONE) -> None:
+        """Take the ids, in order, and the content of each."""
+        self._ids, self._contents = ids, contents
+        self._seen = np.zeros(len(ids), dtype=bool)
 
     @classmethod
     def load(cls, ledger: Ledger, collection: str) -> Known:
         """What the ledger has; nothing where no sync has completed."""
-        return cls(_read(ledger, collection, _KNOWN))
+        deals = np.frombuffer(ledger.get(collection, _KNOWN) or b"", DEAL)
+        order = np.argsort(deals["id"])
+        return cls(deals["id"][order], deals["content"][order])
 
     def __len__(self) -> int:
-        return len(self.deals)
+        return len(self._ids)
 
     def sure(self, ledger: Ledger, entries: Sequence[Entry]) -> Known:
         """The same less what those of ``entries`` that are in doubt may have changed: an override, everything."""
-        known, doubtful = self, [entry for entry in entries if entry.in_doubt]
+        doubtful = [entry for entry in entries if entry.in_doubt]
         if any(entry.mode == "override" for entry in doubtful):
             return Known()
-        for entry in doubtful:
-            known = known.without(_read(ledger, entry.collection, _content(entry)))
-        return known
-
-    def without(self, deals: Deals) -> Known:
-        """The same less the ids of ``deals``."""
-        if not len(self):
+        if not doubtful:
             return self
-        place, found = self._find(np.sort(deals["id"]))  # in order, they are found several times faster
-        kept = np.ones(len(self), dtype=bool)
-        kept[place[found]] = False
-        return Known(self.deals[kept])
+        kept = ~_among(self._ids, _ids_sent(ledger, doubtful))
+        return Known(self._ids[kept], self._contents[kept])
 
     def changed(self, deals: Deals) -> npt.NDArray[np.bool_]:
         """Which of ``deals`` are new or differ from what is known."""
         place, found = self._find(deals["id"])
-        found[found] = self.deals["content"][place[found]] == deals["content"][found]
+        found[found] = self._contents[place[found]] == deals["content"][found]
         return ~found
 
     def see(self, ids: Hashes) -> None:
@@ -130,7 +125,8 @@ class Known:
 
 def keep_content(ledger: Ledger, collection: str, fingerprint: str, content: Path) -> None:
     """Put what a sync is about to send, a file of :data:`DEAL`, into the ledger before it is sent."""
-    ledger.put(collection, f"{fingerprint}{CONTENT}", content.read_bytes())
+    with content.open("rb") as source:
+        ledger.stream(collection, f"{fingerprint}{CONTENT}", iter(partial(source.read, PIECE), b""))
 
 
 def absorb(ledger: Ledger, entry: Entry) -> Entry:
@@ -139,11 +135,8 @@ def absorb(ledger: Ledger, entry: Entry) -> Entry:
     A crash at any point is mended by doing it again: what is known is written first, and never holds what is in doubt.
     """
     earlier = [other for other in ledger.entries(entry.collection) if other.created_at < entry.created_at]
-    sent = _read(ledger, entry.collection, _content(entry))
-    if entry.mode == "append":
-        kept = Known.load(ledger, entry.collection).sure(ledger, earlier).without(sent).deals
-        sent = np.concatenate([kept, sent]) if len(kept) else sent
-    ledger.put(entry.collection, _KNOWN, sent.view(np.uint8).data)
+    sent = ledger.pieces(entry.collection, _content(entry))
+    ledger.stream(entry.collection, _KNOWN, chain(_kept(ledger, entry, earlier), sent))
     if not entry.export.get("limited"):
         trust(ledger, entry.collection, entry.export | ({"vanished": 0} if entry.mode == "override" else {}))
     for other in earlier:
@@ -152,6 +145,33 @@ def absorb(ledger: Ledger, entry: Entry) -> Entry:
     entry = ledger.write(entry.model_copy(update={"absorbed": True}))
     ledger.delete(entry.collection, _content(entry))
     return entry
+
+
+def _kept(ledger: Ledger, entry: Entry, earlier: Sequence[Entry]) -> Iterator[bytes]:
+    """What of the known deals ``entry`` has left as it was, and no ``earlier`` sync that is in doubt has touched."""
+    doubtful = [other for other in earlier if other.in_doubt]
+    if "override" in (entry.mode, *(other.mode for other in doubtful)):
+        return
+    gone = _ids_sent(ledger, [entry, *doubtful])
+    for piece in ledger.pieces(entry.collection, _KNOWN):
+        deals = np.frombuffer(piece, DEAL)
+        yield deals[~_among(deals["id"], gone)].tobytes()
+
+
+def _ids_sent(ledger: Ledger, entries: Sequence[Entry]) -> Hashes:
+    """The ids of what syncs sent, in order."""
+    pieces = (piece for entry in entries for piece in ledger.pieces(entry.collection, _content(entry)))
+    ids = np.concatenate([_NONE, *(np.frombuffer(piece, DEAL)["id"].copy() for piece in pieces)])
+    ids.sort()
+    return ids
+
+
+def _among(ids: Hashes, others: Hashes) -> npt.NDArray[np.bool_]:
+    """Which of ``ids`` are among ``others``, which are in order."""
+    if not len(others):
+        return np.zeros(len(ids), np.bool_)
+    found: npt.NDArray[np.bool_] = others[np.minimum(np.searchsorted(others, ids), len(others) - 1)] == ids
+    return found
 
 
 def _supersede(ledger: Ledger, entry: Entry) -> None:
@@ -167,7 +187,3 @@ def _supersede(ledger: Ledger, entry: Entry) -> None:
 
 def _content(entry: Entry) -> str:
     return f"{entry.fingerprint}{CONTENT}"
-
-
-def _read(ledger: Ledger, collection: str, name: str) -> Deals:
-    return np.frombuffer(ledger.get(collection, name) or b"", DEAL)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +27,9 @@ KEPT = 50
 
 CONTENT = ".xxh3"
 """The ending of files of what syncs send, by the hash in them: those of another hash are not seen, and their deals are sent again."""
+
+PIECE = 16 << 20
+"""Bytes of such a file that are held in memory at once."""
 
 TIMEZONE = "_timezone.txt"
 """The file that remembers a collection's timezone, an IANA name."""
@@ -153,13 +157,17 @@ class Ledger:
                 self.delete(collection, f"{entry.fingerprint}.json")
                 self.delete(collection, f"{entry.fingerprint}{CONTENT}")
 
-    def put(self, collection: str, name: str, data: bytes | memoryview) -> None:
+    def put(self, collection: str, name: str, data: bytes) -> None:
         """Write one file of ``collection`` so that a reader sees the old or the new one, never a part."""
+        self.stream(collection, name, [data])
+
+    def stream(self, collection: str, name: str, pieces: Iterable[bytes]) -> None:
+        """The same of a file that comes in pieces, which may be made of the old one's."""
         path = f"{self._root}/{collection}/{name}"
         if isinstance(self._fs, LocalFileSystem):
-            _replace(Path(path), data)
+            _replace(Path(path), pieces)
             return
-        data = bytes(data)
+        data = b"".join(pieces)
         try:
             self._fs.pipe_file(path, data)
         except FileNotFoundError:  # a store with real folders
@@ -172,6 +180,12 @@ class Ledger:
             return bytes(self._fs.cat_file(f"{self._root}/{collection}/{name}"))
         except FileNotFoundError:
             return None
+
+    def pieces(self, collection: str, name: str) -> Iterator[bytes]:
+        """One file of ``collection`` in pieces of :data:`PIECE` bytes; none where there is none."""
+        with suppress(FileNotFoundError), self._fs.open(f"{self._root}/{collection}/{name}", "rb") as source:
+            while piece := source.read(PIECE):
+                yield piece
 
     def delete(self, collection: str, name: str) -> None:
         """Remove one file of ``collection``; that it is gone already is no error."""
@@ -195,14 +209,15 @@ def private_folder(path: Path) -> Path:
     return path
 
 
-def _replace(path: Path, data: bytes | memoryview) -> None:
+def _replace(path: Path, pieces: Iterable[bytes]) -> None:
     """Replace ``path`` durably: the bytes and the name are on disk before this returns."""
     private_folder(path.parent)
     temporary = path.with_name(f"_{path.name}.{os.getpid()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as sink:
-            sink.write(data)
+            for piece in pieces:
+                sink.write(piece)
             sink.flush()
             os.fsync(sink.fileno())
         temporary.replace(path)

@@ -91,8 +91,8 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
     show_progress(options.collection, 20, f"checking {deals.deals:,} deals")
-    known = Known.load(ledger, options.collection).sure(ledger, ledger.entries(options.collection))
     with hard_work():
+        known = Known.load(ledger, options.collection).sure(ledger, ledger.entries(options.collection))
         checked = check_staged(deals, options, known, folder, settings.extra_suite)
     kept = keep_quarantine(checked, out_folder(options, settings))
     show_rejected(options.collection, checked.report, str(kept))

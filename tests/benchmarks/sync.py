@@ -27,6 +27,7 @@ from tests.benchmarks.servers import TOKEN, servers
 
 ROUNDS = 5
 _BATCH = 100_000
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +57,25 @@ def run() -> list[Row]:
     return _rows(deals, taken)
 
 
-def make_export(path: Path, deals: int) -> Path:
-    """A canonical export of ``deals`` good deals, as they are today."""
-    now = int(time.time())
-    write_deals_csv((make_deals(start, min(_BATCH, deals - start), now=now) for start in range(0, deals, _BATCH)), path)
+def make_export(path: Path, deals: int, *, changed: bool = False) -> Path:
+    """A canonical export of ``deals`` good deals, as of today, or with every other hundred thousand of them ``changed``."""
+    now = int(time.time()) // _DAY * _DAY
+    starts = range(0, deals, _BATCH)
+    moments = [now - (_DAY if changed and number % 2 else 0) for number in range(len(starts))]
+    batches = (make_deals(start, min(_BATCH, deals - start), now=moment) for start, moment in zip(starts, moments, strict=True))
+    write_deals_csv(batches, path)
     return path
 
 
-def measure(command: list[str], url: str) -> Taken:
-    """Run ``command`` with a new collection's id behind it."""
+def new_collection(url: str) -> str:
+    """The id of a new collection at the sandbox."""
     with Nostradamus(url, TOKEN) as platform:
-        collection = platform.create_collection("benchmark", "Europe/Rome").id
+        return platform.create_collection("benchmark", "Europe/Rome").id
+
+
+def measure(command: list[str], url: str, collection: str | None = None) -> Taken:
+    """Run ``command`` with a collection's id behind it, by default a new one's."""
+    collection = collection or new_collection(url)
     watch = _Watch(url, collection)
     begun = time.monotonic()
     process = subprocess.Popen([*command, collection], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -82,11 +91,12 @@ def measure(command: list[str], url: str) -> Taken:
 
 
 class _Watch:
-    """Sees, from outside and twenty times a second, how long the platform holds a collection's upload."""
+    """Sees, from outside and twenty times a second, how long the platform holds a collection's next upload."""
 
     def __init__(self, url: str, collection: str) -> None:
         self.held = 0.0
-        self._url, self._collection = url, collection
+        self._http, self._collection = httpx.Client(base_url=url, timeout=60), collection
+        self._before = len(self._uploads())
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
@@ -96,17 +106,21 @@ class _Watch:
     def __exit__(self, *_: object) -> None:
         self._end.set()
         self._thread.join()
+        self._http.close()
+
+    def _uploads(self) -> list[str]:
+        """The state of each upload of the collection."""
+        return [one["status"] for one in self._http.get("/_sandbox/uploads").json() if one["collectionId"] == self._collection]
 
     def _look(self) -> None:
         accepted: float | None = None
-        with httpx.Client(base_url=self._url, timeout=60) as http:
-            while not self._end.wait(0.05):
-                uploads = [one for one in http.get("/_sandbox/uploads").json() if one["collectionId"] == self._collection]
-                if uploads and accepted is None:
-                    accepted = time.monotonic()
-                if accepted is not None and uploads[0]["status"] not in ("queued", "in_progress"):
-                    self.held = time.monotonic() - accepted
-                    return
+        while not self._end.wait(0.05):
+            uploads = self._uploads()[self._before :]
+            if uploads and accepted is None:
+                accepted = time.monotonic()
+            if accepted is not None and uploads[0] not in ("queued", "in_progress"):
+                self.held = time.monotonic() - accepted
+                return
 
 
 def _rows(deals: int, taken: dict[str, list[Taken]]) -> list[Row]:
