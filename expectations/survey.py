@@ -27,8 +27,9 @@ DEVIATIONS = 4.0
 FACTOR = 10.0
 """... and at least so many times larger or smaller than it."""
 
-_SHORT_ID = 32
-"""Bytes; ids up to this length are hashed vectorised."""
+_WORDS = 5
+_SHORT_ID = 8 * _WORDS
+"""Bytes; ids up to this length, a UUID's among them, are hashed vectorised."""
 
 _SPREAD = pa.schema([("stage", pa.string()), ("n", pa.int64()), ("sum", pa.float64()), ("squares", pa.float64())])
 
@@ -38,9 +39,9 @@ def hash_ids(ids: pa.Array) -> Hashes:
     filled = pc.fill_null(ids, "")
     long = pc.greater(pc.binary_length(filled), _SHORT_ID)
     padded = pc.ascii_rpad(pc.if_else(long, "", filled), _SHORT_ID, "\0")
-    words = np.frombuffer(padded.buffers()[2], dtype=np.uint64, count=len(padded) * 4, offset=padded.offset * _SHORT_ID)
+    words = np.frombuffer(padded.buffers()[2], dtype=np.uint64, count=len(padded) * _WORDS, offset=padded.offset * _SHORT_ID)
     hashes = np.zeros(len(padded), dtype=np.uint64)
-    for word in words.reshape(-1, 4).T:
+    for word in words.reshape(-1, _WORDS).T:
         hashes = (hashes ^ word) * np.uint64(0x9E3779B97F4A7C15)
         hashes ^= hashes >> np.uint64(29)
     for position in pc.indices_nonzero(long).to_pylist():

@@ -38,10 +38,10 @@ def main() -> int:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as afresh:  # a peak counts what the parent held when it forked
             found.append((part, afresh.submit(rows_of, part).result()))
         sys.stderr.write(as_table(found[-1:]) + "\n")
+        if asked.write:  # at once: a later part may fail
+            _write(found[-1:])
     table = as_table(found)
     print(table)
-    if asked.write:
-        _write(found)
     return 0 if all(row.kept for _, rows in found for row in rows) else 1
 
 

@@ -152,7 +152,7 @@ def test_a_stall_is_told_by_the_collection_s_own_history(
     sync: Sync, failing: Failing, write_deals: WriteDeals, fault: Fault, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sync(write_deals())
-    monkeypatch.setenv("DEALCAST_DEADLINE", "2")
+    monkeypatch.setenv("DEALCAST_DEADLINE", "5")
     fault("stuck", "*/append", "POST")
     failing(write_deals(4))
     assert any("stalled? It usually takes 0 s" in line for line in told)

@@ -1,4 +1,7 @@
-"""The same in dlt: a resource that reads the export, a schema contract, and a custom destination that posts and polls."""
+"""The same in dlt: a resource that reads the export, and a custom destination that posts and polls. Its contracts know types, not rules:
+
+nothing is checked, which flatters its time.
+"""
 
 from __future__ import annotations
 
