@@ -152,16 +152,22 @@ def _kept(ledger: Ledger, entry: Entry, earlier: Sequence[Entry]) -> Iterator[by
     doubtful = [other for other in earlier if other.in_doubt]
     if "override" in (entry.mode, *(other.mode for other in doubtful)):
         return
-    gone = _ids_sent(ledger, [entry, *doubtful])
+    gone: Hashes | None = None
     for piece in ledger.pieces(entry.collection, _KNOWN):
+        if gone is None:
+            gone = _ids_sent(ledger, [entry, *doubtful])
         deals = np.frombuffer(piece, DEAL)
         yield deals[~_among(deals["id"], gone)].tobytes()
 
 
 def _ids_sent(ledger: Ledger, entries: Sequence[Entry]) -> Hashes:
     """The ids of what syncs sent, in order."""
-    pieces = (piece for entry in entries for piece in ledger.pieces(entry.collection, _content(entry)))
-    ids = np.concatenate([_NONE, *(np.frombuffer(piece, DEAL)["id"].copy() for piece in pieces)])
+    ids = _NONE.copy()
+    for entry in entries:
+        for piece in ledger.pieces(entry.collection, _content(entry)):
+            more, count = np.frombuffer(piece, DEAL)["id"], len(ids)
+            ids.resize(count + len(more), refcheck=False)  # in place, where a concatenation would hold all of them twice
+            ids[count:] = more
     ids.sort()
     return ids
 

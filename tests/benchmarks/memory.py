@@ -35,7 +35,7 @@ def run() -> list[Row]:
                 peaks.append(taken.peak)
                 size = f"{export.stat().st_size / 1e6:.0f} MB"
                 rows.append(Row(f"{count:,} deals, {size}, {what}", f"{taken.peak / MIB:.0f} MiB peak, {taken.client:.1f} s client"))
-        rows.append(Row("the sandbox after all", f"{_sandbox_peak() / MIB:.0f} MiB peak"))
+        rows.append(Row("the sandbox after all, files that it maps included", f"{_sandbox_peak() / MIB:.0f} MiB peak"))
     most = max(*first, *later) / MIB
     return [
         *rows,
