@@ -12,6 +12,7 @@ from typing import Any, NoReturn, ParamSpec
 
 import click
 
+from deployments.temporary_server import temporary_server
 from flows.errors import DealcastError, UsageError
 
 P = ParamSpec("P")
@@ -133,6 +134,7 @@ def sync(no_forecast: bool, forecast: str, pipelines: str | None, quiet: bool, a
     """
     if (options["collection"] is None) == (pipelines is None):
         raise click.UsageError("Say where to: --collection ID, or --pipelines FILE for an export with several pipelines.")
+    temporary_server()
     from deployments.running import Voice, run_sync, run_sync_pipelines  # noqa: PLC0415 - prefect takes seconds to import
 
     values = {**options, "forecast": "never" if no_forecast else forecast}
@@ -156,6 +158,7 @@ def resume(collection: str, request_id: str | None, forget: bool, quiet: bool, a
       dealcast resume --collection acme my-upload-request-id --json
       dealcast resume --collection acme --forget
     """
+    temporary_server()
     from deployments.running import Voice, run_resume  # noqa: PLC0415 - prefect takes seconds to import
 
     run_resume(collection, request_id, Voice(quiet, as_json), forget=forget)
@@ -239,6 +242,7 @@ def sync_collections(table: str, deployment: str | None, quiet: bool, as_json: b
       dealcast collections sync customers.csv
       dealcast collections sync customers.csv --deployment sync-deals/one-of-many
     """
+    temporary_server()
     from deployments.running import Voice, run_sync_collections  # noqa: PLC0415 - prefect takes seconds to import
 
     run_sync_collections(table, deployment, Voice(quiet, as_json))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,10 +13,11 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from pydantic import ValidationError
 from rich.console import Console
 
+from deployments.temporary_server import temporary_server
 from deployments.terminal import show, show_json, show_json_error, steps
+from expectations.gate import load_checks
 from flows.errors import DealcastError, UsageError
 from flows.options import SyncOptions
-from flows.prefect_api import SERVER_SETTINGS
 from flows.report import DoneElsewhere, Outcome
 from flows.sync_deals import resume_sync, sync_deals
 
@@ -70,10 +70,12 @@ def _run(flow: Callable[[], State[Any]], collection: str, voice: Voice) -> Outco
     Raises:
         DealcastError: the one that ended the run.
     """
-    os.environ |= {**SERVER_SETTINGS, **os.environ}  # for Prefect's temporary server
-    with _no_heartbeats(), steps(stderr(), quiet=voice.quiet):
-        state = flow()
     try:
+        with _no_heartbeats(), steps(stderr(), quiet=voice.quiet):
+            if server := temporary_server():
+                load_checks()  # a second's import, for which the server takes longer
+                server.await_start()
+            state = flow()
         return _conclude(state, collection, voice)
     except DealcastError as error:
         if voice.json:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from great_expectations.core import ExpectationSuite
 
+    from expectations.gx_session import Session
+
 FAILURES_SCHEMA = pa.schema(
     [
         (SOURCE_LINE, pa.int64()),
@@ -58,6 +60,14 @@ class Verdict:
         return not self.passing.false_count
 
 
+def load_checks() -> type[Session]:
+    """Import Great Expectations: a gate does that when it is made, and who has a second to spare may do it before."""
+    with deferred("scipy.stats", "altair"):  # two fifths of the import, for three expectations that only an extra suite can ask for
+        from expectations.gx_session import Session  # noqa: PLC0415  # seconds of import, only for who needs it
+
+    return Session
+
+
 class Gate:
     """Judges a file batch by batch; :meth:`report` sums up.
 
@@ -72,11 +82,8 @@ class Gate:
     """
 
     def __init__(self, survey: Survey, now: datetime | None = None, extra_suite: Path | None = None, rules: Sequence[Rule] = RULES) -> None:
-        with deferred("scipy.stats", "altair"):  # two fifths of the import, for three expectations that only an extra suite can ask for
-            from expectations.gx_session import Session  # noqa: PLC0415  # seconds of import, only for who needs it
-
         self._survey, self._now = survey, now
-        self._session = Session(rules, extra_suite)
+        self._session = load_checks()(rules, extra_suite)
         self._rules: dict[tuple[str, str], Rule] = {rule.key: rule for rule in (*rules, *self._session.extra_rules)}
         self._rows: Counter[str] = Counter()
         self._failed: Counter[tuple[str, str]] = Counter()

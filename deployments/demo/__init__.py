@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from deployments.temporary_server import temporary_server
 from flows.nostradamus import Nostradamus
 
 EXPORT = "hubspot-crm-exports-all-deals-2026-11-02.csv"
@@ -30,6 +31,7 @@ def run_demo(out: str | None) -> None:
         (home / "prefect").mkdir(parents=True, exist_ok=True)
     console = Console(stderr=True)
     console.print("[bold]dealcast demo[/]: a HubSpot export, a sandbox platform on this machine, a forecast. Starting ...", soft_wrap=True)
+    temporary_server()
     from deployments.running import run_sync  # noqa: PLC0415 - prefect reads its home when it is imported
     from deployments.sandbox import running  # noqa: PLC0415 - fastapi and pandera take seconds to import
 

@@ -1,0 +1,100 @@
+"""Prefect's temporary server, started before anything else is imported: it comes up while this process imports the rest.
+
+Prefect starts one itself where its settings name no server, but only at its first call: it imports all of the server here as well, and
+then waits, idle. This file is also the server's program, so it imports nothing of dealcast's before it needs it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from functools import cache
+
+
+@dataclass(frozen=True, slots=True)
+class TemporaryServer:
+    """A server on loopback that ends with this process, however that ends."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+
+    def await_start(self) -> None:
+        """Wait until it answers: its port takes the request before it does.
+
+        Raises:
+            DealcastError: it ended, or took longer than Prefect's settings give it.
+        """
+        import httpx  # noqa: PLC0415 - the server's program needs none of these
+        from prefect.settings import get_current_settings  # noqa: PLC0415 - as above
+
+        from flows.errors import DealcastError  # noqa: PLC0415 - as above
+
+        seconds = get_current_settings().server.ephemeral.startup_timeout_seconds
+        try:
+            httpx.get(f"{self.url}/health", timeout=seconds).raise_for_status()
+        except httpx.HTTPError as error:
+            how = "ended" if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError) else f"gave no good answer in {seconds} s"
+            raise DealcastError(
+                f"Prefect's temporary server {how} ({error}). What it says stands above; or set PREFECT_API_URL to a server that runs."
+            ) from error
+
+    def stop(self) -> None:
+        """End it: with its input, as when this process dies."""
+        try:
+            self.process.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+@cache
+def temporary_server() -> TemporaryServer | None:
+    """Start one and make it this process's Prefect API; none where Prefect's settings name a server, or want no temporary one."""
+    from prefect.context import refresh_global_settings_context  # noqa: PLC0415 - prefect takes a second to import
+    from prefect.settings import get_current_settings  # noqa: PLC0415 - as above
+
+    from flows.prefect_api import SERVER_SETTINGS  # noqa: PLC0415 - the server's program does not find it
+
+    settings = get_current_settings()
+    if settings.api.url or not settings.server.ephemeral.enabled:
+        return None
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        process = subprocess.Popen(  # noqa: S603 - our own file
+            [sys.executable, "-P", __file__, str(listener.fileno())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[listener.fileno()],
+            process_group=0,  # a Ctrl-C is for this process, which then ends the server
+            env={**SERVER_SETTINGS, **os.environ},
+        )
+        server = TemporaryServer(process, f"http://127.0.0.1:{listener.getsockname()[1]}/api")
+    atexit.register(server.stop)
+    os.environ["PREFECT_API_URL"] = server.url
+    refresh_global_settings_context()
+    return server
+
+
+def _serve(descriptor: int) -> None:
+    """Be the server until the input ends."""
+
+    def end_with_the_input() -> None:
+        os.read(sys.stdin.fileno(), 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_with_the_input, daemon=True).start()
+    gc.set_threshold(100_000)  # as in the command line: imports make objects that stay
+    import uvicorn  # noqa: PLC0415 - only the server's own process needs it
+    from prefect.server.api.server import create_app  # noqa: PLC0415 - as above
+
+    uvicorn.run(create_app(ephemeral=True, final=True), fd=descriptor, log_level="error", lifespan="on")
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))
