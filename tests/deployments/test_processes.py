@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from prefect.settings import PREFECT_API_URL
 
 from deployments.sandbox import Sandbox
 from flows.nostradamus import Nostradamus
+from tests.deployments.conftest import wait_for
 
 if TYPE_CHECKING:
     from tests.conftest import WriteDeals
@@ -78,6 +80,48 @@ def test_a_platform_that_is_down_as_a_process(process: Process, write_deals: Wri
     ended = process("sync", write_deals(3), "--crm", "canonical", "--collection", "c", code=6, **down)
     assert ended.stderr.splitlines()[-1].startswith("dealcast: ")
     assert "127.0.0.1:9 cannot be reached" in ended.stderr
+
+
+def servers_below(parent: psutil.Process) -> list[psutil.Process]:
+    """The temporary Prefect servers that a command has started."""
+    return [child for child in parent.children() if "temporary_server.py" in " ".join(child.cmdline())]
+
+
+def test_without_a_prefect_server_a_command_has_its_own_for_as_long_as_it_lives(
+    home: Path, collection: str, write_deals: WriteDeals, tmp_path: Path
+) -> None:
+    """Killed, it can clean up nothing; the server goes with it all the same."""
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | {
+        "PREFECT_HOME": str(tmp_path / "prefect")
+    }
+    command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", collection]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as killed:
+        [server] = wait_for(lambda: servers_below(psutil.Process(killed.pid)) or None, 60, "a server")
+        killed.kill()
+    server.wait(60)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=180)
+    assert ended.returncode == 0, ended.stderr
+    assert "3 deals sent" in ended.stdout
+    assert {line.split()[0] for line in ended.stderr.splitlines()} == {
+        "extract",
+        "check",
+        "submit",
+        "await",
+        "invoke",
+        "download",
+        "report",
+    }
+    assert (home / "forecasts" / collection / "certificate.json").exists()
+
+
+def test_a_temporary_server_that_cannot_start_is_told(home: Path, write_deals: WriteDeals) -> None:  # noqa: ARG001 - the home sets the environment
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    environment["PREFECT_API_DATABASE_CONNECTION_URL"] = "sqlite+aiosqlite:////nowhere/at/all.db"
+    command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", "c"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == 1
+    assert "dealcast: Prefect's temporary server ended" in ended.stderr.splitlines()[-1]
+    assert "set PREFECT_API_URL" in ended.stderr
 
 
 @pytest.mark.parametrize("while_they", ["wait for the platform", "were asked to come back later"])
