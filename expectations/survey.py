@@ -49,6 +49,13 @@ def hash_ids(ids: pa.Array) -> Hashes:
     return hashes
 
 
+def append(hashes: Hashes, more: Hashes) -> None:
+    """Add ``more`` to ``hashes`` in place: a concatenation of millions would hold all of them twice."""
+    count = len(hashes)
+    hashes.resize(count + len(more), refcheck=False)
+    hashes[count:] = more
+
+
 @dataclass(frozen=True)
 class Survey:
     """What the whole file says about its rows; made by :meth:`of`.
@@ -66,7 +73,7 @@ class Survey:
     @classmethod
     def of(cls, batches: Iterable[pa.Table | pa.RecordBatch]) -> Survey:
         """Read all batches once; only the columns ``id``, ``stage`` and ``value`` are looked at."""
-        rows, hashes = 0, [np.empty(0, dtype=np.uint64)]
+        rows, hashes = 0, np.empty(0, dtype=np.uint64)
         spreads: list[Future[pa.Table]] = []
         with tempfile.TemporaryFile() as spool, ThreadPoolExecutor(1) as pool:
             with pa.ipc.new_stream(spool, pa.schema([("id", pa.string())])) as writer:
@@ -75,8 +82,8 @@ class Survey:
                     ids = one_chunk(text(batch.column("id")))
                     writer.write_batch(pa.record_batch({"id": ids}))
                     rows += len(ids)
-                    hashes.append(hash_ids(ids.drop_null()))
-            repeated, lookalikes = _confirm(_repeated(np.concatenate(hashes)), spool)
+                    append(hashes, hash_ids(ids.drop_null()))
+            repeated, lookalikes = _confirm(_repeated(hashes), spool)
         stages, low, high = _limits(pa.concat_tables([_SPREAD.empty_table(), *(spread.result() for spread in spreads)]))
         return cls(rows, stages, low, high, repeated, lookalikes)
 

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from xxhash import xxh3_64_intdigest
 
 from expectations.schema import COLUMN_NAMES
+from expectations.survey import append
 from expectations.texts import memory, offsets
 from flows.deals_csv import CsvRows
 from flows.guard import trust
@@ -165,9 +166,7 @@ def _ids_sent(ledger: Ledger, entries: Sequence[Entry]) -> Hashes:
     ids = _NONE.copy()
     for entry in entries:
         for piece in ledger.pieces(entry.collection, _content(entry)):
-            more, count = np.frombuffer(piece, DEAL)["id"], len(ids)
-            ids.resize(count + len(more), refcheck=False)  # in place, where a concatenation would hold all of them twice
-            ids[count:] = more
+            append(ids, np.frombuffer(piece, DEAL)["id"])
     ids.sort()
     return ids
 
