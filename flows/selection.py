@@ -38,7 +38,10 @@ def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder
     Raises:
         UsageError: the settings name an extra suite that cannot be read.
     """
+    arrow = pa.default_memory_pool()
+    arrow.release_unused()  # what the extraction needed; else the survey's comes on top of it, and the gate's on both
     survey = Survey.of(batches(staged, ("id", "stage", "value")))
+    arrow.release_unused()
     try:
         gate = Gate(survey, now=staged.synced_at, extra_suite=extra_suite)
     except ValueError as error:
