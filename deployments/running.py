@@ -107,7 +107,7 @@ def _show(state: State[Any], voice: Voice) -> Outcome | None:
     outcomes = [each for each in results if isinstance(each, Outcome)]
     if voice.json:
         show_json(*outcomes, *(each for each in results if isinstance(each, DoneElsewhere)), several=isinstance(result, list))
-    elif not outcomes or state.name == "NothingNew":
+    elif state.name == "NothingNew" or not outcomes:
         click.echo(state.message)
     else:
         for outcome in outcomes:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Process = Callable[..., "subprocess.CompletedProcess[str]"]
 DEALCAST = [sys.executable, "-m", "deployments.cli"]
+STEPS = {"extract", "check", "submit", "await", "invoke", "download", "report"}
+"""What begins the lines that a sync writes to stderr."""
 
 
 @pytest.fixture
@@ -52,15 +54,7 @@ def process(home: Path, prefect_server: None) -> Process:  # noqa: ARG001 - the 
 def test_a_sync_as_a_process(process: Process, collection: str, write_deals: WriteDeals, platform: Nostradamus, tmp_path: Path) -> None:
     ended = process("sync", write_deals(3), "--crm", "canonical", "--collection", collection, "--horizon", 3, "--out", tmp_path / "out")
     assert "forecast of 3 months" in ended.stdout
-    assert {line.split()[0] for line in ended.stderr.splitlines()} <= {
-        "extract",
-        "check",
-        "submit",
-        "await",
-        "invoke",
-        "download",
-        "report",
-    }
+    assert {line.split()[0] for line in ended.stderr.splitlines()} <= STEPS
     assert json.loads((tmp_path / "out/certificate.json").read_text())["rows_sent"] == 3
     platform.dump(collection, tmp_path / "dump.csv")
     assert len((tmp_path / "dump.csv").read_text().splitlines()) == 4
@@ -82,6 +76,11 @@ def test_a_platform_that_is_down_as_a_process(process: Process, write_deals: Wri
     assert "127.0.0.1:9 cannot be reached" in ended.stderr
 
 
+def without_a_server(**more: str) -> dict[str, str]:
+    """The environment of someone who runs no Prefect server."""
+    return {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | more
+
+
 def servers_below(parent: psutil.Process) -> list[psutil.Process]:
     """The temporary Prefect servers that a command has started."""
     return [child for child in parent.children() if "temporary_server.py" in " ".join(child.cmdline())]
@@ -91,9 +90,7 @@ def test_without_a_prefect_server_a_command_has_its_own_for_as_long_as_it_lives(
     home: Path, collection: str, write_deals: WriteDeals, tmp_path: Path
 ) -> None:
     """Killed, it can clean up nothing; the server goes with it all the same."""
-    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | {
-        "PREFECT_HOME": str(tmp_path / "prefect")
-    }
+    environment = without_a_server(PREFECT_HOME=str(tmp_path / "prefect"))
     command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", collection]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as killed:
         [server] = wait_for(lambda: servers_below(psutil.Process(killed.pid)) or None, 60, "a server")
@@ -102,21 +99,12 @@ def test_without_a_prefect_server_a_command_has_its_own_for_as_long_as_it_lives(
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=180)
     assert ended.returncode == 0, ended.stderr
     assert "3 deals sent" in ended.stdout
-    assert {line.split()[0] for line in ended.stderr.splitlines()} == {
-        "extract",
-        "check",
-        "submit",
-        "await",
-        "invoke",
-        "download",
-        "report",
-    }
+    assert {line.split()[0] for line in ended.stderr.splitlines()} == STEPS
     assert (home / "forecasts" / collection / "certificate.json").exists()
 
 
 def test_a_temporary_server_that_cannot_start_is_told(home: Path, write_deals: WriteDeals) -> None:  # noqa: ARG001 - the home sets the environment
-    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-    environment["PREFECT_API_DATABASE_CONNECTION_URL"] = "sqlite+aiosqlite:////nowhere/at/all.db"
+    environment = without_a_server(PREFECT_API_DATABASE_CONNECTION_URL="sqlite+aiosqlite:////nowhere/at/all.db")
     command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", "c"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert ended.returncode == 1
