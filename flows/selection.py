@@ -57,7 +57,7 @@ def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder
 class _Selection:
     """What is picked up while the rows go by: the passing ones to send, their fingerprint and contents, the totals.
 
-    One batch is written while the next is checked, and no more wait in memory.
+    One batch is written while the next is checked and summed up, and no more wait in memory.
     """
 
     def __init__(self, options: SyncOptions, known: Known, folder: Path) -> None:
@@ -85,26 +85,26 @@ class _Selection:
 
     def put(self, table: pa.Table, verdict: Verdict) -> None:
         """Take in a batch; an error in writing the one before is raised here."""
+        ids = hash_ids(table["id"].combine_chunks())
+        self._known.see(ids)
+        passing = table
+        if not verdict.all_pass:
+            self._aside.write_table(quarantined(table, verdict))
+            passing, ids = table.filter(verdict.passing), ids[verdict.passing.to_numpy(zero_copy_only=False)]
+        self._sum_up(passing)
         self._wait()
-        self._writing = self._beside.submit(self._take, table, verdict)
+        self._writing = self._beside.submit(self._write, passing, ids)
 
     def _wait(self) -> None:
         if self._writing is not None:
             self._writing.result()
 
-    def _take(self, table: pa.Table, verdict: Verdict) -> None:
-        """Write the rows of ``table``: those that pass and are to be sent, and those that fail."""
-        ids = hash_ids(table["id"].combine_chunks())
-        self._known.see(ids)
-        if not verdict.all_pass:
-            self._aside.write_table(quarantined(table, verdict))
-            table, ids = table.filter(verdict.passing), ids[verdict.passing.to_numpy(zero_copy_only=False)]
-        self._sum_up(table)
-        for start in range(0, table.num_rows, _IN_CACHE):
-            self._choose(table.slice(start, _IN_CACHE), ids[start : start + _IN_CACHE])
+    def _write(self, passing: pa.Table, ids: Hashes) -> None:
+        """Write those of a batch's passing rows that are to be sent."""
+        for start in range(0, passing.num_rows, _IN_CACHE):
+            self._choose(passing.slice(start, _IN_CACHE), ids[start : start + _IN_CACHE])
 
     def _choose(self, table: pa.Table, ids: Hashes) -> None:
-        """Write those of passing rows that are to be sent."""
         rows = CsvRows.of(table)
         deals = deals_of(ids, table, rows)
         changed = self._known.changed(deals)

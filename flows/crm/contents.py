@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import numpy as np
 import pyarrow as pa
 
 from flows.crm.sheets import SheetRow, open_sheet
@@ -220,15 +221,17 @@ def _is_utf8(raw: Callable[[], BinaryIO]) -> bool:
         while chunk := stream.read(CHUNK):
             text = begun + chunk
             end = next((len(text) - back for back in (1, 2, 3) if text[-back:][0] >= _LEADS), len(text))
-            if not _decodes_whole(text[:end]):
+            if not is_utf8(memoryview(text)[:end]):
                 return False
             begun = text[end:]
-    return _decodes_whole(begun)
+    return is_utf8(begun)
 
 
-def _decodes_whole(text: bytes) -> bool:
+def is_utf8(text: bytes | memoryview) -> bool:
+    """Whether the whole of ``text`` is UTF-8: Arrow tells without a copy, and many times faster than cell by cell."""
+    extent = pa.py_buffer(np.array([0, len(text)], np.int32))
     try:
-        pa.array([text], pa.binary()).cast(pa.string())
+        pa.Array.from_buffers(pa.binary(), 1, [None, extent, pa.py_buffer(text)]).cast(pa.string())
     except pa.ArrowInvalid:
         return False
     return True

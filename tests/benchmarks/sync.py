@@ -1,4 +1,4 @@
-"""A whole sync as a process of its own, beside what people would use instead; every one in turn, medians of five.
+"""A whole sync as a process of its own, beside what people would use instead; every one in turn, there and back, medians of five.
 
 *Client time* is wall time less the time in which the platform holds the request, from its 202 to the moment it is done, as
 the sandbox's own list of uploads tells it. The Prefect server and the sandbox run as processes of their own and are not counted.
@@ -52,8 +52,9 @@ def run() -> list[Row]:
             "bare": ["-m", "tests.benchmarks.syncing.bare", str(export), url, TOKEN],
         }
         taken: dict[str, list[Taken]] = {name: [] for name in contenders}
-        for _ in range(ROUNDS):
-            for name, command in contenders.items():
+        for number in range(ROUNDS):
+            turns = list(contenders.items())
+            for name, command in turns if number % 2 == 0 else reversed(turns):  # nobody always comes after the same one
                 taken[name].append(measure([sys.executable, *command], url))
     return _rows(deals, taken)
 

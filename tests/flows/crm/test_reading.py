@@ -60,6 +60,14 @@ def test_an_encoding_that_only_the_user_knows(export: Export, tmp_path: Path) ->
     assert extract(location, str(own))[0].loc[1, "name"] == "Иванов"
 
 
+def test_a_dialect_that_names_the_wrong_encoding_is_told_so(export: Export, tmp_path: Path) -> None:
+    location = export.with_deal(1, {"Deal Name": "Café"}).write(tmp_path / "deals.csv", "cp1252")
+    own = tmp_path / "own.toml"
+    own.write_text('extends = "hubspot"\n[file]\nencoding = "utf-8"\n')
+    with pytest.raises(ExportUnreadable, match="not valid utf-8 throughout"):
+        extract(location, str(own))
+
+
 def test_an_odd_character_far_down_still_settles_the_encoding(export: Export, tmp_path: Path) -> None:
     many = replace(export, deals=[DEAL | {"Record ID": str(n)} for n in range(60_000)] + [DEAL | {"Record ID": "x", "Deal Name": "Café"}])
     frame, _ = extract(many.write(tmp_path / "deals.csv", "cp1252"))
