@@ -78,6 +78,8 @@ class Survey:
         with tempfile.TemporaryFile() as spool, ThreadPoolExecutor(1) as pool:
             with pa.ipc.new_stream(spool, pa.schema([("id", pa.string())])) as writer:
                 for batch in batches:
+                    if spreads:
+                        spreads[-1].result()  # no more than one batch waits in memory
                     spreads.append(pool.submit(_spread, batch.column("stage"), batch.column("value")))
                     ids = one_chunk(text(batch.column("id")))
                     writer.write_batch(pa.record_batch({"id": ids}))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from expectations import Survey, survey
+from expectations.texts import amounts
 
 
 def batch(ids: Sequence[str | None], value: str | None = "1000", stage: str | None = "Open") -> pa.Table:
@@ -61,6 +63,27 @@ def test_batches_of_any_arrow_kind_and_none() -> None:
     assert Survey.of([]).rows == 0
     surveyed = Survey.of([*batch(["1", "2"]).to_batches(), batch([]), batch(["1"])])
     assert duplicated(surveyed, ["1", "2"]) == ["1"]
+
+
+def test_batches_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much faster they come than they are summed up."""
+    one, waiting, most = batch([str(number) for number in range(1000)]), set[int](), 0
+
+    def slowly(values: pa.ChunkedArray) -> pa.ChunkedArray:
+        time.sleep(0.01)
+        waiting.pop()
+        return amounts(values)
+
+    def batches() -> Iterator[pa.Table]:
+        nonlocal most
+        for number in range(20):
+            waiting.add(number)
+            most = max(most, len(waiting))
+            yield one
+
+    monkeypatch.setattr(survey, "amounts", slowly)
+    assert Survey.of(batches()).rows == 20_000
+    assert most <= 2
 
 
 def test_values_are_spread_by_stage() -> None:
