@@ -31,6 +31,9 @@ _WORDS = 5
 _SHORT_ID = 8 * _WORDS
 """Bytes; ids up to this length, a UUID's among them, are hashed vectorised."""
 
+_ROOM = 1 << 23
+"""Hashes that a pile has room for at first: 64 MiB, of which none is taken before it is used."""
+
 _SPREAD = pa.schema([("stage", pa.string()), ("n", pa.int64()), ("sum", pa.float64()), ("squares", pa.float64())])
 
 
@@ -49,11 +52,27 @@ def hash_ids(ids: pa.Array) -> Hashes:
     return hashes
 
 
-def append(hashes: Hashes, more: Hashes) -> None:
-    """Add ``more`` to ``hashes`` in place: a concatenation of millions would hold all of them twice."""
-    count = len(hashes)
-    hashes.resize(count + len(more), refcheck=False)
-    hashes[count:] = more
+class HashPile:
+    """Hashes being gathered in place: a concatenation of millions would hold all of them twice.
+
+    The room is mapped by itself, takes no memory before it is used, and leaves no hole among other memory as it grows.
+    """
+
+    def __init__(self) -> None:
+        self._room: Hashes = np.empty(_ROOM, dtype=np.uint64)
+        self._count = 0
+
+    def add(self, more: Hashes) -> None:
+        """Put ``more`` behind those that are there."""
+        end = self._count + len(more)
+        if end > len(self._room):
+            self._room.resize(end, refcheck=False)
+        self._room[self._count : end] = more
+        self._count = end
+
+    def gathered(self) -> Hashes:
+        """All of them, in the room itself: to be asked for when no more come."""
+        return self._room[: self._count]
 
 
 @dataclass(frozen=True)
@@ -73,7 +92,7 @@ class Survey:
     @classmethod
     def of(cls, batches: Iterable[pa.Table | pa.RecordBatch]) -> Survey:
         """Read all batches once; only the columns ``id``, ``stage`` and ``value`` are looked at."""
-        rows, hashes = 0, np.empty(0, dtype=np.uint64)
+        rows, hashes = 0, HashPile()
         spreads: list[Future[pa.Table]] = []
         with tempfile.TemporaryFile() as spool, ThreadPoolExecutor(1) as pool:
             with pa.ipc.new_stream(spool, pa.schema([("id", pa.string())])) as writer:
@@ -84,8 +103,8 @@ class Survey:
                     ids = one_chunk(text(batch.column("id")))
                     writer.write_batch(pa.record_batch({"id": ids}))
                     rows += len(ids)
-                    append(hashes, hash_ids(ids.drop_null()))
-            repeated, lookalikes = _confirm(_repeated(hashes), spool)
+                    hashes.add(hash_ids(ids.drop_null()))
+            repeated, lookalikes = _confirm(_repeated(hashes.gathered()), spool)
         stages, low, high = _limits(pa.concat_tables([_SPREAD.empty_table(), *(spread.result() for spread in spreads)]))
         return cls(rows, stages, low, high, repeated, lookalikes)
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from xxhash import xxh3_64_intdigest
 
 from expectations.schema import COLUMN_NAMES
-from expectations.survey import append
+from expectations.survey import HashPile
 from expectations.texts import memory, offsets
 from flows.deals_csv import CsvRows
 from flows.guard import trust
@@ -163,10 +163,11 @@ def _kept(ledger: Ledger, entry: Entry, earlier: Sequence[Entry]) -> Iterator[by
 
 def _ids_sent(ledger: Ledger, entries: Sequence[Entry]) -> Hashes:
     """The ids of what syncs sent, in order."""
-    ids = _NONE.copy()
+    pile = HashPile()
     for entry in entries:
         for piece in ledger.pieces(entry.collection, _content(entry)):
-            append(ids, np.frombuffer(piece, DEAL)["id"])
+            pile.add(np.frombuffer(piece, DEAL)["id"])
+    ids = pile.gathered()
     ids.sort()
     return ids
 

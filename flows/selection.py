@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -38,10 +39,9 @@ def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder
     Raises:
         UsageError: the settings name an extra suite that cannot be read.
     """
-    arrow = pa.default_memory_pool()
-    arrow.release_unused()  # what the extraction needed; else the survey's comes on top of it, and the gate's on both
+    _give_back()  # what the extraction needed; else the survey's comes on top of it, and the gate's on both
     survey = Survey.of(batches(staged, ("id", "stage", "value")))
-    arrow.release_unused()
+    _give_back()
     try:
         gate = Gate(survey, now=staged.synced_at, extra_suite=extra_suite)
     except ValueError as error:
@@ -52,6 +52,13 @@ def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder
             selection.put(table, gate.check(frame))
     staged.path.unlink()  # no longer needed: what a disk need not write is not in an upload's way
     return selection.checked(staged, gate.report())
+
+
+def _give_back() -> None:
+    """Return freed memory to the system: Arrow's, and what glibc, where that is the C library, holds for bytes and arrays."""
+    pa.default_memory_pool().release_unused()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 class _Selection:
