@@ -86,6 +86,8 @@ def _serve(descriptor: int) -> None:
 
     def end_with_the_input() -> None:
         os.read(sys.stdin.fileno(), 1)
+        # Prefect logs a write that the end cuts short as an error with its traceback, and then writes it after all
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=end_with_the_input, daemon=True).start()

@@ -195,7 +195,7 @@ def _unmarked_utf16(head: bytes) -> str | None:
 
 def _first_odd_bytes(raw: Callable[[], BinaryIO]) -> tuple[int, bool, bytes] | None:
     """The first line that is not UTF-8, whether non-ASCII text before it was, and a sample from there; None if all is well."""
-    if _is_utf8(raw):
+    if _reads_as_utf8(raw):
         return None
     decode = codecs.getincrementaldecoder("utf-8")()
     before, non_ascii, pending = 0, False, b""
@@ -214,7 +214,7 @@ def _first_odd_bytes(raw: Callable[[], BinaryIO]) -> tuple[int, bool, bytes] | N
     return (_line_at(raw, before), non_ascii, pending) if pending else None
 
 
-def _is_utf8(raw: Callable[[], BinaryIO]) -> bool:
+def _reads_as_utf8(raw: Callable[[], BinaryIO]) -> bool:
     """Whether all of it is UTF-8: Arrow tells several times faster than a decoder, but not where it is not."""
     begun = b""
     with raw() as stream:

@@ -103,6 +103,16 @@ def test_without_a_prefect_server_a_command_has_its_own_for_as_long_as_it_lives(
     assert (home / "forecasts" / collection / "certificate.json").exists()
 
 
+def test_a_temporary_server_says_nothing_of_its_end(home: Path, collection: str, write_deals: WriteDeals) -> None:  # noqa: ARG001 - the home sets the environment
+    """What it logs while it is shut down, a write cut short with its traceback among it, would follow a command that went well."""
+    environment = without_a_server(PREFECT_LOGGING_SERVER_LEVEL="DEBUG")
+    command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", collection]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=180)
+    assert ended.returncode == 0, ended.stderr
+    assert "TaskRunRecorder started" in ended.stderr
+    assert "TaskRunRecorder stopped" not in ended.stderr
+
+
 def test_a_temporary_server_that_cannot_start_is_told(home: Path, write_deals: WriteDeals) -> None:  # noqa: ARG001 - the home sets the environment
     environment = without_a_server(PREFECT_API_DATABASE_CONNECTION_URL="sqlite+aiosqlite:////nowhere/at/all.db")
     command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", "c"]
@@ -133,7 +143,14 @@ def test_many_collections_end_at_a_signal_and_say_how_to_go_on(
     table.write_text("collection,export,crm\n" + "".join(f"{each},{write_deals(2)},canonical\n" for each in collections))
     environment = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value() or "", "DEALCAST_DEADLINE": "3600"}
     command = [*DEALCAST, "collections", "sync", str(table)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - a suite run in the background hands SIGINT on ignored
+    ) as running:
         until = time.monotonic() + 60
         while len(sandbox.control("GET", "requests?method=POST&path=*/append")) < len(collections) and time.monotonic() < until:
             time.sleep(0.2)
