@@ -49,7 +49,7 @@ class CsvRows:
     @classmethod
     def of(cls, deals: pa.Table) -> CsvRows:
         """The 35 columns of ``deals``; others are left out."""
-        table = deals.select(list(COLUMN_NAMES)).cast(CSV_SCHEMA)
+        table = deals if deals.schema.equals(CSV_SCHEMA) else deals.select(list(COLUMN_NAMES)).cast(CSV_SCHEMA)
         try:
             return cls._rendered(table, _BARE)
         except pa.ArrowInvalid:  # some cell has to be quoted

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import CheckReport, Gate, Survey, Verdict
-from expectations.schema import STATUSES
+from expectations.schema import COLUMN_NAMES, STATUSES
 from flows.deals_csv import CsvRows, DealsCsv
 from flows.errors import UsageError
 from flows.guard import ExportStats
@@ -108,6 +108,7 @@ class _Selection:
 
     def _write(self, passing: pa.Table, ids: Hashes) -> None:
         """Write those of a batch's passing rows that are to be sent."""
+        passing = passing.select(list(COLUMN_NAMES))
         for start in range(0, passing.num_rows, _IN_CACHE):
             self._choose(passing.slice(start, _IN_CACHE), ids[start : start + _IN_CACHE])
 

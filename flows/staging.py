@@ -15,7 +15,6 @@ from typing import Self
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -76,8 +75,8 @@ def stage(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
     extraction = _open(options, options.pipeline, timezone)
     staging = _Staging(folder / "deals.arrow", _this_moment(timezone))
     with staging:
-        for frame in extraction:
-            staging.write(frame)
+        for _, deals in extraction.tables():
+            staging.write(deals)
     return staging.staged(extraction, dict(extraction.account.non_rows))
 
 
@@ -97,13 +96,13 @@ def stage_pipelines(
     left: Counter[str] = Counter()
     moment = _this_moment(timezone)
     with ExitStack() as open_files:
-        for pipeline, frame in extraction.by_pipeline():
+        for pipeline, deals in extraction.tables():
             if pipeline not in wanted:
-                left[pipeline] += len(frame)
+                left[pipeline] += deals.num_rows
                 continue
             if pipeline not in stagings:
                 stagings[pipeline] = open_files.enter_context(_Staging(folder / f"{uuid4().hex}.arrow", moment))
-            stagings[pipeline].write(frame)
+            stagings[pipeline].write(deals)
     account = extraction.account
     staged = {}
     for pipeline, staging in stagings.items():
@@ -127,8 +126,8 @@ class _Staging:
         self._writer.close()
         self._sink.close()
 
-    def write(self, frame: pd.DataFrame) -> None:
-        table = pa.Table.from_pandas(frame, preserve_index=False).select(STAGED_SCHEMA.names).cast(STAGED_SCHEMA)
+    def write(self, deals: pa.Table) -> None:
+        table = deals.select(STAGED_SCHEMA.names).cast(STAGED_SCHEMA)
         place = table.schema.get_field_index("lastSyncedAt")
         self._writer.write_table(table.set_column(place, "lastSyncedAt", pc.fill_null(table["lastSyncedAt"], self.moment.isoformat())))
         self.deals += table.num_rows

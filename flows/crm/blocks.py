@@ -45,10 +45,13 @@ class Block:
 
 def row_aligned(stream: BinaryIO, location: str, line: int) -> Iterator[Block]:
     """Blocks of about 100k rows. Raises ExportUnreadable where no row ends within 256 MB; ``line`` is where the stream stands."""
-    carried, size = b"", _FIRST_BLOCK
+    carried, size = bytearray(), _FIRST_BLOCK
     while True:
-        read = stream.read(size)
-        text = carried + read
+        text = bytearray(len(carried) + size)  # filled in place: a read put behind what was carried would be all of it twice
+        text[: len(carried)] = carried
+        with memoryview(text) as room:
+            read = stream.readinto(room[len(carried) :])  # type: ignore[attr-defined] # every stream that contents.py opens is buffered
+        del text[len(carried) + read :]
         if not read:
             if text:
                 yield _block(text, len(text), balanced=_count(text, _QUOTE, len(text)) % 2 == 0)
@@ -105,11 +108,11 @@ def skip(stream: BinaryIO, count: int) -> None:
         count -= len(read)
 
 
-def _block(text: bytes, end: int, *, balanced: bool = True) -> Block:
+def _block(text: bytearray, end: int, *, balanced: bool = True) -> Block:
     return Block(memoryview(text)[:end], _count(text, _NEWLINE, end), balanced)
 
 
-def _last_row_end(text: bytes) -> int:
+def _last_row_end(text: bytearray) -> int:
     """The position after the last line break that no quotes enclose; 0 if there is none."""
     end = text.rfind(b"\n")
     quotes = _count(text, _QUOTE, end + 1)
@@ -120,7 +123,7 @@ def _last_row_end(text: bytes) -> int:
     return end + 1
 
 
-def _count(text: bytes, byte: int, end: int) -> int:
+def _count(text: bytearray, byte: int, end: int) -> int:
     """How often ``byte`` is in ``text`` before ``end``, counted in slices that the processor's cache holds."""
     raw = np.frombuffer(text, np.uint8, end)
     return sum(int(np.count_nonzero(raw[start : start + _SLICE] == byte)) for start in range(0, end, _SLICE))

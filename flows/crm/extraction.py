@@ -28,7 +28,7 @@ from flows.crm.tables import RawRows, TableReader
 from flows.errors import UsageError
 
 ALL_PIPELINES: Final = "*"
-"""As ``pipeline``: keep every pipeline apart, for `Extraction.by_pipeline`."""
+"""As ``pipeline``: keep every pipeline apart, for `Extraction.tables`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +107,21 @@ class Extraction:
         return dict(counts.most_common())
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
-        for _, frame in self._frames():
+        for _, table in self.tables():
+            frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
             yield frame
 
-    def by_pipeline(self) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Pairs of pipeline and frame, several frames each, in one reading; open the export with `ALL_PIPELINES`."""
-        for pipeline, frame in self._frames():
-            yield pipeline or "", frame
+    def tables(self) -> Iterator[tuple[str, pa.Table]]:
+        """The frames as Arrow tables, each with its pipeline: the empty text, unless the export was opened with `ALL_PIPELINES`."""
+        try:
+            for rows in self._evidence.reader.read(self._evidence.bound.wanted):
+                for pipeline, kept in self._sieve.sift(rows, self.account):
+                    if len(kept.lines):
+                        yield pipeline or "", self._table(kept)
+            self._sieve.finish(self.account)
+            self._exhausted = True
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Remove the fetched copy."""
@@ -125,23 +133,11 @@ class Extraction:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _frames(self) -> Iterator[tuple[str | None, pd.DataFrame]]:
-        try:
-            for rows in self._evidence.reader.read(self._evidence.bound.wanted):
-                for pipeline, kept in self._sieve.sift(rows, self.account):
-                    if len(kept.lines):
-                        yield pipeline, self._frame(kept)
-            self._sieve.finish(self.account)
-            self._exhausted = True
-        finally:
-            self.close()
-
-    def _frame(self, rows: RawRows) -> pd.DataFrame:
+    def _table(self, rows: RawRows) -> pa.Table:
         mapping = Mapping(self._evidence.bound, self._evidence, self._clock, rows.table, rows.lines, self._sieve.currency)
         deals = mapping.deals()
         self.account.add(mapping)
-        frame: pd.DataFrame = deals.append_column(SOURCE_LINE, pa.array(rows.lines)).to_pandas(types_mapper=pd.ArrowDtype)
-        return frame
+        return deals.append_column(SOURCE_LINE, pa.array(rows.lines))
 
 
 def open_export(

@@ -28,8 +28,8 @@ def test_one_pipeline_of_several(two_pipelines: Export, tmp_path: Path) -> None:
 def test_all_pipelines_in_one_reading(two_pipelines: Export, tmp_path: Path) -> None:
     extraction = open_export(two_pipelines.write(tmp_path / "deals.csv"), crm="hubspot", pipeline=ALL_PIPELINES)
     found: dict[str, list[str]] = {}
-    for pipeline, frame in extraction.by_pipeline():
-        found.setdefault(pipeline, []).extend(frame["id"])
+    for pipeline, table in extraction.tables():
+        found.setdefault(pipeline, []).extend(table["id"].to_pylist())
     assert found == {"New business": ["0", "2", "5"], "Renewals": ["1", "4"]}
     assert (extraction.account.rows, extraction.account.deals, dict(extraction.account.non_rows)) == (6, 5, {"no pipeline": 1})
     assert extraction.pipelines == {"New business": 3, "Renewals": 2}
@@ -42,7 +42,7 @@ def test_rows_without_pipeline_go_along_where_there_is_but_one(export: Export, t
 def test_pipelines_in_different_currencies_are_read_apart(two_pipelines: Export, tmp_path: Path) -> None:
     deals = [deal | {"Currency": "EUR" if deal["Pipeline"] == "Renewals" else "USD"} for deal in two_pipelines.deals]
     location = replace(two_pipelines, deals=deals).write(tmp_path / "deals.csv")
-    pairs = open_export(location, crm="hubspot", pipeline=ALL_PIPELINES).by_pipeline()
+    pairs = open_export(location, crm="hubspot", pipeline=ALL_PIPELINES).tables()
     assert {pipeline for pipeline, _ in pairs} == {"New business", "Renewals"}
 
 
