@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,6 +30,11 @@ DEAL = {
 
 WriteDeals = Callable[..., Path]
 Dealcast = Callable[..., Result]
+
+
+def pytest_configure() -> None:
+    """A suite run in the background hands SIGINT on ignored, and a process that it starts could not be sent a Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -143,14 +143,7 @@ def test_many_collections_end_at_a_signal_and_say_how_to_go_on(
     table.write_text("collection,export,crm\n" + "".join(f"{each},{write_deals(2)},canonical\n" for each in collections))
     environment = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value() or "", "DEALCAST_DEADLINE": "3600"}
     command = [*DEALCAST, "collections", "sync", str(table)]
-    with subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - a suite run in the background hands SIGINT on ignored
-    ) as running:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
         until = time.monotonic() + 60
         while len(sandbox.control("GET", "requests?method=POST&path=*/append")) < len(collections) and time.monotonic() < until:
             time.sleep(0.2)

@@ -112,14 +112,7 @@ def test_a_run_told_to_end_says_how_to_go_on_and_leaves_nothing_held(
     settings = {"HOME": str(home), "PLATFORM_URL": sandbox.url, "TOKEN": sandbox.token, "POLL_DELAY": "0.05"}
     environment = {**os.environ, "PREFECT_API_URL": prefect_api, **{f"DEALCAST_{name}": value for name, value in settings.items()}}
     command = [sys.executable, "-c", SYNC, "sync", str(folder / "deals.csv"), "--crm", "canonical", "--collection", collection]
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - a suite run in the background hands SIGINT on ignored
-    )
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     ledger = Ledger(str(home / "ledger"))
     wait_for(lambda: any(entry.upload.state == "accepted" for entry in ledger.entries(collection)), 120)
     process.send_signal(number)
