@@ -83,7 +83,7 @@ class CsvRows:
         """Each row less ``lastSyncedAt``, its last cell, which is ``synced``: two rows share it only where their content is the same."""
         quotes = 2 * (np.frombuffer(self.text, np.uint8)[self.ends - 1] == _QUOTE)
         last = pc.fill_null(pc.binary_length(synced), 0).to_numpy() + quotes
-        return (self.text[begin:end] for begin, end in zip(self.begins.tolist(), (self.ends - last).tolist(), strict=True))
+        return map(self.text.__getitem__, map(slice, self.begins.tolist(), (self.ends - last).tolist()))
 
 
 def _to_be_quoted(table: pa.Table) -> pa.ChunkedArray:

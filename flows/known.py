@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,8 @@ def hashes(texts: Iterable[memoryview], count: int) -> Hashes:
 def hash_ids(ids: pa.StringArray) -> Hashes:
     """The hashes of ids; a null hashes as the empty text."""
     filled = pc.fill_null(ids, "")
-    held, at = memory(filled), offsets(filled)
-    return hashes((held[start:end] for start, end in pairwise((at - at[0]).tolist())), len(filled))
+    at = (offsets(filled) - offsets(filled)[0]).tolist()
+    return hashes(map(memory(filled).__getitem__, map(slice, at, at[1:])), len(filled))
 
 
 def deals_of(ids: Hashes, batch: pa.Table, rows: CsvRows) -> Deals:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,7 +21,7 @@ from expectations.schema import COLUMN_NAMES, STATUSES
 from flows.deals_csv import CsvRows, DealsCsv
 from flows.errors import UsageError
 from flows.guard import ExportStats
-from flows.known import Fingerprint, Hashes, Known, deals_of, hash_ids
+from flows.known import Deals, Fingerprint, Hashes, Known, deals_of, hash_ids
 from flows.options import SyncOptions
 from flows.quarantine import open_quarantine, quarantined
 from flows.records import CheckedDeals, StagedDeals
@@ -109,10 +110,15 @@ class _Selection:
     def _write(self, passing: pa.Table, ids: Hashes) -> None:
         """Write those of a batch's passing rows that are to be sent."""
         passing = passing.select(list(COLUMN_NAMES))
-        for start in range(0, passing.num_rows, _IN_CACHE):
-            self._choose(passing.slice(start, _IN_CACHE), ids[start : start + _IN_CACHE])
+        pieces = [slice(start, start + _IN_CACHE) for start in range(0, passing.num_rows, _IN_CACHE)]
+        if not pieces:
+            return
+        deals = np.concatenate([self._choose(passing[piece], ids[piece]) for piece in pieces])
+        self._fingerprint.add(deals)
+        self._contents.write(deals.tobytes())
+        self._chosen += len(deals)
 
-    def _choose(self, table: pa.Table, ids: Hashes) -> None:
+    def _choose(self, table: pa.Table, ids: Hashes) -> Deals:
         rows = CsvRows.of(table)
         deals = deals_of(ids, table, rows)
         changed = self._known.changed(deals)
@@ -120,9 +126,7 @@ class _Selection:
         if not (self._full or self._override or changed.all()):
             rows, deals = CsvRows.of(table.filter(pa.array(changed))), deals[changed]
         self._to_send.write(rows)
-        self._fingerprint.add(deals)
-        self._contents.write(deals.tobytes())
-        self._chosen += len(deals)
+        return deals
 
     def _sum_up(self, passing: pa.Table) -> None:
         newest = pc.max(passing["lastUpdateDatetime"]).as_py()

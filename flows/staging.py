@@ -7,6 +7,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from flows.records import StagedDeals
 
 STAGED_SCHEMA = pa.schema([*((name, pa.string()) for name in COLUMN_NAMES), (SOURCE_LINE, pa.int64())])
 
-AT_ONCE = 50_000
+AT_ONCE = 100_000
 """Rows that are read and checked together ..."""
 
 _BYTES_AT_ONCE = 64 << 20
@@ -73,8 +74,7 @@ def stage(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
         ExportError: the export cannot be read or mapped; the message says where and what to do.
     """
     extraction = _open(options, options.pipeline, timezone)
-    staging = _Staging(folder / "deals.arrow", _this_moment(timezone))
-    with staging:
+    with ThreadPoolExecutor(1) as beside, _Staging(folder / "deals.arrow", _this_moment(timezone), beside) as staging:
         for _, deals in extraction.tables():
             staging.write(deals)
     return staging.staged(extraction, dict(extraction.account.non_rows))
@@ -95,13 +95,13 @@ def stage_pipelines(
     stagings: dict[str, _Staging] = {}
     left: Counter[str] = Counter()
     moment = _this_moment(timezone)
-    with ExitStack() as open_files:
+    with ThreadPoolExecutor(1) as beside, ExitStack() as open_files:
         for pipeline, deals in extraction.tables():
             if pipeline not in wanted:
                 left[pipeline] += deals.num_rows
                 continue
             if pipeline not in stagings:
-                stagings[pipeline] = open_files.enter_context(_Staging(folder / f"{uuid4().hex}.arrow", moment))
+                stagings[pipeline] = open_files.enter_context(_Staging(folder / f"{uuid4().hex}.arrow", moment, beside))
             stagings[pipeline].write(deals)
     account = extraction.account
     staged = {}
@@ -112,10 +112,12 @@ def stage_pipelines(
 
 
 class _Staging:
-    """An Arrow file of deals being written."""
+    """An Arrow file of deals being written ``beside`` what the caller does next; one batch at a time waits for that."""
 
-    def __init__(self, path: Path, moment: datetime) -> None:
+    def __init__(self, path: Path, moment: datetime, beside: Executor) -> None:
         self.path, self.moment, self.deals = path, moment, 0
+        self._beside = beside
+        self._writing: Future[None] | None = None
 
     def __enter__(self) -> Self:
         self._sink = pa.OSFile(str(self.path), "wb")
@@ -123,14 +125,23 @@ class _Staging:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._writer.close()
-        self._sink.close()
+        with self._sink, self._writer:
+            self._wait()
 
     def write(self, deals: pa.Table) -> None:
+        """Write ``deals``; an error in writing those before is raised here, or at the end."""
+        self._wait()
+        self._writing = self._beside.submit(self._put, deals)
+        self.deals += deals.num_rows
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+
+    def _put(self, deals: pa.Table) -> None:
         table = deals.select(STAGED_SCHEMA.names).cast(STAGED_SCHEMA)
         place = table.schema.get_field_index("lastSyncedAt")
         self._writer.write_table(table.set_column(place, "lastSyncedAt", pc.fill_null(table["lastSyncedAt"], self.moment.isoformat())))
-        self.deals += table.num_rows
 
     def staged(self, extraction: Extraction, non_rows: dict[str, int]) -> StagedDeals:
         facts, account = extraction.facts, extraction.account

@@ -13,7 +13,7 @@ from flows.errors import ExportUnreadable
 
 ROWS = 100_000
 _FIRST_BLOCK = 1 << 20
-_LARGEST_BLOCK = 16 << 20
+_LARGEST_BLOCK = 4 << 20
 LONGEST_ROW = 256 << 20
 _SLICE = 1 << 18
 _NEWLINE, _QUOTE, _RETURN = 0x0A, 0x22, 0x0D
@@ -125,5 +125,7 @@ def _last_row_end(text: bytearray) -> int:
 
 def _count(text: bytearray, byte: int, end: int) -> int:
     """How often ``byte`` is in ``text`` before ``end``, counted in slices that the processor's cache holds."""
+    if text.find(byte, 0, end) < 0:
+        return 0
     raw = np.frombuffer(text, np.uint8, end)
     return sum(int(np.count_nonzero(raw[start : start + _SLICE] == byte)) for start in range(0, end, _SLICE))

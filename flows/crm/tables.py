@@ -23,8 +23,11 @@ from flows.crm.contents import Contents, is_utf8
 from flows.crm.layout import Layout
 from flows.errors import ExportUnreadable
 
+_TOGETHER = 4
+"""Blocks that make a batch: Arrow's reader is fastest where a block stays in the processor's cache, all after it where batches are few."""
+
 _AHEAD = 2
-"""Blocks that are being read while the rows of another are at work."""
+"""Batches that are being read while the rows of another are at work."""
 
 _SLOW_ROWS = 20_000
 _END = "\0end of rows"
@@ -48,6 +51,8 @@ class RawRows:
 
 
 Reading = Future[list[RawRows] | None]
+
+_UNREADABLE = (ExportUnreadable, EOFError, UnicodeDecodeError)
 
 
 class _NeverCloses(Exception):
@@ -80,29 +85,29 @@ class TableReader:
             raise ExportUnreadable(f"{self.location} ends in the middle ({error}). Download it again.") from error
 
     def _in_blocks(self, wanted: Sequence[int]) -> Iterator[RawRows]:
-        """Block by block, some being read ahead; from one that ends within a cell, the rest goes the slow way."""
+        """A few blocks at a time, some being read ahead; from those of which one ends within a cell, the rest goes the slow way."""
         offset = self.layout.offset
         with self._opened(offset) as stream, ThreadPoolExecutor(_AHEAD) as pool:
-            for block, line, reading in self._ahead(row_aligned(stream, self.location, self.layout.first_line), wanted, pool):
+            for some, line, reading in self._ahead(row_aligned(stream, self.location, self.layout.first_line), wanted, pool):
                 batches = reading.result()
                 if batches is None:
                     with self._opened(offset) as rest:
                         yield from self._slow(self._rows(lines_of(b"", rest), line), wanted)
                     return
                 yield from batches
-                offset += len(block.text)
+                offset += sum(len(block.text) for block in some)
 
-    def _ahead(self, blocks: Iterator[Block], wanted: Sequence[int], pool: Executor) -> Iterator[tuple[Block, int, Reading]]:
-        """The blocks, the lines where they start, and their rows, which are being read."""
-        coming: deque[tuple[Block, int, Reading]] = deque()
+    def _ahead(self, blocks: Iterator[Block], wanted: Sequence[int], pool: Executor) -> Iterator[tuple[list[Block], int, Reading]]:
+        """Some blocks at a time, the line where they start, and their rows, which are being read."""
+        coming: deque[tuple[list[Block], int, Reading]] = deque()
         line = self.layout.first_line
         try:
-            for block in blocks:
-                coming.append((block, line, pool.submit(self._read_block, block, line, wanted)))
-                line += block.newlines
+            for some in _together(blocks):
+                coming.append((some, line, pool.submit(self._read_blocks, some, line, wanted)))
+                line += sum(block.newlines for block in some)
                 if len(coming) > _AHEAD:
                     yield coming.popleft()
-        except (ExportUnreadable, EOFError, UnicodeDecodeError):
+        except _UNREADABLE:
             yield from coming  # a stray quote among them may be what is wrong, and the slow way can read it
             raise
         yield from coming
@@ -113,9 +118,16 @@ class TableReader:
         skip(stream, offset)
         return stream
 
-    def _read_block(self, block: Block, line: int, wanted: Sequence[int]) -> list[RawRows] | None:
-        """The block's rows, or None where it ends within a cell."""
-        return self._fast(block, line, wanted) or self._slow_block(block, line, wanted)
+    def _read_blocks(self, blocks: Iterable[Block], line: int, wanted: Sequence[int]) -> list[RawRows] | None:
+        """The blocks' rows as one batch, if there are any, or None where a block ends within a cell."""
+        parts: list[RawRows] = []
+        for block in blocks:
+            rows = self._fast(block, line, wanted) or self._slow_block(block, line, wanted)
+            if rows is None:
+                return None
+            parts += rows
+            line += block.newlines
+        return [_joined(parts)] if len(parts) > 1 else parts
 
     def _fast(self, block: Block, line: int, wanted: Sequence[int]) -> list[RawRows] | None:
         """The block by Arrow, or None where it is not UTF-8, or Arrow and the line breaks disagree."""
@@ -189,3 +201,29 @@ class TableReader:
             table = pa.Table.from_arrays(columns, names=[str(position) for position in wanted])
             lines = np.array([line for line, _ in full], dtype=np.int64)
             yield RawRows(table, lines, len(batch) - len(full), sum(1 for _, cells in full if len(cells) < width))
+
+
+def _together(blocks: Iterator[Block]) -> Iterator[list[Block]]:
+    """A few blocks at a time; where no more can be read, those before it first."""
+    some: list[Block] = []
+    try:
+        for block in blocks:
+            some.append(block)
+            if len(some) == _TOGETHER:
+                yield some
+                some = []
+    except _UNREADABLE:
+        if some:
+            yield some
+        raise
+    if some:
+        yield some
+
+
+def _joined(parts: Sequence[RawRows]) -> RawRows:
+    return RawRows(
+        pa.concat_tables([part.table for part in parts]).combine_chunks(),
+        np.concatenate([part.lines for part in parts]),
+        sum(part.blank for part in parts),
+        sum(part.padded for part in parts),
+    )

@@ -97,8 +97,8 @@ def test_batches_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     rows = list(demo_rows(300))
     (tmp_path / "deals.csv").write_bytes(_shaped(HEADERS, rows, ",", "\n", csv.QUOTE_ALL, "utf-8"))
     whole = list(open_export(str(tmp_path / "deals.csv"), crm="hubspot", now=NOW))
-    monkeypatch.setattr("flows.crm.blocks._FIRST_BLOCK", 8000)
-    monkeypatch.setattr("flows.crm.blocks._LARGEST_BLOCK", 20000)
+    monkeypatch.setattr("flows.crm.blocks._FIRST_BLOCK", 2000)
+    monkeypatch.setattr("flows.crm.blocks._LARGEST_BLOCK", 5000)
     parts = list(open_export(str(tmp_path / "deals.csv"), crm="hubspot", now=NOW))
     assert len(parts) > 5
     assert pd.concat(parts, ignore_index=True).equals(pd.concat(whole, ignore_index=True))
