@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations.deferral import deferred
+from expectations.deferral import absent, deferred
 from expectations.examination import Examination, Findings, Positions, deals_table
 from expectations.report import LISTED, SAMPLES, CheckReport, Failure, GateError, RuleResult
 from expectations.rules import RULES, Rule
@@ -60,9 +60,16 @@ class Verdict:
         return not self.passing.false_count
 
 
+_OTHER_STORES = ("sqlalchemy", "botocore", "boto3", "google")
+"""What Great Expectations takes where it finds it, for data that lies in databases and clouds: a third of its import."""
+
+_RARELY_USED = ("scipy.stats", "altair")
+"""Two fifths of the rest, for three expectations that only an extra suite can ask for."""
+
+
 def load_checks() -> type[Session]:
     """Import Great Expectations: a gate does that when it is made, and who has a second to spare may do it before."""
-    with deferred("scipy.stats", "altair"):  # two fifths of the import, for three expectations that only an extra suite can ask for
+    with absent(*_OTHER_STORES), deferred(*_RARELY_USED):
         from expectations.gx_session import Session  # noqa: PLC0415  # seconds of import, only for who needs it
 
     return Session
