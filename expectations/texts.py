@@ -36,8 +36,6 @@ PATTERNS = {
 ALMOST = {Kind.DATETIME: REAL_DATETIME, Kind.DECIMAL: r"^-[0-9]+(?:\.[0-9]+)?$", Kind.INTEGER: "^-[0-9]+$"}
 """What is of the kind, and wrong only in being before 1970, or negative."""
 
-_SHAPE = "2024-05-01T08:00:00"
-
 _FLOAT_DIGITS = 300
 """More digits do not fit a float64."""
 
@@ -97,28 +95,7 @@ def sound(values: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
     """Whether each text is a sound value of a kind in :data:`PATTERNS`; null where the text is."""
     if kind is Kind.INTEGER:  # the same as its pattern, and several times faster
         return pc.ascii_is_decimal(values)
-    if kind is Kind.DATETIME and (told := _since_1970(values)) is not None:
-        return told
     return matches(values, PATTERNS[kind])
-
-
-def _since_1970(values: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Whether each datetime is of 1970 or later, where all texts are datetimes; several times faster than their pattern."""
-    if not all(_are_shaped(chunk) for chunk in values.chunks):
-        return None
-    try:
-        return pc.greater_equal(values.cast(pa.timestamp("s")), pa.scalar(0, pa.timestamp("s")))
-    except pa.ArrowInvalid:
-        return None
-
-
-def _are_shaped(chunk: pa.StringArray) -> bool:
-    """Whether all texts have the length of a datetime, and T and colons where it has them: Arrow reads other shapes as well."""
-    lengths = np.diff(offsets(chunk))
-    if not np.isin(lengths, (0, len(_SHAPE))).all() or np.count_nonzero(lengths) != len(chunk) - chunk.null_count:
-        return False
-    rows = np.frombuffer(memory(chunk), np.uint8).reshape(-1, len(_SHAPE))
-    return all(bool((rows[:, place] == ord(_SHAPE[place])).all()) for place in (10, 13, 16))
 
 
 def amounts(values: pa.ChunkedArray, decimal: pa.ChunkedArray | None = None) -> pa.ChunkedArray:
