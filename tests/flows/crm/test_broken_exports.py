@@ -203,6 +203,7 @@ KINDS = {
     "ids that a spreadsheet rounded": Broken(
         _as(E.with_deal(1, {"Record ID": "1.43163E+10"})), ExportUnmappable, ("line 3", "'1.43163E+10'")
     ),
+    "ids that a program rounded": Broken(_as(E.with_deal(1, {"Record ID": "1.43163e+10"})), ExportUnmappable, ("line 3", "'1.43163e+10'")),
     "an amount in words": Broken(_as(E.with_deal(0, {"Amount": "a lot"})), Quarantine(("value",))),
     "an amount with a unit": Broken(_as(E.with_deal(0, {"Amount": "10k"})), Quarantine(("value",))),
     "a negative amount": Broken(_as(E.with_deal(0, {"Amount": "(120.00)"})), Quarantine(("value",))),
