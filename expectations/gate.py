@@ -61,10 +61,10 @@ class Verdict:
 
 
 _OTHER_STORES = ("sqlalchemy", "botocore", "boto3", "google")
-"""What Great Expectations takes where it finds it, for data that lies in databases and clouds: a third of its import."""
+"""What Great Expectations takes where it finds it, for data that lies in databases and clouds: a third of what is left of its import."""
 
 _RARELY_USED = ("scipy.stats", "altair")
-"""Two fifths of the rest, for three expectations that only an extra suite can ask for."""
+"""Two fifths of the import, for three expectations that only an extra suite can ask for."""
 
 
 def load_checks() -> type[Session]:

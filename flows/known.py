@@ -48,8 +48,9 @@ def hashes(texts: Iterable[memoryview], count: int) -> Hashes:
 def hash_ids(ids: pa.StringArray) -> Hashes:
     """The hashes of ids; a null hashes as the empty text."""
     filled = pc.fill_null(ids, "")
-    at = (offsets(filled) - offsets(filled)[0]).tolist()
-    return hashes(map(memory(filled).__getitem__, map(slice, at, at[1:])), len(filled))
+    at = offsets(filled)
+    ends = (at - at[0]).tolist()
+    return hashes(map(memory(filled).__getitem__, map(slice, ends, ends[1:])), len(filled))
 
 
 def deals_of(ids: Hashes, batch: pa.Table, rows: CsvRows) -> Deals:

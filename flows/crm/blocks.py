@@ -44,7 +44,7 @@ class Block:
 
 
 def row_aligned(stream: BinaryIO, location: str, line: int) -> Iterator[Block]:
-    """Blocks of about 100k rows. Raises ExportUnreadable where no row ends within 256 MB; ``line`` is where the stream stands."""
+    """Blocks of 4 MB, or 100k short rows. Raises ExportUnreadable where no row ends within 256 MB; ``line`` is where the stream stands."""
     carried, size = bytearray(), _FIRST_BLOCK
     while True:
         text = bytearray(len(carried) + size)  # filled in place: a read put behind what was carried would be all of it twice

@@ -68,7 +68,7 @@ class TableReader:
     location: str
 
     def read(self, wanted: Sequence[int]) -> Iterator[RawRows]:
-        """The rows, in batches of about 100k. Raises ExportUnreadable for a row that is longer than the header or never ends."""
+        """The rows, in batches of 16 MB or so. Raises ExportUnreadable for a row that is longer than the header or never ends."""
         if self.contents.rows is not None:
             yield from self._slow(islice(self.contents.rows(), self.layout.offset, None), wanted)
             return
