@@ -13,6 +13,7 @@ from typing import Any, NoReturn, ParamSpec
 import click
 
 from deployments.temporary_server import temporary_server
+from flows.data_process import data_process
 from flows.errors import DealcastError, UsageError
 
 P = ParamSpec("P")
@@ -134,6 +135,7 @@ def sync(no_forecast: bool, forecast: str, pipelines: str | None, quiet: bool, a
     """
     if (options["collection"] is None) == (pipelines is None):
         raise click.UsageError("Say where to: --collection ID, or --pipelines FILE for an export with several pipelines.")
+    data_process()
     temporary_server()
     from deployments.running import Voice, run_sync, run_sync_pipelines  # noqa: PLC0415 - prefect takes seconds to import
 
@@ -242,6 +244,8 @@ def sync_collections(table: str, deployment: str | None, quiet: bool, as_json: b
       dealcast collections sync customers.csv
       dealcast collections sync customers.csv --deployment sync-deals/one-of-many
     """
+    if deployment is None:
+        data_process()
     temporary_server()
     from deployments.running import Voice, run_sync_collections  # noqa: PLC0415 - prefect takes seconds to import
 

@@ -216,7 +216,13 @@ def suite() -> ExpectationSuite:
 
 
 def build_docs(report: CheckReport, directory: Path) -> Path:
-    """Write Data Docs of the report's validation result into ``directory`` and return its ``index.html``."""
+    """Write Data Docs of the report's validation result into ``directory`` and return its ``index.html``.
+
+    Raises:
+        ValueError: the report is of a sync, and has none.
+    """
+    if report.validation_result is None:
+        raise ValueError("A sync's report has no validation result: take that of a check.")
     from expectations.data_docs import write_docs  # noqa: PLC0415  # seconds of import, only for who needs it
 
     return write_docs(report.validation_result, directory)

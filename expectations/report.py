@@ -50,7 +50,8 @@ class CheckReport:
     """The whole file's outcome.
 
     ``failing`` counts the rows that break a critical rule, ``warnings`` those that break a warning; ``results`` has every rule,
-    ``failures`` the first of the failures (:data:`LISTED`) in the file's order. ``validation_result`` is Great Expectations' own.
+    ``failures`` the first of the failures (:data:`LISTED`) in the file's order. ``validation_result`` is Great Expectations' own, or None
+    where the report comes from a sync: to read it in another process takes seconds of import.
     """
 
     rows: int
@@ -59,7 +60,7 @@ class CheckReport:
     warnings: int
     results: tuple[RuleResult, ...]
     failures: tuple[Failure, ...]
-    validation_result: ExpectationSuiteValidationResult = field(repr=False, compare=False)
+    validation_result: ExpectationSuiteValidationResult | None = field(repr=False, compare=False)
 
     @property
     def failed_rules(self) -> tuple[RuleResult, ...]:

@@ -6,29 +6,41 @@ import ctypes
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import CheckReport, Gate, Survey, Verdict
+from expectations.gate import load_checks
 from expectations.schema import COLUMN_NAMES, STATUSES
 from flows.deals_csv import CsvRows, DealsCsv
 from flows.errors import UsageError
 from flows.guard import ExportStats
 from flows.known import Deals, Fingerprint, Hashes, Known, deals_of, hash_ids
+from flows.ledger import Ledger
 from flows.options import SyncOptions
 from flows.quarantine import open_quarantine, quarantined
 from flows.records import CheckedDeals, StagedDeals
 from flows.staging import batches
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _IN_CACHE = 2000
 """Rows that are rendered, hashed and written together: their text stays in the processor's cache from one to the next."""
+
+
+def import_libraries() -> None:
+    """Import what a check takes, ahead of the first one."""
+    import pandas as pd  # noqa: F401, PLC0415 - half a second of import, for the gate alone
+
+    load_checks()
 
 
 def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder: Path, extra_suite: Path | None = None) -> CheckedDeals:
@@ -40,6 +52,8 @@ def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder
     Raises:
         UsageError: the settings name an extra suite that cannot be read.
     """
+    import pandas as pd  # noqa: PLC0415 - half a second of import, for the gate alone
+
     _give_back()  # what the extraction needed; else the survey's comes on top of it, and the gate's on both
     survey = Survey.of(batches(staged, ("id", "stage", "value")))
     _give_back()
@@ -53,6 +67,20 @@ def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder
             selection.put(table, gate.check(frame))
     staged.path.unlink()  # no longer needed: what a disk need not write is not in an upload's way
     return selection.checked(staged, gate.report())
+
+
+def check_against_ledger(
+    staged: StagedDeals, options: SyncOptions, ledger_url: str, folder: Path, extra_suite: Path | None = None
+) -> CheckedDeals:
+    """As :func:`check_staged`, known being what the collection surely holds by the ledger; the report has no validation result.
+
+    Raises:
+        UsageError: as there.
+    """
+    ledger = Ledger(ledger_url)
+    known = Known.load(ledger, options.collection).sure(ledger, ledger.entries(options.collection))
+    checked = check_staged(staged, options, known, folder, extra_suite)
+    return replace(checked, report=replace(checked.report, validation_result=None))
 
 
 def _give_back() -> None:

@@ -15,6 +15,7 @@ from prefect.states import Cancelled
 
 from flows import ledger as ledgers
 from flows.artifacts import ArtifactKind, known_as, links, show_certificate, show_forecast, show_progress, show_rejected, show_report
+from flows.data_process import beside
 from flows.ending import unless_ended
 from flows.errors import (
     AppendRejected,
@@ -28,7 +29,7 @@ from flows.errors import (
 )
 from flows.forecast import download
 from flows.guard import guard, trusted
-from flows.known import Known, keep_content
+from flows.known import keep_content
 from flows.ledger import Entry, Ledger, Sending
 from flows.log import say
 from flows.nostradamus import Nostradamus, UploadRequest
@@ -37,7 +38,7 @@ from flows.polling import JITTER, is_transient, obey
 from flows.records import AcceptedAppend, CheckedDeals, CompletedAppend, CompletedForecast, Forecast, InvokedForecast, StagedDeals
 from flows.rejection import columns, describe
 from flows.report import Outcome, certificate, keep_quarantine, keep_rejection, out_folder, publish, report_text
-from flows.selection import check_staged
+from flows.selection import check_against_ledger
 from flows.sending import send_once
 from flows.settings import Settings, load_settings
 from flows.side_by_side import hard_work
@@ -74,7 +75,7 @@ def extract_deals(options: SyncOptions, folder: Path, timezone: str) -> StagedDe
     """Export -> deals: read, map by the dialect, stage; every row of the file is a deal or a named non-row."""
     show_progress(options.collection, 5, f"reading {options.export}")
     with hard_work():
-        deals = stage(options, folder, timezone)
+        deals = beside(stage, options, folder, timezone)
     aside = "".join(f", {count:,} {why}" for why, count in deals.non_rows.items())
     how = f"{deals.export.encoding}, separator {deals.export.separator!r}, dialect {deals.export.dialect}"
     say("extract", f"{deals.rows:,} rows read from {deals.export.path} ({how}): {deals.deals:,} deals{aside}", deals=deals.deals)
@@ -89,11 +90,9 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
         StoppedByGate: more rows fail than the quarantine may hold; they are listed in ``quarantine.csv``.
     """
     settings = load_settings()
-    ledger = Ledger(settings.ledger_url)
     show_progress(options.collection, 20, f"checking {deals.deals:,} deals")
     with hard_work():
-        known = Known.load(ledger, options.collection).sure(ledger, ledger.entries(options.collection))
-        checked = check_staged(deals, options, known, folder, settings.extra_suite)
+        checked = beside(check_against_ledger, deals, options, settings.ledger_url, folder, settings.extra_suite)
     kept = keep_quarantine(checked, out_folder(options, settings))
     show_rejected(options.collection, checked.report, str(kept))
     report = checked.report

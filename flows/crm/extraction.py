@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-import pandas as pd
 import pyarrow as pa
 
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE
@@ -26,6 +25,9 @@ from flows.crm.mapping import Mapping
 from flows.crm.sifting import Sieve
 from flows.crm.tables import RawRows, TableReader
 from flows.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ALL_PIPELINES: Final = "*"
 """As ``pipeline``: keep every pipeline apart, for `Extraction.tables`."""
@@ -107,6 +109,8 @@ class Extraction:
         return dict(counts.most_common())
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
+        import pandas as pd  # noqa: PLC0415 - half a second of import, which those who take tables are spared
+
         for _, table in self.tables():
             frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
             yield frame

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
-import pandas as pd
+import pyarrow as pa
 
 from expectations.schema import COLUMN_NAMES
 from flows.crm.binding import Bound, bind
@@ -22,6 +22,8 @@ from flows.crm.tables import RawRows, TableReader
 from flows.errors import ExportError
 
 _SAMPLE_ROWS = 1000
+
+_DEALS = pa.schema([(name, pa.string()) for name in COLUMN_NAMES])
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,38 +106,38 @@ def _dialect_fit(bound: Bound) -> DialectFit:
 
 
 def _columns(reader: TableReader, bound: Bound) -> tuple[tuple[ColumnFit, ...], str | None]:
-    frame, filled, trouble = pd.DataFrame(), dict[str, Counter[str]](), None
+    sample, filled, trouble = _DEALS.empty_table(), dict[str, Counter[str]](), None
     try:
         bound.require(reader.location)
-        frame, filled = _sampled(reader, bound)
+        sample, filled = _sampled(reader, bound)
     except ExportError as error:
         trouble = str(error)
-    return tuple(_column_fit(name, bound, frame, filled.get(name, Counter())) for name in COLUMN_NAMES), trouble
+    return tuple(_column_fit(name, bound, sample, filled.get(name, Counter())) for name in COLUMN_NAMES), trouble
 
 
-def _sampled(reader: TableReader, bound: Bound) -> tuple[pd.DataFrame, dict[str, Counter[str]]]:
+def _sampled(reader: TableReader, bound: Bound) -> tuple[pa.Table, dict[str, Counter[str]]]:
     from flows.crm.extraction import Account  # noqa: PLC0415 -- the extraction builds on all that is here but this
 
     evidence, account = Evidence(reader, bound), Account()
     pipeline = ALL if bound.dialect.pipeline and bound.position_of(bound.dialect.pipeline) is not None else None
     sieve = Sieve(evidence, pipeline, None, _SAMPLE_ROWS)
     clock = Clock(bound.dialect.crm_timezone, "UTC", datetime.now(UTC))
-    frames = [pd.DataFrame()]
+    deals = [_DEALS.empty_table()]
     for rows in islice(reader.read(bound.wanted), 1):
         for _, part in sieve.sift(RawRows(rows.table.slice(0, _SAMPLE_ROWS), rows.lines[:_SAMPLE_ROWS]), account):
             mapping = Mapping(bound, evidence, clock, part.table, part.lines)
-            frames.append(mapping.deals().to_pandas(types_mapper=pd.ArrowDtype))
+            deals.append(mapping.deals())
             account.add(mapping)
-    return pd.concat(frames), account.filled
+    return pa.concat_tables(deals, promote_options="default"), account.filled
 
 
-def _column_fit(name: str, bound: Bound, frame: pd.DataFrame, filled: Counter[str]) -> ColumnFit:
-    values = frame[name].dropna() if name in frame else pd.Series(dtype=object)
+def _column_fit(name: str, bound: Bound, sample: pa.Table, filled: Counter[str]) -> ColumnFit:
+    values = sample[name].drop_null()
     sources = tuple(_told(bound, source) for source in _chain(bound.dialect, name) if bound.has(source))
     if name == "status" and not bound.dialect.verbatim:
         sources = tuple(filled)
-    why = None if len(values) else _why_empty(name, bound, sampled=bool(len(frame)))
-    return ColumnFit(name, sources, str(values.iloc[0]) if len(values) else None, len(values), len(frame), why)
+    why = None if len(values) else _why_empty(name, bound, sampled=bool(sample.num_rows))
+    return ColumnFit(name, sources, values[0].as_py() if len(values) else None, len(values), sample.num_rows, why)
 
 
 def _chain(dialect: Dialect, name: str) -> tuple[Source, ...]:

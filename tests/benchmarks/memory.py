@@ -14,7 +14,7 @@ import psutil
 
 from tests.benchmarks.result import Row, ratio
 from tests.benchmarks.servers import servers
-from tests.benchmarks.sync import make_export, measure, new_collection
+from tests.benchmarks.sync import make_export, measure, new_collection, peak_of
 
 MIB = 2**20
 
@@ -46,10 +46,6 @@ def run() -> list[Row]:
 
 
 def _sandbox_peak() -> int:
-    """The peak of the sandbox that runs as our child, as the kernel has it; where it does not tell, what it holds now."""
+    """The peak of the sandbox that runs as our child."""
     (sandbox,) = [child for child in psutil.Process().children() if "sandbox" in child.cmdline()]
-    status = Path(f"/proc/{sandbox.pid}/status")
-    if not status.exists():
-        return int(sandbox.memory_info().rss)
-    (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) * 1024
+    return peak_of(sandbox)

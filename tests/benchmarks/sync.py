@@ -1,4 +1,4 @@
-"""A whole sync as a process of its own, beside what people would use instead; every one in turn, there and back, medians of five.
+"""A whole sync as a command of its own, beside what people would use instead; every one in turn, there and back, medians of five.
 
 *Client time* is wall time less the time in which the platform holds the request, from its 202 to the moment it is done, as
 the sandbox's own list of uploads tells it. The Prefect server and the sandbox run as processes of their own and are not counted.
@@ -13,11 +13,14 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import httpx
+import psutil
 
 from flows.deals_csv import write_deals_csv
 from flows.nostradamus import Nostradamus
@@ -33,7 +36,7 @@ _AT_WORK = ("queued", "in_progress")
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """One process: client seconds, CPU seconds, peak resident bytes."""
+    """One command: client seconds, CPU seconds, and the peaks of resident bytes of its processes, added up."""
 
     client: float
     cpu: float
@@ -78,10 +81,10 @@ def new_collection(url: str) -> str:
 def measure(command: list[str], url: str, collection: str | None = None) -> Taken:
     """Run ``command`` with a collection's id behind it, by default a new one's."""
     collection = collection or new_collection(url)
-    watch = _Watch(url, collection)
+    watch, peaks = _Watch(url, collection), Peaks()
     begun = time.monotonic()
     process = subprocess.Popen([*command, collection], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    with watch:
+    with watch, peaks.watched(process.pid):
         assert process.stderr is not None
         said = process.stderr.read()
         _, status, used = os.wait4(process.pid, 0)
@@ -89,7 +92,47 @@ def measure(command: list[str], url: str, collection: str | None = None) -> Take
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{command} ended with {process.returncode}:\n{said.decode()[-2000:]}")
-    return Taken(wall - watch.held, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+    return Taken(wall - watch.held, used.ru_utime + used.ru_stime, max(peaks.sum, used.ru_maxrss * 1024))
+
+
+class Peaks:
+    """The most memory that each process of a command has held at once, asked of the kernel ten times a second."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, int] = {}
+
+    @property
+    def sum(self) -> int:
+        """Bytes: no less than they have held together at any time."""
+        return sum(self._of.values())
+
+    @contextmanager
+    def watched(self, pid: int) -> Iterator[None]:
+        """Watch process ``pid`` and those below it."""
+        end = threading.Event()
+
+        def look() -> None:
+            while not end.wait(0.1):
+                with suppress(psutil.NoSuchProcess, OSError):
+                    command = psutil.Process(pid)
+                    for process in (command, *command.children(recursive=True)):
+                        self._of[process.pid] = max(self._of.get(process.pid, 0), peak_of(process))  # of one that just ended: 0
+
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            end.set()
+            thread.join()
+
+
+def peak_of(process: psutil.Process) -> int:
+    """The most resident bytes that a process has held, as the kernel has it; where it does not tell, what it holds now."""
+    status = Path(f"/proc/{process.pid}/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    peak = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")]
+    return peak[0] if peak else int(process.memory_info().rss)
 
 
 class _Watch:

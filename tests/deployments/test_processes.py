@@ -76,14 +76,31 @@ def test_a_platform_that_is_down_as_a_process(process: Process, write_deals: Wri
     assert "127.0.0.1:9 cannot be reached" in ended.stderr
 
 
+def test_a_command_outlives_its_data_process(
+    prefect_server: None,  # noqa: ARG001 - it runs the flow
+    home: Path,  # noqa: ARG001 - it sets the environment
+    collection: str,
+    write_deals: WriteDeals,
+) -> None:
+    """What the system kills before it is at work has another in its place."""
+    environment = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value() or ""}
+    command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", collection]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        [process] = wait_for(lambda: below(psutil.Process(running.pid), "data_process.py") or None, 60, "a data process")
+        process.kill()
+        told, said = running.communicate(timeout=120)
+    assert running.returncode == 0, said
+    assert "3 deals sent" in told
+
+
 def without_a_server(**more: str) -> dict[str, str]:
     """The environment of someone who runs no Prefect server."""
     return {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | more
 
 
-def servers_below(parent: psutil.Process) -> list[psutil.Process]:
-    """The temporary Prefect servers that a command has started."""
-    return [child for child in parent.children() if "temporary_server.py" in " ".join(child.cmdline())]
+def below(parent: psutil.Process, program: str) -> list[psutil.Process]:
+    """The processes with such a ``program`` that a command has started."""
+    return [child for child in parent.children() if program in " ".join(child.cmdline())]
 
 
 def test_without_a_prefect_server_a_command_has_its_own_for_as_long_as_it_lives(
@@ -93,7 +110,7 @@ def test_without_a_prefect_server_a_command_has_its_own_for_as_long_as_it_lives(
     environment = without_a_server(PREFECT_HOME=str(tmp_path / "prefect"))
     command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", collection]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as killed:
-        [server] = wait_for(lambda: servers_below(psutil.Process(killed.pid)) or None, 60, "a server")
+        [server] = wait_for(lambda: below(psutil.Process(killed.pid), "temporary_server.py") or None, 60, "a server")
         killed.kill()
     server.wait(60)
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=180)

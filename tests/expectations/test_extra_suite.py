@@ -58,6 +58,7 @@ def test_rows_that_fail_are_refused_and_named(size: int, judge: Judge) -> None:
         (6, "5000.01", "expect_column_values_to_be_between"),
     ]
     assert (report.failing, report.ok, report.stopped_by) == (4, False, ())
+    assert report.validation_result is not None
     assert report.validation_result.statistics["evaluated_expectations"] == len(RULES) + 1
     extra = report.validation_result.results[-1].result
     assert (extra["element_count"], extra["unexpected_count"]) == (5, 2)

@@ -89,6 +89,7 @@ def test_samples_and_failures_are_bounded_and_counts_are_not(make_frame: MakeFra
     assert (failed.failed, len(failed.samples), doubted.failed, len(doubted.samples)) == (20_500, 20, 1200, 20)
     assert [failure.line for failure in report.failures] == [*range(2, 1002), *range(1202, 21_202)]
     assert [sample.line for sample in doubted.samples] == list(range(2, 22))
+    assert report.validation_result is not None
     assert len(report.validation_result.get_failed_validation_results().results[0].result["partial_unexpected_list"]) == 20
 
 

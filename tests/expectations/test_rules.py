@@ -82,6 +82,7 @@ def test_a_sound_file_passes(make_frame: MakeFrame, now: datetime) -> None:
     failures, report = judge(make_frame([{}, {}, ORDINARY]), now)
     assert failures == set()
     assert (report.rows, report.passed, report.failing, report.warnings, report.ok) == (3, 3, 0, 0, True)
+    assert report.validation_result is not None
     assert report.validation_result.success
     assert report.validation_result.statistics["evaluated_expectations"] == len(RULES)
 
