@@ -18,6 +18,7 @@ $(READY): requirements.lock pyproject.toml
 	@echo "Installing the locked dependencies into $(VENV) (a minute or two)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q expectations flows deployments
 	@touch $@
 
 demo: $(READY) ## the whole chain on a shipped export, against a sandbox that it starts
