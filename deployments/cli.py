@@ -13,7 +13,7 @@ from typing import Any, NoReturn, ParamSpec
 import click
 
 from deployments.temporary_server import temporary_server
-from flows.data_process import data_process
+from flows.data_process import start_data_process
 from flows.errors import DealcastError, UsageError
 
 P = ParamSpec("P")
@@ -135,7 +135,8 @@ def sync(no_forecast: bool, forecast: str, pipelines: str | None, quiet: bool, a
     """
     if (options["collection"] is None) == (pipelines is None):
         raise click.UsageError("Say where to: --collection ID, or --pipelines FILE for an export with several pipelines.")
-    data_process()
+    if pipelines is None:
+        start_data_process(pieces=2)  # to be read, and to be checked
     temporary_server()
     from deployments.running import Voice, run_sync, run_sync_pipelines  # noqa: PLC0415 - prefect takes seconds to import
 
@@ -244,8 +245,6 @@ def sync_collections(table: str, deployment: str | None, quiet: bool, as_json: b
       dealcast collections sync customers.csv
       dealcast collections sync customers.csv --deployment sync-deals/one-of-many
     """
-    if deployment is None:
-        data_process()
     temporary_server()
     from deployments.running import Voice, run_sync_collections  # noqa: PLC0415 - prefect takes seconds to import
 
@@ -283,6 +282,7 @@ def sandbox(port: int, data: Path | None, token: str) -> None:
 @click.option("--out", metavar="DIR", help="Where the forecast goes. Default: a new folder in the temporary one.")
 def demo(out: str | None) -> None:
     """Show the whole chain on a shipped export, against a sandbox that it starts. Needs no account and no network."""
+    start_data_process(pieces=2)  # as in a sync
     from deployments.demo import run_demo  # noqa: PLC0415 - prefect takes seconds to import
 
     run_demo(out)

@@ -15,6 +15,8 @@ from rich.console import Console
 
 from deployments.temporary_server import temporary_server
 from deployments.terminal import show, show_json, show_json_error, steps
+from expectations.gate import load_checks
+from flows.data_process import is_beside
 from flows.errors import DealcastError, UsageError
 from flows.options import SyncOptions
 from flows.report import DoneElsewhere, Outcome
@@ -72,6 +74,8 @@ def _run(flow: Callable[[], State[Any]], collection: str, voice: Voice) -> Outco
     try:
         with _no_heartbeats(), steps(stderr(), quiet=voice.quiet):
             if server := temporary_server():
+                if not is_beside():
+                    load_checks()  # a second's import, for which the server takes longer
                 server.await_start()
             state = flow()
         return _conclude(state, collection, voice)

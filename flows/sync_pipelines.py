@@ -14,7 +14,6 @@ from prefect.runtime import task_run
 from pydantic import ValidationError
 
 from flows.conclusion import WATCHED, concluded
-from flows.data_process import beside
 from flows.errors import StoppedByGuard, UsageError
 from flows.log import say
 from flows.options import SyncOptions
@@ -49,7 +48,7 @@ def _task_name() -> str:
 @task(task_run_name="extract_pipelines", **UNCACHED)
 def extract_pipelines(options: SyncOptions, table: Table, folder: Path, timezone: str) -> dict[str, StagedDeals]:
     """Read the export once; stage the deals of each pipeline that the table names."""
-    staged, left = beside(stage_pipelines, options, set(table), folder, timezone)
+    staged, left = stage_pipelines(options, set(table), folder, timezone)
     for pipeline, deals in staged.items():
         say("extract", f"pipeline {pipeline}: {deals.deals:,} deals", deals=deals.deals)
     for pipeline, count in left.items():

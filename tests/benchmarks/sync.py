@@ -36,7 +36,7 @@ _AT_WORK = ("queued", "in_progress")
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """One command: client seconds, CPU seconds, and the peaks of resident bytes of its processes, added up."""
+    """One command: client seconds, CPU seconds, and the peak of the resident bytes of all its processes."""
 
     client: float
     cpu: float
@@ -81,10 +81,10 @@ def new_collection(url: str) -> str:
 def measure(command: list[str], url: str, collection: str | None = None) -> Taken:
     """Run ``command`` with a collection's id behind it, by default a new one's."""
     collection = collection or new_collection(url)
-    watch, peaks = _Watch(url, collection), Peaks()
+    watch, tree = _Watch(url, collection), _Tree()
     begun = time.monotonic()
     process = subprocess.Popen([*command, collection], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    with watch, peaks.watched(process.pid):
+    with watch, tree.watched(process.pid):
         assert process.stderr is not None
         said = process.stderr.read()
         _, status, used = os.wait4(process.pid, 0)
@@ -92,19 +92,17 @@ def measure(command: list[str], url: str, collection: str | None = None) -> Take
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{command} ended with {process.returncode}:\n{said.decode()[-2000:]}")
-    return Taken(wall - watch.held, used.ru_utime + used.ru_stime, max(peaks.sum, used.ru_maxrss * 1024))
+    return Taken(wall - watch.held, used.ru_utime + used.ru_stime, max(tree.peak, used.ru_maxrss * 1024))
 
 
-class Peaks:
-    """The most memory that each process of a command has held at once, asked of the kernel ten times a second."""
+class _Tree:
+    """The memory of a command's processes, asked of the kernel twenty times a second.
+
+    ``peak`` is the most bytes of those alive at once, each counted with the most that it has held so far.
+    """
 
     def __init__(self) -> None:
-        self._of: dict[int, int] = {}
-
-    @property
-    def sum(self) -> int:
-        """Bytes: no less than they have held together at any time."""
-        return sum(self._of.values())
+        self.peak = 0
 
     @contextmanager
     def watched(self, pid: int) -> Iterator[None]:
@@ -112,11 +110,10 @@ class Peaks:
         end = threading.Event()
 
         def look() -> None:
-            while not end.wait(0.1):
-                with suppress(psutil.NoSuchProcess, OSError):
-                    command = psutil.Process(pid)
-                    for process in (command, *command.children(recursive=True)):
-                        self._of[process.pid] = max(self._of.get(process.pid, 0), peak_of(process))  # of one that just ended: 0
+            command = psutil.Process(pid)
+            while not end.wait(0.05):
+                with suppress(psutil.NoSuchProcess):  # the command has ended
+                    self.peak = max(self.peak, sum(map(_peak_if_alive, (command, *command.children(recursive=True)))))
 
         thread = threading.Thread(target=look, daemon=True)
         thread.start()
@@ -125,6 +122,12 @@ class Peaks:
         finally:
             end.set()
             thread.join()
+
+
+def _peak_if_alive(process: psutil.Process) -> int:
+    with suppress(psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
+        return peak_of(process)
+    return 0
 
 
 def peak_of(process: psutil.Process) -> int:

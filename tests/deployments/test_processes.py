@@ -86,11 +86,14 @@ def test_a_command_outlives_its_data_process(
     environment = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value() or ""}
     command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", collection]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        [process] = wait_for(lambda: below(psutil.Process(running.pid), "data_process.py") or None, 60, "a data process")
+        starter = psutil.Process(running.pid)
+        [process] = wait_for(lambda: below(starter, "data_process.py") or None, 60, "a data process")
         process.kill()
+        [another] = wait_for(lambda: [each for each in below(starter, "data_process.py") if each.pid != process.pid], 60, "another one")
         told, said = running.communicate(timeout=120)
     assert running.returncode == 0, said
     assert "3 deals sent" in told
+    assert not another.is_running()
 
 
 def without_a_server(**more: str) -> dict[str, str]:
@@ -100,7 +103,7 @@ def without_a_server(**more: str) -> dict[str, str]:
 
 def below(parent: psutil.Process, program: str) -> list[psutil.Process]:
     """The processes with such a ``program`` that a command has started."""
-    return [child for child in parent.children() if program in " ".join(child.cmdline())]
+    return [child for child in parent.children() if child.status() != psutil.STATUS_ZOMBIE and program in " ".join(child.cmdline())]
 
 
 def test_without_a_prefect_server_a_command_has_its_own_for_as_long_as_it_lives(

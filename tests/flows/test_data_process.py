@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,19 +36,36 @@ def fail(error: type[Exception], *words: str) -> NoReturn:
 
 
 def pid() -> int:
-    print("whatever prints would be taken for an answer")
+    print("this is no answer")
     return os.getpid()
+
+
+def leave_behind() -> str:
+    """What is fetched or spooled when the process is killed."""
+    return tempfile.mkdtemp()
+
+
+class Hollow:
+    """What cannot be made again from what is pickled of it."""
+
+    def __reduce__(self) -> tuple[type[int], tuple[str]]:
+        return int, ("x",)
 
 
 @pytest.fixture(scope="module")
 def process() -> Iterator[DataProcess]:
-    started = DataProcess(NOTHING)
+    started = DataProcess(first=NOTHING)
     yield started
     started.stop()
 
 
 def test_without_one_the_work_is_done_here() -> None:
     assert beside(os.getpid) == os.getpid()
+
+
+def test_where_one_is_started_the_work_is_done_there(monkeypatch: pytest.MonkeyPatch, process: DataProcess) -> None:
+    monkeypatch.setattr("flows.data_process._STARTED", [process])
+    assert beside(os.getpid) == process.run(os.getpid) != os.getpid()
 
 
 def test_the_work_is_done_there(process: DataProcess) -> None:
@@ -64,16 +83,35 @@ def test_an_error_there_is_the_same_here(process: DataProcess) -> None:
 
 
 def test_an_error_that_cannot_come_over_is_told(process: DataProcess) -> None:
-    with pytest.raises(RuntimeError, match=r"^Fussy: this and that$"):
+    with pytest.raises(RuntimeError, match=r"^Fussy: this and that\n") as raised:
         process.run(fail, Fussy, "this", "that")
+    assert "in fail" in raised.value.__notes__[0]
+    assert process.run(len, "abc") == 3
+
+
+def test_an_answer_that_cannot_come_over_is_an_error(process: DataProcess) -> None:
+    with pytest.raises(TypeError, match="pickle"):
+        process.run(threading.Lock)
+    with pytest.raises(ValueError, match="invalid literal"):
+        process.run(Hollow)
     assert process.run(len, "abc") == 3
 
 
 def test_its_death_is_told_of_the_work_that_it_was_at() -> None:
-    process = DataProcess(NOTHING)
+    process = DataProcess(first=NOTHING)
     with pytest.raises(DealcastError, match=r"was killed by SIGKILL at work on one, and nothing of it was sent\. .*memory"):
         process.run(signal.raise_signal, signal.SIGKILL)
     assert process.run(len, "abc") == 3, "what comes after has another process"
+    process.stop()
+
+
+def test_it_ends_with_its_last_piece_of_work() -> None:
+    """What it held is free while the flow goes on; whatever comes after all has another."""
+    process = DataProcess(2, NOTHING)
+    there = psutil.Process(process.run(os.getpid))
+    assert process.run(os.getpid) == there.pid
+    assert not there.is_running()
+    assert process.run(os.getpid) != there.pid
     process.stop()
 
 
@@ -81,8 +119,9 @@ def test_an_interruption_ends_it_at_once() -> None:
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    process = DataProcess(NOTHING)
-    there = psutil.Process(process.run(os.getpid))
+    process = DataProcess(first=NOTHING)
+    there, left = psutil.Process(process.run(os.getpid)), Path(process.run(leave_behind))
+    assert left.is_dir()
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.2)
@@ -91,13 +130,20 @@ def test_an_interruption_ends_it_at_once() -> None:
     finally:
         signal.signal(signal.SIGALRM, before)
     assert not there.is_running()
+    assert not left.exists()
+    assert process.run(len, "abc") == 3
+    process.stop()
 
 
 _STARTER = """
-import threading, time
+import os, threading, time
+from pathlib import Path
 from flows.data_process import DataProcess
-process = DataProcess()
+process = DataProcess(first="builtins:list")
+there = process.run(os.getpid)
 threading.Thread(target=process.run, args=(time.sleep, 60), daemon=True).start()
+time.sleep(0.5)
+Path("there").write_text(str(there))
 time.sleep(60)
 """
 
@@ -106,8 +152,7 @@ def test_killed_its_starter_takes_it_along_from_the_middle_of_its_work(tmp_path:
     """And it imports nothing from the folder where that was started."""
     (tmp_path / "pandas.py").write_text("raise SystemExit('this is not pandas')")
     with subprocess.Popen([sys.executable, "-P", "-c", _STARTER], cwd=tmp_path) as starter:
-        [there] = wait_for(lambda: psutil.Process(starter.pid).children() or None, 30, "a data process")
-        time.sleep(3)
-        assert there.is_running()
+        told = tmp_path / "there"
+        there = psutil.Process(int(wait_for(lambda: (told.exists() and told.read_text()) or None, 30, "a data process at work")))
         starter.kill()
     there.wait(30)
