@@ -89,7 +89,8 @@ def test_a_command_outlives_its_data_process(
         starter = psutil.Process(running.pid)
         [process] = wait_for(lambda: below(starter, "data_process.py") or None, 60, "a data process")
         process.kill()
-        [another] = wait_for(lambda: [each for each in below(starter, "data_process.py") if each.pid != process.pid], 60, "another one")
+        others = lambda: [each for each in below(starter, "data_process.py") if each.pid != process.pid] or None  # noqa: E731 - once
+        [another] = wait_for(others, 60, "another one")
         told, said = running.communicate(timeout=120)
     assert running.returncode == 0, said
     assert "3 deals sent" in told
