@@ -13,7 +13,6 @@ from typing import Any, NoReturn, ParamSpec
 import click
 
 from deployments.temporary_server import temporary_server
-from flows.data_process import start_data_process
 from flows.errors import DealcastError, UsageError
 
 P = ParamSpec("P")
@@ -136,6 +135,8 @@ def sync(no_forecast: bool, forecast: str, pipelines: str | None, quiet: bool, a
     if (options["collection"] is None) == (pipelines is None):
         raise click.UsageError("Say where to: --collection ID, or --pipelines FILE for an export with several pipelines.")
     if pipelines is None:
+        from flows.data_process import start_data_process  # noqa: PLC0415 - a fifth of what `--help` would import
+
         start_data_process(pieces=2)  # to be read, and to be checked
     temporary_server()
     from deployments.running import Voice, run_sync, run_sync_pipelines  # noqa: PLC0415 - prefect takes seconds to import
@@ -282,7 +283,9 @@ def sandbox(port: int, data: Path | None, token: str) -> None:
 @click.option("--out", metavar="DIR", help="Where the forecast goes. Default: a new folder in the temporary one.")
 def demo(out: str | None) -> None:
     """Show the whole chain on a shipped export, against a sandbox that it starts. Needs no account and no network."""
-    start_data_process(pieces=2)  # as in a sync
+    from flows.data_process import start_data_process  # noqa: PLC0415 - as in a sync
+
+    start_data_process(pieces=2)
     from deployments.demo import run_demo  # noqa: PLC0415 - prefect takes seconds to import
 
     run_demo(out)
