@@ -87,10 +87,9 @@ def test_a_command_outlives_its_data_process(
     command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", collection]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         starter = psutil.Process(running.pid)
-        [process] = wait_for(lambda: below(starter, "data_process.py") or None, 60, "a data process")
+        [process] = wait_for(lambda: below(starter, "data_process.py"), 60, "a data process")
         process.kill()
-        others = lambda: [each for each in below(starter, "data_process.py") if each.pid != process.pid] or None  # noqa: E731 - once
-        [another] = wait_for(others, 60, "another one")
+        [another] = wait_for(lambda: [each for each in below(starter, "data_process.py") if each.pid != process.pid], 60, "another one")
         told, said = running.communicate(timeout=120)
     assert running.returncode == 0, said
     assert "3 deals sent" in told
@@ -114,7 +113,7 @@ def test_without_a_prefect_server_a_command_has_its_own_for_as_long_as_it_lives(
     environment = without_a_server(PREFECT_HOME=str(tmp_path / "prefect"))
     command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", collection]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as killed:
-        [server] = wait_for(lambda: below(psutil.Process(killed.pid), "temporary_server.py") or None, 60, "a server")
+        [server] = wait_for(lambda: below(psutil.Process(killed.pid), "temporary_server.py"), 60, "a server")
         killed.kill()
     server.wait(60)
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=180)

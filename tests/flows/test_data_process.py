@@ -153,6 +153,6 @@ def test_killed_its_starter_takes_it_along_from_the_middle_of_its_work(tmp_path:
     (tmp_path / "pandas.py").write_text("raise SystemExit('this is not pandas')")
     with subprocess.Popen([sys.executable, "-P", "-c", _STARTER], cwd=tmp_path) as starter:
         told = tmp_path / "there"
-        there = psutil.Process(int(wait_for(lambda: (told.exists() and told.read_text()) or None, 30, "a data process at work")))
+        there = psutil.Process(int(wait_for(lambda: told.read_text() if told.exists() else None, 30, "a data process at work")))
         starter.kill()
     there.wait(30)
