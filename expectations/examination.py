@@ -51,6 +51,14 @@ def deals_table(frame: pd.DataFrame) -> pa.Table:
     return pa.table({**{name: _column(frame, name) for name in COLUMN_NAMES}, SOURCE_LINE: _lines(frame)})
 
 
+def deals_frame(table: pa.Table) -> pd.DataFrame:
+    """The table as a frame on its own memory."""
+    import pandas as pd  # noqa: PLC0415 - half a second of import, which those who keep to tables are spared
+
+    frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    return frame
+
+
 def _column(frame: pd.DataFrame, name: str) -> pa.ChunkedArray:
     try:
         return text(pa.chunked_array(pa.array(frame[name], from_pandas=True)))

@@ -25,10 +25,10 @@ import pyarrow.csv as pacsv
 from expectations.schema import COLUMN_NAMES
 from expectations.texts import holds
 from flows.crm.blocks import row_starts
+from flows.crm.mapping import DEALS_SCHEMA
 
 SEPARATOR = ","
 
-CSV_SCHEMA = pa.schema([(name, pa.string()) for name in COLUMN_NAMES])
 _BARE = pacsv.WriteOptions(include_header=False, quoting_style="none", delimiter=SEPARATOR)
 _QUOTED = pacsv.WriteOptions(include_header=False, quoting_style="needed", delimiter=SEPARATOR)
 _STRUCTURAL = f'{SEPARATOR}"\r\n'.encode()
@@ -49,7 +49,7 @@ class CsvRows:
     @classmethod
     def of(cls, deals: pa.Table) -> CsvRows:
         """The 35 columns of ``deals``; others are left out."""
-        table = deals if deals.schema.equals(CSV_SCHEMA) else deals.select(list(COLUMN_NAMES)).cast(CSV_SCHEMA)
+        table = deals if deals.schema.equals(DEALS_SCHEMA) else deals.select(list(COLUMN_NAMES)).cast(DEALS_SCHEMA)
         try:
             return cls._rendered(table, _BARE)
         except pa.ArrowInvalid:  # some cell has to be quoted

@@ -10,13 +10,14 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import CheckReport, Gate, Survey, Verdict
+from expectations.examination import deals_frame
 from expectations.gate import load_checks
 from expectations.schema import COLUMN_NAMES, STATUSES
 from flows.deals_csv import CsvRows, DealsCsv
@@ -29,17 +30,12 @@ from flows.quarantine import open_quarantine, quarantined
 from flows.records import CheckedDeals, StagedDeals
 from flows.staging import batches
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 _IN_CACHE = 2000
 """Rows that are rendered, hashed and written together: their text stays in the processor's cache from one to the next."""
 
 
 def import_libraries() -> None:
-    """Import what a check takes, ahead of the first one."""
-    import pandas as pd  # noqa: F401, PLC0415 - half a second of import, for the gate alone
-
+    """Import what a check takes beside this module, ahead of the first one."""
     load_checks()
 
 
@@ -52,8 +48,6 @@ def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder
     Raises:
         UsageError: the settings name an extra suite that cannot be read.
     """
-    import pandas as pd  # noqa: PLC0415 - half a second of import, for the gate alone
-
     _give_back()  # what the extraction needed; else the survey's comes on top of it, and the gate's on both
     survey = Survey.of(batches(staged, ("id", "stage", "value")))
     _give_back()
@@ -63,8 +57,7 @@ def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder
         raise UsageError(f"DEALCAST_EXTRA_SUITE names {extra_suite}, which is no suite of expectations: {error}") from error
     with _Selection(options, known, folder) as selection:
         for table in batches(staged):
-            frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)  # on the table's own memory
-            selection.put(table, gate.check(frame))
+            selection.put(table, gate.check(deals_frame(table)))
     staged.path.unlink()  # no longer needed: what a disk need not write is not in an upload's way
     return selection.checked(staged, gate.report())
 

@@ -19,13 +19,14 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations.schema import COLUMN_NAMES, SOURCE_LINE
+from expectations.schema import SOURCE_LINE
 from flows.crm import ALL_PIPELINES, Extraction, open_export
+from flows.crm.mapping import DEALS_SCHEMA
 from flows.ledger import private_folder
 from flows.options import SyncOptions
 from flows.records import StagedDeals
 
-STAGED_SCHEMA = pa.schema([*((name, pa.string()) for name in COLUMN_NAMES), (SOURCE_LINE, pa.int64())])
+STAGED_SCHEMA = DEALS_SCHEMA.append(pa.field(SOURCE_LINE, pa.int64()))
 
 AT_ONCE = 100_000
 """Rows that are read and checked together ..."""

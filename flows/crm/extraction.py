@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pyarrow as pa
 
+from expectations.examination import deals_frame
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE
 from flows.crm.binding import bind
 from flows.crm.contents import read_contents
@@ -109,11 +110,8 @@ class Extraction:
         return dict(counts.most_common())
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
-        import pandas as pd  # noqa: PLC0415 - half a second of import, which those who take tables are spared
-
         for _, table in self.tables():
-            frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
-            yield frame
+            yield deals_frame(table)
 
     def tables(self) -> Iterator[tuple[str, pa.Table]]:
         """The frames as Arrow tables, each with its pipeline: the empty text, unless the export was opened with `ALL_PIPELINES`."""

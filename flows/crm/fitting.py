@@ -16,14 +16,12 @@ from flows.crm.dates import Clock
 from flows.crm.dialect import Dialect, Source, known_dialects, load_dialect
 from flows.crm.evidence import Evidence
 from flows.crm.location import fetch
-from flows.crm.mapping import Mapping
+from flows.crm.mapping import DEALS_SCHEMA, Mapping
 from flows.crm.sifting import ALL, Sieve
 from flows.crm.tables import RawRows, TableReader
 from flows.errors import ExportError
 
 _SAMPLE_ROWS = 1000
-
-_DEALS = pa.schema([(name, pa.string()) for name in COLUMN_NAMES])
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ def _dialect_fit(bound: Bound) -> DialectFit:
 
 
 def _columns(reader: TableReader, bound: Bound) -> tuple[tuple[ColumnFit, ...], str | None]:
-    sample, filled, trouble = _DEALS.empty_table(), dict[str, Counter[str]](), None
+    sample, filled, trouble = DEALS_SCHEMA.empty_table(), dict[str, Counter[str]](), None
     try:
         bound.require(reader.location)
         sample, filled = _sampled(reader, bound)
@@ -122,7 +120,7 @@ def _sampled(reader: TableReader, bound: Bound) -> tuple[pa.Table, dict[str, Cou
     pipeline = ALL if bound.dialect.pipeline and bound.position_of(bound.dialect.pipeline) is not None else None
     sieve = Sieve(evidence, pipeline, None, _SAMPLE_ROWS)
     clock = Clock(bound.dialect.crm_timezone, "UTC", datetime.now(UTC))
-    deals = [_DEALS.empty_table()]
+    deals = [DEALS_SCHEMA.empty_table()]
     for rows in islice(reader.read(bound.wanted), 1):
         for _, part in sieve.sift(RawRows(rows.table.slice(0, _SAMPLE_ROWS), rows.lines[:_SAMPLE_ROWS]), account):
             mapping = Mapping(bound, evidence, clock, part.table, part.lines)

@@ -21,6 +21,9 @@ from flows.crm.numbers import to_booleans, to_numbers
 from flows.crm.status import Status, tell_status
 from flows.errors import ExportUnmappable
 
+DEALS_SCHEMA = pa.schema([(name, pa.string()) for name in COLUMN_NAMES])
+"""Deals as they are mapped, and as they are sent: text throughout."""
+
 KINDS = {column.name: column.kind for column in COLUMNS}
 _MANGLED = r"^[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]+$"
 _IDENTIFIERS = ("id", "companyId", "contactId")

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expectations.schema import COLUMN_NAMES
-from flows.deals_csv import CSV_SCHEMA, CsvRows, write_deals_csv
+from flows.crm.mapping import DEALS_SCHEMA
+from flows.deals_csv import CsvRows, write_deals_csv
 
 CELL = st.none() | st.text(st.sampled_from("a,\"\n\r;é '\0"), min_size=1, max_size=5)
 SYNCED = st.none() | st.just("2026-11-24T10:00:00")
@@ -21,7 +22,7 @@ ROWS = st.lists(st.tuples(CELL, CELL, SYNCED), max_size=12)
 def table(rows: list[tuple[str | None, str | None, str | None]]) -> pa.Table:
     """Deals that differ in their first and last but one cells, and in when they were synced."""
     deals = [{"id": first, "lastUpdateDatetime": other, "lastSyncedAt": synced} for first, other, synced in rows]
-    return pa.Table.from_pylist(deals, CSV_SCHEMA)
+    return pa.Table.from_pylist(deals, DEALS_SCHEMA)
 
 
 @settings(deadline=None, max_examples=300)
