@@ -11,6 +11,7 @@ import atexit
 import gc
 import os
 import pickle
+import queue
 import signal
 import subprocess
 import sys
@@ -135,17 +136,27 @@ def beside(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 
 
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer requests until there are no more, whatever is being done then."""
+    """Answer requests until there are no more, whatever is being done then.
+
+    The main thread does the work: only there does Arrow's allocator take back what threads that have ended had.
+    """
     sys.path[:], first = pickle.load(requests)  # noqa: S301 - our own process's word
     gc.set_threshold(100_000)  # as in the command line: imports make objects that stay
     resolve_name(first)()
     gc.freeze()
+    waiting: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(requests, waiting), daemon=True).start()
+    while True:
+        _answer(answers, *waiting.get())
+
+
+def _read(requests: IO[bytes], waiting: queue.SimpleQueue[tuple[Any, ...]]) -> None:
+    """Hand on requests until there are no more."""
     while True:
         try:
-            request = pickle.load(requests)  # noqa: S301 - as above
+            waiting.put(pickle.load(requests))  # noqa: S301 - our own process's word
         except EOFError:
             os._exit(0)
-        threading.Thread(target=_answer, args=(answers, *request), daemon=True).start()
 
 
 def _answer(answers: IO[bytes], work: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

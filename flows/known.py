@@ -86,9 +86,16 @@ class Known:
     @classmethod
     def load(cls, ledger: Ledger, collection: str) -> Known:
         """What the ledger has; nothing where no sync has completed."""
-        deals = np.frombuffer(ledger.get(collection, _KNOWN) or b"", DEAL)
-        order = np.argsort(deals["id"])
-        return cls(deals["id"][order], deals["content"][order])
+        id_pile, content_pile = HashPile(), HashPile()
+        for piece in ledger.pieces(collection, _KNOWN):
+            deals = np.frombuffer(piece, DEAL)
+            id_pile.add(deals["id"])
+            content_pile.add(deals["content"])
+        ids, contents = id_pile.gathered(), content_pile.gathered()
+        order = np.argsort(ids)
+        for each in (ids, contents):  # in turn and in place: one copy at a time
+            each[:] = each[order]
+        return cls(ids, contents)
 
     def __len__(self) -> int:
         return len(self._ids)

@@ -33,6 +33,9 @@ from flows.staging import batches
 _IN_CACHE = 2000
 """Rows that are rendered, hashed and written together: their text stays in the processor's cache from one to the next."""
 
+_GIVEN_BACK_AFTER = 5
+"""Batches from one time that freed memory is given back to the next: what each leaves behind adds up over millions of rows."""
+
 
 def import_libraries() -> None:
     """Import what a check takes beside this module, ahead of the first one."""
@@ -48,15 +51,16 @@ def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder
     Raises:
         UsageError: the settings name an extra suite that cannot be read.
     """
-    _give_back()  # what the extraction needed; else the survey's comes on top of it, and the gate's on both
+    _give_back()  # what came before; else the survey's comes on top of it, and the gate's on both
     survey = Survey.of(batches(staged, ("id", "stage", "value")))
-    _give_back()
     try:
         gate = Gate(survey, now=staged.synced_at, extra_suite=extra_suite)
     except ValueError as error:
         raise UsageError(f"DEALCAST_EXTRA_SUITE names {extra_suite}, which is no suite of expectations: {error}") from error
     with _Selection(options, known, folder) as selection:
-        for table in batches(staged):
+        for number, table in enumerate(batches(staged)):
+            if number % _GIVEN_BACK_AFTER == 0:
+                _give_back()
             selection.put(table, gate.check(deals_frame(table)))
     staged.path.unlink()  # no longer needed: what a disk need not write is not in an upload's way
     return selection.checked(staged, gate.report())
@@ -71,6 +75,7 @@ def check_against_ledger(
         UsageError: as there.
     """
     ledger = Ledger(ledger_url)
+    _give_back()  # what the extraction needed; else that of all that is known comes on top of it
     known = Known.load(ledger, options.collection).sure(ledger, ledger.entries(options.collection))
     checked = check_staged(staged, options, known, folder, extra_suite)
     return replace(checked, report=replace(checked.report, validation_result=None))
