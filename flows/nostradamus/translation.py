@@ -24,6 +24,7 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 
 
 _REDACTED = "(token)"
+_SHORTEST_SECRET = 4
 _LATER = (429, 502, 503, 504)
 """Answers that ask to come back; any other 5xx to a POST leaves open what was done."""
 
@@ -96,7 +97,9 @@ def redacted(response: httpx.Response) -> bytes:
 
 
 def _secret(request: httpx.Request) -> str:
-    return str(request.headers.get("authorization", "")).partition(" ")[2]
+    """The token, or nothing where it is so short that it is in any text by chance: taken out, it would garble the answers."""
+    token = str(request.headers.get("authorization", "")).partition(" ")[2]
+    return token if len(token) >= _SHORTEST_SECRET else ""
 
 
 def retry_after(response: httpx.Response) -> float | None:

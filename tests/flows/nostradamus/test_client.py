@@ -248,3 +248,10 @@ def test_a_dump_is_written_as_it_comes(server: Answers, client: Nostradamus, tmp
 
 def test_nothing_of_the_token_is_shown(client: Nostradamus) -> None:
     assert TOKEN not in repr(client) + str(vars(client))
+
+
+@pytest.mark.parametrize("token", ["t", "id", "abc"])
+def test_a_token_of_a_letter_or_three_garbles_no_answer(server: Answers, token: str) -> None:
+    server.will(200, b'{"id": "rabc", "collectionId": "c", "status": "completed", "dataType": "deals"}')
+    with Nostradamus(server.url, token) as client:
+        assert client.upload_status("c", "rabc").id == "rabc"
