@@ -43,8 +43,7 @@ def check_export(*, as_json: bool, docs: Path | None, timezone: str | None, **va
         raise UsageError(f"--timezone {zone!r} is no time zone: use an IANA name such as Europe/Rome.") from error
     with TemporaryDirectory(prefix="dealcast-check-") as place:
         staged = stage(options, Path(place), zone)
-        nothing = Known()
-        checked = check_staged(staged, options, nothing, Path(place), load_settings().extra_suite)
+        checked = check_staged(staged, options, Known, Path(place), load_settings().extra_suite)
     if as_json:
         click.echo(json.dumps(as_object(checked), ensure_ascii=False, indent=1))
     else:

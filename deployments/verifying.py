@@ -51,7 +51,7 @@ def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"
         zone = timezone or _timezone_of(collection, platform)
         check_zone(zone)
         staged = stage(options, folder, zone)
-        checked = check_staged(staged, options, Known(), folder, settings.extra_suite)
+        checked = check_staged(staged, options, Known, folder, settings.extra_suite)
         platform.dump(collection, folder / "dump.csv")
         found = compare(folder / "dump.csv", checked.csv)
     equal = found.equal(extra_allowed=mode == "append")

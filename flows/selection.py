@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -42,8 +43,12 @@ def import_libraries() -> None:
     load_checks()
 
 
-def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder: Path, extra_suite: Path | None = None) -> CheckedDeals:
+def check_staged(
+    staged: StagedDeals, options: SyncOptions, known: Callable[[], Known], folder: Path, extra_suite: Path | None = None
+) -> CheckedDeals:
     """Run every staged deal through the gate; write what passes and is not ``known`` as the CSV to be sent.
+
+    What is known is asked for when the survey is done, so that what both take is never in memory at once.
 
     With ``full``, or where ``override`` would change anything, all that passes is written. The quarantine file is written
     whenever a row fails, so that it can be looked at even where the sync then stops.
@@ -57,7 +62,8 @@ def check_staged(staged: StagedDeals, options: SyncOptions, known: Known, folder
         gate = Gate(survey, now=staged.synced_at, extra_suite=extra_suite)
     except ValueError as error:
         raise UsageError(f"DEALCAST_EXTRA_SUITE names {extra_suite}, which is no suite of expectations: {error}") from error
-    with _Selection(options, known, folder) as selection:
+    _give_back()
+    with _Selection(options, known(), folder) as selection:
         for number, table in enumerate(batches(staged)):
             if number % _GIVEN_BACK_AFTER == 0:
                 _give_back()
@@ -75,8 +81,10 @@ def check_against_ledger(
         UsageError: as there.
     """
     ledger = Ledger(ledger_url)
-    _give_back()  # what the extraction needed; else that of all that is known comes on top of it
-    known = Known.load(ledger, options.collection).sure(ledger, ledger.entries(options.collection))
+
+    def known() -> Known:
+        return Known.load(ledger, options.collection).sure(ledger, ledger.entries(options.collection))
+
     checked = check_staged(staged, options, known, folder, extra_suite)
     return replace(checked, report=replace(checked.report, validation_result=None))
 
