@@ -153,7 +153,8 @@ def _written(text: str, now: datetime, order: Callable[[], Order]) -> str | None
         return _iso(found, _year(found["year"], now), _months().get(found["word"].casefold(), 0), int(found["day"]))
     if found := _NUMERIC.fullmatch(text):
         first, other = int(found["first"]), int(found["other"])
-        day, month = (first, other) if order() == "day-first" else (other, first)
+        shown = order_shown_by(text)  # None: both orders say the same, or neither is a date
+        day, month = (first, other) if shown and order() == "day-first" else (other, first)
         return _iso(found, _year(found["year"], now), month, day)
     return None
 
