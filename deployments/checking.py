@@ -61,7 +61,7 @@ def as_object(checked: CheckedDeals) -> dict[str, Any]:
         "rows": staged.rows,
         "deals": staged.deals,
         "not_taken": staged.non_rows,
-        "passed": report.rows - report.failing,
+        "passed": report.passed,
         "quarantined": report.failing,
         "warnings": report.warnings,
         "failures": [_failure(failure) for failure in report.failures],
@@ -70,7 +70,7 @@ def as_object(checked: CheckedDeals) -> dict[str, Any]:
             {"column": result.column, "rule": result.rule, "severity": str(result.severity), "rows": result.failed}
             for result in report.failed_rules
         ],
-        "filled": {column: sum(rows for how, rows in hows.items() if how != "empty") for column, hows in staged.filled.items()},
+        "filled": {column: sum(hows.values()) for column, hows in staged.filled.items()},
         "filled_by": staged.filled,
         "export": {
             "path": export.path,
@@ -101,12 +101,12 @@ def show(checked: CheckedDeals) -> None:
 
 
 def _verdict(report: CheckReport) -> str:
-    head = f"{report.rows - report.failing:,} deals can be sent, {report.failing:,} would be refused, {report.warnings:,} have a warning"
-    return (
-        head
-        if report.ok
-        else f"{head}{os.linesep}Mend them, or hold them back with `dealcast sync ... --quarantine-limit {report.failing}`."
-    )
+    lines = [f"{report.passed:,} deals can be sent, {report.failing:,} would be refused, {report.warnings:,} have a warning"]
+    if report.failing:
+        lines.append(f"Mend them, or hold them back with `dealcast sync ... --quarantine-limit {report.failing}`.")
+    if report.stopped_by:
+        lines.append(f"{report.why_stopped}: a sync would send nothing.")
+    return os.linesep.join(lines)
 
 
 def _rules(report: CheckReport) -> Table:

@@ -73,6 +73,12 @@ class CheckReport:
         return tuple(result for result in self.results if not result.column and result.failed and result.severity is Severity.CRITICAL)
 
     @property
+    def why_stopped(self) -> str:
+        """The expectations of :attr:`stopped_by` in words; empty where there are none."""
+        broken = "; ".join(f"{result.rule}: {result.text}" for result in self.stopped_by)
+        return broken and f"The export as a whole does not meet {broken}"
+
+    @property
     def ok(self) -> bool:
         """Whether the file can be sent whole."""
         return not self.failing and not self.stopped_by

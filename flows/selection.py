@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations import CheckReport, Gate, Survey, Verdict
+from expectations import CheckReport, Gate, GateError, Survey, Verdict
 from expectations.examination import deals_frame
 from expectations.gate import load_checks
 from expectations.schema import COLUMN_NAMES, STATUSES
@@ -54,7 +54,7 @@ def check_staged(
     whenever a row fails, so that it can be looked at even where the sync then stops.
 
     Raises:
-        UsageError: the settings name an extra suite that cannot be read.
+        UsageError: the settings name an extra suite that cannot be read, or has an expectation that cannot be evaluated.
     """
     _give_back()  # what came before; else the survey's comes on top of it, and the gate's on both
     survey = Survey.of(batches(staged, ("id", "stage", "value")))
@@ -63,13 +63,18 @@ def check_staged(
     except ValueError as error:
         raise UsageError(f"DEALCAST_EXTRA_SUITE names {extra_suite}, which is no suite of expectations: {error}") from error
     _give_back()
-    with _Selection(options, known(), folder) as selection:
-        for number, table in enumerate(batches(staged)):
-            if number % _GIVEN_BACK_AFTER == 0:
-                _give_back()
-            selection.put(table, gate.check(deals_frame(table)))
-    staged.path.unlink()  # no longer needed: what a disk need not write is not in an upload's way
-    return selection.checked(staged, gate.report())
+    try:
+        with _Selection(options, known(), folder) as selection:
+            for number, table in enumerate(batches(staged)):
+                if number % _GIVEN_BACK_AFTER == 0:
+                    _give_back()
+                selection.put(table, gate.check(deals_frame(table)))
+        staged.path.unlink()  # no longer needed: what a disk need not write is not in an upload's way
+        return selection.checked(staged, gate.report())
+    except GateError as error:
+        if extra_suite is None:
+            raise
+        raise UsageError(f"An expectation of {extra_suite}, which DEALCAST_EXTRA_SUITE names, breaks the check: {error}") from error
 
 
 def check_against_ledger(

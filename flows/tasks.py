@@ -87,7 +87,8 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
     """Deals -> checked deals: the Great Expectations gate; failing rows go to the quarantine, up to its limit.
 
     Raises:
-        StoppedByGate: more rows fail than the quarantine may hold; they are listed in ``quarantine.csv``.
+        StoppedByGate: more rows fail than the quarantine may hold (they are listed in ``quarantine.csv``), or the export as a whole
+            breaks the extra suite.
     """
     settings = load_settings()
     show_progress(options.collection, 20, f"checking {deals.deals:,} deals")
@@ -105,9 +106,11 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
         held_back=checked.quarantined,
     )
     allowed = options.may_hold_back(report.rows)
-    if report.stopped_by or checked.quarantined > allowed:
+    if report.stopped_by:
+        raise StoppedByGate(f"{report.why_stopped}; nothing was sent. Mend the export, or the suite that DEALCAST_EXTRA_SUITE names.")
+    if checked.quarantined > allowed:
         critical = [rule for rule in report.failed_rules if rule.severity == "critical"]
-        worst = "; ".join(f"{rule.column or 'the file'}: {rule.text} ({rule.failed:,})" for rule in critical)
+        worst = "; ".join(f"{rule.column}: {rule.text} ({rule.failed:,})" for rule in critical)
         raise StoppedByGate(
             f"{checked.quarantined:,} of {report.rows:,} deals would be refused by the platform, {allowed:,} may be held back; "
             f"nothing was sent. Failed: {worst}. "

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from expectations.schema import COLUMN_NAMES
-from flows.errors import DealcastError, ExportError, ExportNotFound, ExportUnmappable, ExportUnreadable, StoppedByGuard, UsageError
+from flows.errors import (
+    DealcastError,
+    ExportError,
+    ExportNotFound,
+    ExportUnmappable,
+    ExportUnreadable,
+    StoppedByGate,
+    StoppedByGuard,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,3 +148,29 @@ def test_an_extra_suite_that_cannot_be_read_is_a_usage_error(
     error = failing(write_deals(2))
     assert isinstance(error, UsageError)
     assert "DEALCAST_EXTRA_SUITE" in str(error)
+
+
+def _expecting(monkeypatch: pytest.MonkeyPatch, path: Path, kind: str, **arguments: object) -> None:
+    path.write_text(json.dumps({"expectations": [{"type": kind, "kwargs": arguments}]}))
+    monkeypatch.setenv("DEALCAST_EXTRA_SUITE", str(path))
+
+
+def test_an_extra_suite_about_a_column_that_is_none_is_a_usage_error(
+    failing: Failing, write_deals: WriteDeals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _expecting(monkeypatch, tmp_path / "suite.json", "expect_column_values_to_not_be_null", column="valeu")
+    error = failing(write_deals(2))
+    assert isinstance(error, UsageError)
+    assert all(said in str(error) for said in ("DEALCAST_EXTRA_SUITE", str(tmp_path / "suite.json"), "valeu"))
+
+
+def test_an_export_that_as_a_whole_breaks_an_extra_suite_is_not_told_to_mend_rows(
+    failing: Failing, write_deals: WriteDeals, asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row is to blame, and no quarantine limit helps."""
+    _expecting(monkeypatch, tmp_path / "suite.json", "expect_table_row_count_to_be_between", min_value=6)
+    error = failing(write_deals(4), quarantine_limit="100%")
+    assert isinstance(error, StoppedByGate)
+    assert "as a whole does not meet expect_table_row_count_to_be_between: min_value 6; nothing was sent" in str(error)
+    assert not any(word in str(error) for word in ("--quarantine-limit", "None", "0 of 4"))
+    assert asked("POST", "*/append") == 0
