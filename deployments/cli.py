@@ -114,7 +114,7 @@ def main() -> None:
     "--quarantine-limit", metavar="0|N|P%", default="0", show_default=True, help="Failing rows to hold back before the sync stops."
 )
 @click.option("--accept-shrink", is_flag=True, help="Go on although the export is much smaller, or older, than the last one.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N deals, for a trial.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N deals (of each pipeline), for a trial.")
 @click.option("--dry-run", is_flag=True, help="Read and check; send nothing.")
 @click.option(
     "--forecast", type=click.Choice(["if-new", "always", "never"]), default="if-new", show_default=True, help="When to invoke one."

@@ -61,7 +61,10 @@ def extract_pipelines(options: SyncOptions, table: Table, folder: Path, timezone
 def sync_pipeline(options: SyncOptions, deals: StagedDeals | None) -> State[Any] | Outcome:
     """One pipeline's deals to its collection, and its forecast home."""
     if deals is None:
-        raise StoppedByGuard(f"The export has no deals in pipeline {options.pipeline!r}; nothing was sent to {options.collection}.")
+        raise StoppedByGuard(
+            f"The export has no deals in pipeline {options.pipeline!r}; nothing was sent to {options.collection}."
+            " Mend the pipeline's name in the table, or take its line out."
+        )
     with open_run(options.collection) as run:
         if not options.dry_run:
             settle_earlier(options.collection, run)

@@ -133,12 +133,15 @@ class Evidence:
         return counts
 
 
+def amounts_of(bound: Bound, table: pa.Table) -> pa.Array:
+    """The amounts as they are written, before any conversion; null where there is none."""
+    amounts = [one_chunk(table.column(str(bound.position_of(name)))) for name in bound.names_for({"value"}, converted=False)]
+    return pc.coalesce(*amounts) if amounts else pa.nulls(table.num_rows, pa.string())
+
+
 def units_of(bound: Bound, table: pa.Table) -> pa.Array:
     """What each amount is in, by the columns that say it, else by the sign beside the number; null where there is neither."""
-    amounts = [one_chunk(table.column(str(bound.position_of(name)))) for name in bound.names_for({"value"}, converted=False)]
-    if not amounts:
-        return pa.nulls(table.num_rows, pa.string())
-    amount = pc.coalesce(*amounts)
+    amount = amounts_of(bound, table)
     if not bound.units:
         return _signs(amount)
     units = [one_chunk(table.column(str(bound.position_of(name)))) for name in bound.units]

@@ -158,7 +158,7 @@ def open_export(
 
     ``pipeline`` keeps one pipeline (`ALL_PIPELINES`: all, apart). Times without a zone are read in ``crm_timezone`` (default: the
     dialect's) and told in ``timezone``, both IANA names. ``date_order`` settles 03/04/24, ``currency`` keeps the deals in one
-    currency, ``limit`` the first deals; ``now`` settles two-digit years.
+    currency, ``limit`` the first deals of each pipeline; ``now`` settles two-digit years.
 
     Raises UsageError for an unknown dialect, timezone or pipeline; ExportNotFound; ExportUnreadable; ExportUnmappable where the
     export lacks a column that a deal cannot do without, or can be read in more than one way.

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from flows.crm.cells import one_chunk
 from flows.crm.dialect import Drop
-from flows.crm.evidence import Evidence, units_of
+from flows.crm.evidence import Evidence, amounts_of, units_of
 from flows.crm.tables import RawRows
 from flows.errors import ExportUnmappable, UsageError
 
@@ -35,9 +35,13 @@ class Sieve:
     limit: int | None
     pipelines: Counter[str] = field(default_factory=Counter)
     _currencies: dict[str | None, set[str]] = field(default_factory=dict)
+    _unnamed: bool = False
+    _taken: Counter[str | None] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         dialect = self.evidence.bound.dialect
+        if self.currency and dialect.verbatim:
+            raise UsageError(f"{self.evidence.reader.location}, read as {dialect.name}, names no currencies. Leave the currency out.")
         if self.pipeline and not self._has(dialect.pipeline):
             looked = f" (looked for {dialect.headers_of(dialect.pipeline)[0]!r})" if dialect.pipeline else ""
             raise UsageError(
@@ -57,7 +61,7 @@ class Sieve:
             rows = self._without(rows, account, drop.why, self._dropped(rows.table, drop))
         rows = self._without(rows, account, "blank row", self._blank(rows.table))
         for pipeline, part in self._by_pipeline(rows, account):
-            yield pipeline, self._limited(self._one_currency(pipeline, part, account), account)
+            yield pipeline, self._limited(pipeline, self._one_currency(pipeline, part, account), account)
 
     def finish(self, account: Account) -> None:
         """Raise UsageError if the chosen pipeline or currency was in no row."""
@@ -67,6 +71,8 @@ class Sieve:
                 f"No pipeline {chosen!r} in {self._where}.{_close(chosen, set(self.pipelines))} It has:{_listed(self.evidence.pipelines)}"
             )
         currencies = set[str]().union(*self._currencies.values())
+        if self.currency and self._unnamed and not currencies:
+            raise UsageError(f"No amount in {self._where} says its currency, so none can be chosen. Leave the currency out.")
         if self.currency and currencies and self.currency not in currencies:
             raise UsageError(f"No amount in {self.currency!r} in {self._where}. It has:{_listed(self.evidence.currencies)}")
 
@@ -158,7 +164,7 @@ class Sieve:
         seen = self._currencies.setdefault(pipeline, set())
         seen.update(value for value in pc.unique(units).to_pylist() if value is not None)
         if self.currency:
-            return self._without(rows, account, f"amount not in {self.currency}", pc.not_equal(units, self.currency))
+            return self._in_currency(self.currency, units, rows, account)
         if len(seen) > 1:
             raise ExportUnmappable(
                 f"{self._where} holds amounts in several currencies or periods, which do not add up:{_listed(self.evidence.currencies)}"
@@ -166,10 +172,20 @@ class Sieve:
             )
         return rows
 
-    def _limited(self, rows: RawRows, account: Account) -> RawRows:
-        room = len(rows.lines) if self.limit is None else max(0, self.limit - account.deals)
+    def _in_currency(self, currency: str, units: pa.Array, rows: RawRows, account: Account) -> RawRows:
+        """An amount that names no currency may be in any, unless the whole export has but one."""
+        unnamed = pc.and_(pc.is_valid(amounts_of(self.evidence.bound, rows.table)), pc.is_null(units))
+        if pc.any(unnamed).as_py():
+            self._unnamed = True
+            if len(self.evidence.currencies) > 1:
+                units = pc.if_else(unnamed, "", units)
+        return self._without(rows, account, f"amount not in {currency}", pc.not_equal(units, currency))
+
+    def _limited(self, pipeline: str | None, rows: RawRows, account: Account) -> RawRows:
+        room = len(rows.lines) if self.limit is None else max(0, self.limit - self._taken[pipeline])
         kept = RawRows(rows.table.slice(0, room), rows.lines[:room])
         account.deals += len(kept.lines)
+        self._taken[pipeline] += len(kept.lines)
         if len(rows.lines) > room:
             account.non_rows[f"beyond the limit of {self.limit}"] += len(rows.lines) - room
         return kept

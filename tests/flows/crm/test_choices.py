@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from expectations.schema import COLUMN_NAMES
 from flows.crm import ALL_PIPELINES, open_export
-from flows.errors import ExportUnmappable
+from flows.errors import ExportUnmappable, UsageError
 from tests.flows.crm.conftest import DEAL, FIXTURES, Export, extract
 
 
@@ -53,6 +54,24 @@ def test_a_chosen_currency_leaves_the_others_out(export: Export, tmp_path: Path)
     assert dict(account.non_rows) == {"amount not in EUR": 1}
 
 
+def test_an_amount_without_a_currency_is_in_the_only_one_or_in_none(export: Export, tmp_path: Path) -> None:
+    unnamed = export.each(Currency="EUR").with_deal(2, {"Currency": ""})
+    assert len(extract(unnamed.write(tmp_path / "one.csv"), currency="EUR")[0]) == 3
+    frame, account = extract(unnamed.with_deal(1, {"Currency": "USD"}).write(tmp_path / "two.csv"), currency="EUR")
+    assert frame["id"].tolist() == ["14316276246"]
+    assert dict(account.non_rows) == {"amount not in EUR": 2}
+    without_amount = unnamed.with_deal(1, {"Currency": "USD"}).with_deal(2, {"Currency": "", "Amount": ""})
+    assert len(extract(without_amount.write(tmp_path / "none.csv"), currency="EUR")[0]) == 2
+
+
+def test_a_currency_cannot_be_chosen_where_none_is_named(export: Export, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"No amount in .* says its currency"):
+        extract(export.write(tmp_path / "deals.csv"), currency="EUR")
+    (tmp_path / "canonical.csv").write_text(",".join(COLUMN_NAMES) + "\n")
+    with pytest.raises(UsageError, match="read as canonical, names no currencies"):
+        extract(str(tmp_path / "canonical.csv"), "canonical", currency="EUR")
+
+
 def test_the_converted_amount_makes_several_currencies_one(export: Export, tmp_path: Path) -> None:
     """And where a row lacks it, its own amount, in who knows what, does not stand in."""
     mixed = export.each(Currency="EUR", Amount_in_company_currency="100").with_deal(
@@ -84,6 +103,15 @@ def test_a_limit_counts_what_lies_beyond(two_pipelines: Export, tmp_path: Path) 
     frame, account = extract(two_pipelines.write(tmp_path / "deals.csv"), pipeline="New business", limit=2)
     assert frame["id"].tolist() == ["0", "2"]
     assert dict(account.non_rows) == {"pipeline Renewals": 2, "no pipeline": 1, "beyond the limit of 2": 1}
+
+
+def test_a_limit_is_each_pipeline_s_own(two_pipelines: Export, tmp_path: Path) -> None:
+    """Else the first would leave nothing of a trial to the others."""
+    extraction = open_export(two_pipelines.write(tmp_path / "deals.csv"), crm="hubspot", pipeline=ALL_PIPELINES, limit=1)
+    assert [(pipeline, table["id"].to_pylist()) for pipeline, table in extraction.tables()] == [
+        ("New business", ["0"]),
+        ("Renewals", ["1"]),
+    ]
 
 
 def test_an_order_of_day_and_month_proven_by_another_column_holds_for_all(tmp_path: Path) -> None:
