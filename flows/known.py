@@ -78,9 +78,9 @@ class Fingerprint:
 class Known:
     """The deals that a collection is known to hold."""
 
-    def __init__(self, ids: Hashes = _NONE, contents: Hashes = _NONE) -> None:
-        """Take the ids, in order, and the content of each."""
-        self._ids, self._contents = ids, contents
+    def __init__(self, ids: Hashes = _NONE, contents: Hashes = _NONE, *, whole: bool = True) -> None:
+        """Take the ids, in order, and the content of each; ``whole``: the collection surely holds no other deals."""
+        self._ids, self._contents, self.whole = ids, contents, whole
         self._seen = np.zeros(len(ids), dtype=bool)
 
     @classmethod
@@ -104,11 +104,11 @@ class Known:
         """The same less what those of ``entries`` that are in doubt may have changed: an override, everything."""
         doubtful = [entry for entry in entries if entry.in_doubt]
         if any(entry.mode == "override" for entry in doubtful):
-            return Known()
+            return Known(whole=False)
         if not doubtful:
             return self
         kept = ~_among(self._ids, _ids_sent(ledger, doubtful))
-        return Known(self._ids[kept], self._contents[kept])
+        return Known(self._ids[kept], self._contents[kept], whole=False)
 
     def changed(self, deals: Deals) -> npt.NDArray[np.bool_]:
         """Which of ``deals`` are new or differ from what is known."""

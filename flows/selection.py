@@ -175,7 +175,7 @@ class _Selection:
 
     def checked(self, staged: StagedDeals, report: CheckReport) -> CheckedDeals:
         """What all batches amount to; an override that would replace the deals by the same sends none, unless told to send all."""
-        same = self._override and not self._full and not self._changed and not self._known.vanished()
+        same = self._override and not (self._full or self._changed or self._known.vanished()) and self._known.whole
         rows = 0 if same else self._chosen
         value = float(sum(self._totals.values()))
         return CheckedDeals(

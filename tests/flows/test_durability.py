@@ -113,6 +113,20 @@ def test_a_lost_override_puts_all_that_was_known_in_doubt(
     assert sorted(values(held)) == ["1", "2", "3", "4"]
 
 
+def test_an_override_removes_what_a_lost_append_may_have_added(
+    sync: Sync, failing: Failing, write_deals: WriteDeals, fault: Fault, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though every deal of the export is known to be held as it is."""
+    monkeypatch.setenv("DEALCAST_SEND_RETRIES", "0")
+    export = write_deals(3)
+    sync(export)
+    fault("drop_after_commit", "*/append", "POST")
+    failing(write_deals(4, name="new.csv"))
+    assert set(held()) == {"1", "2", "3", "4"}
+    assert sync(export, mode="override", accept_shrink=True).is_completed()
+    assert set(held()) == {"1", "2", "3"}
+
+
 def test_an_override_of_what_is_held_sends_nothing(sync: Sync, write_deals: WriteDeals, asked: Asked) -> None:
     export = write_deals(3)
     sync(export, mode="override")
