@@ -37,6 +37,9 @@ _SCRIPTS = ["cp1251", "cp1253", "cp1255", "cp1256", "cp932", "gb18030", "big5", 
 _ENOUGH = 20  # bytes beyond ASCII
 _LEADS = 0xC0  # and above: the first byte of a character that has more
 
+DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, zipfile.LargeZipFile)
+"""What reading a damaged archive raises, if only at its end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contents:
@@ -56,7 +59,7 @@ def read_contents(path: Path, location: str, members: tuple[str, ...] = (), enco
     """
     try:
         return _contents(path, location, members, encoding)
-    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+    except DAMAGED as error:
         raise ExportUnreadable(f"{location} is a damaged archive ({error}). Download it again.") from error
     except OSError as error:
         raise ExportUnreadable(f"{location} cannot be read: {error}.") from error

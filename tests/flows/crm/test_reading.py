@@ -170,6 +170,21 @@ def test_zip(export: Export, tmp_path: Path) -> None:
     assert [name for frame in extraction for name in frame["name"]] == [NAME] * 3
 
 
+@pytest.mark.parametrize("kind", ["gz", "zip"])
+def test_damage_that_shows_only_at_the_end_of_an_archive(kind: str, export: Export, tmp_path: Path) -> None:
+    """What tells the encoding reads no further than it must."""
+    text = export.each(Deal_Name=NAME, Notes="x" * 2_000_000).text().encode("cp1252")
+    path = tmp_path / f"deals.{kind}"
+    if kind == "gz":
+        path.write_bytes(gzip.compress(text)[:-8] + bytes(8))
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("deals.csv", text)
+        path.write_bytes(path.read_bytes().replace(b"x" * 9, b"x" * 8 + b"y", 1))
+    with pytest.raises(ExportUnreadable, match=r"damaged archive .*Download it again"):
+        list(open_export(str(path), crm="hubspot"))
+
+
 def test_a_workbook_with_title_rows_and_types(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     empty, sheet = book.worksheets[0], book.create_sheet("Deals")
