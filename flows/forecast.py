@@ -43,7 +43,7 @@ def read_months(content: bytes, form: ResultFormat, invocation_id: str) -> Month
     try:
         rows = _READERS[form](content)
         months = tuple(sorted((str(row[FORECAST_MONTH])[:10], float(row[FORECAST_REVENUE])) for row in rows))
-    except (ValueError, KeyError, TypeError, StopIteration, OSError) as error:
+    except (ValueError, KeyError, TypeError, StopIteration, OSError, OverflowError, RecursionError, csv.Error) as error:
         raise UnexpectedAnswer(
             f"The {form} of invocation {invocation_id} cannot be read as a forecast ({type(error).__name__}: {error}): expected rows of "
             f"{FORECAST_MONTH!r} and {FORECAST_REVENUE!r}."
