@@ -25,6 +25,9 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 """The project's root, where entrypoints and the shipped files are relative to."""
 
+_PATIENCE = 90.0
+"""Seconds that Prefect's server is waited for: where two write to its SQLite file at once, it stands still for a minute."""
+
 
 def wait_for(look: Callable[[], T | None], seconds: float, what: str) -> T:
     """Look until there is something to see."""
@@ -84,7 +87,7 @@ class Stage:
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
         """Send, and again for half a minute while Prefect answers 503: its SQLite file is busy."""
         for _ in range(60):
-            answer = httpx.request(method, f"{self.url}/api/{path}", json=body, trust_env=False, timeout=30)
+            answer = httpx.request(method, f"{self.url}/api/{path}", json=body, trust_env=False, timeout=_PATIENCE)
             if answer.status_code != 503:
                 break
             time.sleep(0.5)
@@ -96,7 +99,7 @@ class Stage:
         found: dict[str, Any] = self.ask(f"deployments/name/{name}")
         return found
 
-    def ended(self, run_id: str, seconds: float = 60) -> dict[str, Any]:
+    def ended(self, run_id: str, seconds: float = 60 + _PATIENCE) -> dict[str, Any]:
         """The run once it has ended."""
 
         def look() -> dict[str, Any] | None:
