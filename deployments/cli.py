@@ -13,7 +13,7 @@ from typing import Any, NoReturn, ParamSpec
 import click
 
 from deployments.temporary_server import temporary_server
-from flows.errors import DealcastError, UsageError
+from flows.errors import DealcastError, FileTrouble, UsageError
 
 P = ParamSpec("P")
 
@@ -33,6 +33,8 @@ class _Command(click.Command):
             return super().invoke(ctx)
         except DealcastError as error:
             fail(error)
+        except OSError as error:
+            fail(FileTrouble.of(error))
 
 
 def fail(error: DealcastError) -> NoReturn:

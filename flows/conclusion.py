@@ -18,7 +18,7 @@ from prefect.exceptions import PrefectException
 from prefect.states import Completed, Failed
 
 from flows.artifacts import known_as, show_progress, show_report
-from flows.errors import AppendRejected, DealcastError, OutcomeUnknown, StoppedByGuard
+from flows.errors import AppendRejected, DealcastError, FileTrouble, OutcomeUnknown, StoppedByGuard
 from flows.notices import BLOCKED, tell_change
 from flows.prefect_api import ONE_CALL
 from flows.report import Outcome
@@ -51,6 +51,9 @@ def concluded(subject: Callable[P, str]) -> Callable[[Callable[P, Ended]], Calla
                 ended = Failed(name="OutcomeUnknown", message=str(error), data=error)
             except DealcastError as error:
                 ended = Failed(message=str(error), data=error)
+            except OSError as error:
+                trouble = FileTrouble.of(error)
+                ended = Failed(message=str(trouble), data=trouble)
             state = _state_of(about, ended)
             name_run(about, _short(state))
             return state

@@ -3,6 +3,7 @@
 ::
 
     DealcastError                          exit 1
+    ├── FileTrouble                             1   a file or folder cannot be written, or a full disk
     ├── UsageError                              2   a wrong option or setting
     ├── ExportError                             3   the export cannot be read or mapped
     │   ├── ExportNotFound
@@ -50,6 +51,17 @@ class DealcastError(Exception):
     """The root: catch it to catch everything that dealcast raises on purpose."""
 
     exit_code: ClassVar[int] = 1
+
+
+class FileTrouble(DealcastError):
+    """A file or folder of this machine, not the export, cannot be read or written."""
+
+    @classmethod
+    def of(cls, error: OSError) -> FileTrouble:
+        """The error in our words; one that names no file is no trouble with a file, and is raised again."""
+        if error.filename is None:
+            raise error
+        return cls(f"{error.filename}: {error.strerror}. Mend that, or name another place, and run the same again.")
 
 
 class UsageError(DealcastError):

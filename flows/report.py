@@ -75,12 +75,15 @@ def out_folder(options: SyncOptions, settings: Settings) -> Path:
 
 
 def keep_quarantine(checked: CheckedDeals, folder: Path) -> Path | None:
-    """Put the quarantine file into ``folder``; where no row failed, an earlier one goes, since it would mislead."""
-    place = folder / "quarantine.csv"
-    if checked.quarantine is None:
-        place.unlink(missing_ok=True)
-        return None
+    """Put the quarantine file into ``folder``; where no row failed, an earlier one goes, since it would mislead.
+
+    The folder is made in any case: one that cannot be made is to show before anything is sent.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    place = folder / "quarantine.csv"
+    place.unlink(missing_ok=True)
+    if checked.quarantine is None:
+        return None
     place.touch(mode=0o600)
     shutil.copyfile(checked.quarantine, place)
     return place
@@ -91,7 +94,7 @@ def keep_rejection(answer: UploadRequest, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / "rejection.json"
     place.touch(mode=0o600)
-    place.write_text(json.dumps(answer.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False))
+    place.write_text(json.dumps(answer.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False), encoding="utf-8")
     return place
 
 

@@ -78,6 +78,13 @@ def _sha256(path: Path) -> str:
 
 
 def _local(location: str, scratch: Path) -> LocalExport:
+    try:
+        return _found(location, scratch)
+    except OSError as error:
+        raise ExportUnreadable(f"{location} cannot be read: {error.strerror}. Check the path and its permissions.") from error
+
+
+def _found(location: str, scratch: Path) -> LocalExport:
     path = Path(location).expanduser()
     if not path.exists() and any(sign in location for sign in _MAGIC):
         path = _newest(str(path))
@@ -87,12 +94,8 @@ def _local(location: str, scratch: Path) -> LocalExport:
         raise ExportNotFound(f"No file {location}. Check the path; a glob in quotes picks the newest file that matches.")
     if not path.is_file():
         raise ExportUnreadable(f"{location} is no regular file, and an export is read more than once. Write it to a file first.")
-    try:
-        with path.open("rb"):
-            modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    except OSError as error:
-        raise ExportUnreadable(f"{path} cannot be read: {error.strerror}. Check its permissions.") from error
-    return LocalExport(str(path), path, modified, scratch)
+    with path.open("rb"):
+        return LocalExport(str(path), path, datetime.fromtimestamp(path.stat().st_mtime, UTC), scratch)
 
 
 def _newest(pattern: str) -> Path:

@@ -57,6 +57,9 @@ BAD = [
     ("a URL that is none", good, {}, {"DEALCAST_PLATFORM_URL": "platform"}, 2, ["DEALCAST_PLATFORM_URL"]),
     ("a token in clear", good, {}, {"DEALCAST_PLATFORM_URL": "http://10.1.2.3"}, 2, ["https://", "DEALCAST_ALLOW_HTTP"]),
     ("an unknown collection", good, {"--collection": "nope"}, {}, 5, ["nope", "dealcast collections create"]),
+    ("a name too long for a file", lambda path: path / ("x" * 300), {}, {}, 3, ["xxx", "Check the path"]),
+    ("files into what is no folder", good, {"--out": "deals.csv/forecasts"}, {}, 1, ["deals.csv", "Not a directory"]),
+    ("a home in what is no folder", good, {}, {"DEALCAST_HOME": "deals.csv/home"}, 1, ["deals.csv", "name another place"]),
     ("a wrong setting", good, {}, {"DEALCAST_DEADLINE": "soon"}, 2, ["DEALCAST_DEADLINE"]),
     ("a ledger that is nowhere", good, {}, {"DEALCAST_LEDGER": "nope://x"}, 2, ["nope", "DEALCAST_LEDGER"]),
     ("a collection that is a path", good, {"--collection": "../x"}, {}, 2, ["--collection"]),
@@ -85,6 +88,7 @@ def test_bad_input_ends_in_one_message(
     write_deals()
     assert callable(make)
     export = make(tmp_path)
+    monkeypatch.chdir(tmp_path)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     chosen = {"--crm": "canonical", "--collection": collection, **options}
