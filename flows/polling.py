@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from prefect.context import TaskRunContext
+
 from flows.ending import rest
 from flows.errors import DeadlinePassed, StillProcessing, Transient
 from flows.ledger import Sending
@@ -131,7 +133,12 @@ def seconds_since(moment: datetime) -> float:
     return (datetime.now(UTC) - moment).total_seconds()
 
 
-def obey(error: Transient) -> None:
-    """Wait as long as the platform asked to (Retry-After), up to a quarter of an hour; Prefect's own delay follows."""
-    if error.retry_after:
-        rest(min(error.retry_after, _LONGEST_REQUESTED_WAIT))
+def obey(error: Transient, left: float = _LONGEST_REQUESTED_WAIT) -> None:
+    """Wait as long as the platform asked to (Retry-After), up to a quarter of an hour or what is ``left``; Prefect's own delay follows.
+
+    After the last attempt there is nothing to wait for.
+    """
+    context = TaskRunContext.get()
+    another = context is None or context.task_run.run_count <= context.task.retries
+    if error.retry_after and another:
+        rest(min(error.retry_after, _LONGEST_REQUESTED_WAIT, left))

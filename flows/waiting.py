@@ -41,7 +41,7 @@ def look(sent: AcceptedAppend | InvokedForecast, entry: Entry, settings: Setting
         if seconds_since(sent.accepted_at) > settings.deadline:
             raise overdue(_name_of(sent), f"out of sight ({error})", sent.accepted_at, settings, sent.collection) from error
         if isinstance(error, Transient):
-            obey(error)
+            obey(error, settings.deadline - seconds_since(sent.accepted_at))
         raise
 
 

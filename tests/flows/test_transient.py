@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows.errors import OutcomeUnknown, PlatformBusy, PlatformRefused, PlatformUnreachable, UnexpectedAnswer
+from flows.errors import DeadlinePassed, OutcomeUnknown, PlatformBusy, PlatformRefused, PlatformUnreachable, UnexpectedAnswer
 from flows.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -62,6 +62,26 @@ def test_retry_after_is_obeyed(sync: Sync, write_deals: WriteDeals, fault: Fault
     until = started + 1 if form == "seconds" else datetime.strptime(wait, "%a, %d %b %Y %H:%M:%S %Z").replace(tzinfo=UTC).timestamp()
     assert sync(write_deals()).is_completed()
     assert time.time() >= until
+
+
+def test_a_retry_after_that_no_attempt_would_follow_is_not_waited_for(
+    failing: Failing, write_deals: WriteDeals, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEALCAST_SEND_RETRIES", "0")
+    fault("status", "*/append", "POST", status=429, retry_after=60)
+    started = time.monotonic()
+    assert isinstance(failing(write_deals()), PlatformBusy)
+    assert time.monotonic() - started < 50
+
+
+def test_a_retry_after_beyond_the_deadline_is_not_waited_for(
+    failing: Failing, write_deals: WriteDeals, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEALCAST_DEADLINE", "2")
+    fault("status", "*/append/*", status=429, retry_after=60, count=None)
+    started = time.monotonic()
+    assert isinstance(failing(write_deals()), DeadlinePassed)
+    assert time.monotonic() - started < 50
 
 
 def test_a_retry_after_that_is_nonsense_is_no_obstacle(sync: Sync, write_deals: WriteDeals, fault: Fault) -> None:
