@@ -114,11 +114,12 @@ def _state_of(about: str, ended: Ended) -> State[Any]:
 
 
 def _show_failure(collection: str, error: DealcastError) -> None:
-    """The report of a run that failed: what happened, and why no forecast was invoked, readable without a log."""
+    """The report of a run that failed: what happened, and that no forecast was invoked if none was, readable without a log."""
     show_progress(collection, 100, title(error).lower())
     what, why = title(error), " ".join(str(error).split())
     text = re.sub(r"\n(?! *- )", "\n\n", str(error))  # in Markdown a line after a list would be the list's
-    show_report(collection, f"# {known_as(collection)}: {what}\n\n**Forecast not invoked.** {text}\n", f"{what}. {why[:_EXCERPT]}")
+    forecast = "" if error.invoked else "**Forecast not invoked.** "
+    show_report(collection, f"# {known_as(collection)}: {what}\n\n{forecast}{text}\n", f"{what}. {why[:_EXCERPT]}")
 
 
 def _short(ended: State[Any]) -> str:

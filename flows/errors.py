@@ -52,6 +52,9 @@ class DealcastError(Exception):
 
     exit_code: ClassVar[int] = 1
 
+    invoked: bool = False
+    """Whether a forecast was invoked before it happened; else a report says that none was."""
+
 
 class FileTrouble(DealcastError):
     """A file or folder of this machine, not the export, cannot be read or written."""

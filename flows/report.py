@@ -36,11 +36,10 @@ class Outcome:
         """The outcome in one line."""
         if self.checked is not None and self.options.dry_run:
             return f"dry run: {self.checked.rows:,} deals would be sent, {self.checked.quarantined:,} held back"
-        aside = f", {self.checked.quarantined:,} held back" if self.checked is not None and self.checked.quarantined else ""
         sent = (
             f"{self.entry.rows:,} deals sent, {self.entry.quarantined:,} held back"
             if self.sent and self.entry
-            else f"nothing new to send{aside}"
+            else f"nothing new to send{self._aside}"
         )
         return f"{sent}, forecast of {len(self.forecast.months)} months" if self.forecast else sent
 
@@ -50,8 +49,12 @@ class Outcome:
         if self.checked is not None and self.options.dry_run:
             return f"dry run, {self.checked.rows:,} to send"
         if not self.sent or self.entry is None:
-            return "forecast only" if self.forecast else "nothing new"
+            return "forecast only" if self.forecast else f"nothing new{self._aside}"
         return f"{self.entry.rows:,} sent" + (f", {self.entry.quarantined:,} held back" if self.entry.quarantined else "")
+
+    @property
+    def _aside(self) -> str:
+        return f", {self.checked.quarantined:,} held back" if self.checked is not None and self.checked.quarantined else ""
 
     @property
     def won_by_month(self) -> dict[str, float]:

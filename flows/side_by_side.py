@@ -26,8 +26,8 @@ THREADS = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_worker
 
 _HARD_WORKERS = BoundedSemaphore(os.cpu_count() or 1)
 
-_SAYS_LEAST = [StoppedByGuard, CollectionBusy, CollectionBusy]
-"""Errors that people are told less of, or nothing: they stand for all only where there is no other."""
+_SAYS_LITTLE: dict[type[DealcastError], int] = {StoppedByGuard: 1, CollectionBusy: 2}
+"""Errors that people are told less of, or nothing, the higher the less: they stand for all only where there is no other."""
 
 
 @contextmanager
@@ -83,5 +83,7 @@ def ended_as_one(states: Mapping[str, State[Any]], what: str) -> State[Any]:
         return Completed(message=f"{len(states)} {what} synced.", data=[state.result() for state in states.values()])
     reasons = "; ".join(f"{name}: {error}" for name, error in errors.items())
     kinds = [type(error) if isinstance(error, DealcastError) else DealcastError for error in errors.values()]
-    failed = min(kinds, key=_SAYS_LEAST.count)(f"{len(errors)} of {len(states)} {what} failed, the others are synced. {reasons}")
+    others = ", the others are synced" if len(errors) < len(states) else ""
+    failed = min(kinds, key=lambda kind: _SAYS_LITTLE.get(kind, 0))(f"{len(errors)} of {len(states)} {what} failed{others}. {reasons}")
+    failed.invoked = len(errors) < len(states) or any(getattr(error, "invoked", False) for error in errors.values())
     return Failed(message=str(failed), data=failed)

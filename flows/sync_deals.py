@@ -17,14 +17,14 @@ from prefect.utilities.annotations import opaque
 
 from flows.claim import claim
 from flows.conclusion import WATCHED, concluded
-from flows.errors import AppendRejected, NotFound, OutcomeUnknown, StoppedByGuard, UsageError
+from flows.errors import AppendRejected, DealcastError, NotFound, OutcomeUnknown, StoppedByGuard, UsageError
 from flows.guard import trust
 from flows.known import absorb
 from flows.ledger import Entry, Ledger
 from flows.log import say
 from flows.options import SyncOptions
 from flows.polling import PATIENCE, SEND_JITTER, delays, expected_seconds, is_alike, pauses, seconds_since
-from flows.records import AcceptedAppend, CheckedDeals, InvokedForecast, StagedDeals
+from flows.records import AcceptedAppend, CheckedDeals, Forecast, InvokedForecast, StagedDeals
 from flows.report import Outcome, out_folder
 from flows.settings import Settings, load_settings
 from flows.staging import staging_folder
@@ -142,14 +142,23 @@ def _bring_home(
     if args is not None:
         invoked = sending(invoke_forecast, run.settings)(allow_failure(completed), args, return_state=True)
         if completed.is_completed():
-            usual = _usual_seconds(invoked.result(), run)
-            finished = _waiting(await_forecast, invoked.result(), usual, run)(invoked.result(), usual)
-            forecast = sending(download_forecast, run.settings)(finished, options)
+            forecast = _fetched(invoked.result(), options, run)
     if not completed.is_completed():
         error = completed.result(raise_on_failure=False)
         return Failed(message=f"Forecast not invoked: {error}", data=error)
     after = run.ledger.read(accepted.collection, accepted.fingerprint)
     return publish_report(_whole(Outcome(options, out_folder(options, run.settings), checked, after, forecast, sent=sent)))
+
+
+def _fetched(invoked: InvokedForecast, options: SyncOptions, run: Run) -> Forecast:
+    """The invoked forecast, waited for and brought home."""
+    try:
+        usual = _usual_seconds(invoked, run)
+        finished = _waiting(await_forecast, invoked, usual, run)(invoked, usual)
+        return sending(download_forecast, run.settings)(finished, options)
+    except DealcastError as error:
+        error.invoked = True
+        raise
 
 
 def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: Run) -> State[Any] | Outcome:
@@ -160,9 +169,12 @@ def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: Run) -> State
         trust(run.ledger, options.collection, checked.stats.remembered())
     if last is None or (last.certified and (args is None or (last.wanted == args and options.forecast == "if-new"))):
         outcome = publish_report(_whole(Outcome(options, out_folder(options, run.settings), checked, last)))
-        since = f" (request {last.upload.id}, completed {last.upload.completed_at:%Y-%m-%d %H:%M} UTC)" if last else ""
+        none = "No deal can be sent, and no sync has completed yet"
+        if last:
+            when = f"{last.upload.completed_at:%Y-%m-%d %H:%M} UTC"
+            none = f"Nothing new since the last completed sync (request {last.upload.id}, completed {when})"
         aside = f"; {checked.quarantined:,} held back" if checked.quarantined else ""
-        why = f"Nothing new since the last completed sync{since}: nothing was sent, nothing invoked{aside}."
+        why = f"{none}: nothing was sent, nothing invoked{aside}."
         return Completed(name="NothingNew", message=why, data=outcome)
     if last.certified:
         last = run.ledger.write(last.model_copy(update={"forecast": None, "certified": False}))
@@ -179,7 +191,7 @@ def settle_earlier(collection: str, run: Run) -> None:
             state = _waiting(await_append, accepted, usual, run)(accepted, usual, return_state=True)
             error = None if state.is_completed() else state.result(raise_on_failure=False)
             if isinstance(error, NotFound):
-                lost = entry.upload.model_copy(update={"state": "unknown", "reason": str(error)})
+                lost = entry.upload.model_copy(update={"state": "unknown", "id": None, "accepted_at": None, "reason": str(error)})
                 _stop_if_unknown(run.ledger.write(entry.model_copy(update={"upload": lost})), run)
             elif isinstance(error, BaseException) and not isinstance(error, AppendRejected):
                 raise error

@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State
 
 from deployments.sandbox import Sandbox
 from flows import claim, waiting
-from flows.errors import DeadlinePassed, NotFound, OutcomeUnknown, PlatformUnavailable, UsageError
+from flows.errors import DeadlinePassed, NotFound, OutcomeUnknown, PlatformUnavailable, StoppedByGuard, UsageError
 from flows.ledger import Entry, Ledger
 from flows.sync_deals import resume_sync
 
@@ -340,11 +340,20 @@ def test_a_claim_that_nobody_holds_any_more_is_made_anew(
 
 
 def test_a_request_that_the_platform_lost_is_in_doubt_and_sent_again(
-    sync: Sync, failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked, entries: Entries, monkeypatch: pytest.MonkeyPatch
+    sync: Sync,
+    failing: Failing,
+    write_deals: WriteDeals,
+    fault: Fault,
+    asked: Asked,
+    collection: str,
+    entries: Entries,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(waiting, "_GRACE", 0.0)
     fault("status", "*/append/*", "GET", status=404, count=2)
     assert isinstance(failing(write_deals()), NotFound)
+    assert isinstance(failing(write_deals(0, name="none.csv")), StoppedByGuard)
+    assert "was not accepted (unknown)" in str(resumed(collection).result(raise_on_failure=False))
     assert sync(write_deals()).is_completed()
     assert asked("POST", "*/append") == 2
     assert [entry.upload.state for entry in entries()] == ["completed"]

@@ -156,9 +156,10 @@ def test_warnings_are_reported_and_sent(sync: Sync, write_deals: WriteDeals, hel
     assert len(held()) == 3
 
 
-def test_that_all_deals_were_held_back_is_not_called_nothing_new(sync: Sync, write_deals: WriteDeals, asked: Asked) -> None:
+def test_that_all_deals_were_held_back_is_said(sync: Sync, write_deals: WriteDeals, asked: Asked) -> None:
     state = sync(write_deals(0, BAD, BAD), quarantine_limit="100%")
     assert state.is_completed()
-    assert "2 held back" in (state.message or "")
+    assert state.message == "No deal can be sent, and no sync has completed yet: nothing was sent, nothing invoked; 2 held back."
     assert state.result().headline == "nothing new to send, 2 held back"
+    assert state.result().short == "nothing new, 2 held back"
     assert asked("POST", "*/append") == 0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pytest
     from prefect.client.schemas.objects import State
 
-    from tests.flows.conftest import Sync, WriteDeals
+    from tests.flows.conftest import Fault, Sync, WriteDeals
 
 SECRET = {"name": "Wilhelmina Quarkenbush", "description": "calls from +49 170 5550123", "value": "not-a-Quarkenbush-number"}
 
@@ -50,6 +50,14 @@ def test_a_run_stopped_by_the_gate_lists_the_rows_and_no_one_s_data(
     for text in (*artifacts.values(), state.message or "", caplog.text):
         assert "Quarkenbush" not in text
         assert "5550123" not in text
+
+
+def test_the_report_of_a_forecast_that_failed_does_not_say_that_none_was_invoked(sync: Sync, write_deals: WriteDeals, fault: Fault) -> None:
+    fault("fail", "/api/invocation", "POST")
+    name, artifacts = kept(sync(write_deals()))
+    assert name.endswith(" · forecast failed")
+    assert "Forecast failed" in artifacts["report"]
+    assert "Forecast not invoked" not in artifacts["report"]
 
 
 def test_every_step_logs_one_line_with_its_facts_as_extras(sync: Sync, write_deals: WriteDeals, caplog: pytest.LogCaptureFixture) -> None:
