@@ -278,7 +278,10 @@ def sandbox(port: int, data: Path | None, token: str) -> None:
     try:
         serve(port=port, data=data, token=token, on_ready=lambda ready: click.echo(f"The sandbox answers at {ready.url} (Ctrl-C ends it)"))
     except OSError as error:
-        raise UsageError(f"The sandbox cannot start on port {port}: {error.strerror or error}. Take another with --port.") from error
+        if error.filename:
+            raise
+        why = f" on port {port}: {error.strerror}. Take another with --port." if error.errno else f": {error}"
+        raise UsageError(f"The sandbox cannot start{why}") from error
 
 
 @main.command()

@@ -45,14 +45,14 @@ def run_sync_pipelines(values: Mapping[str, Any], pipelines: str, voice: Voice =
     from flows.sync_pipelines import sync_pipelines  # noqa: PLC0415 - a sync of one collection needs no thread pool
 
     options = _options({**values, "collection": "all"})
-    _run(lambda: sync_pipelines(options, pipelines, return_state=True), "all", voice)
+    _run(lambda: sync_pipelines(options, pipelines, return_state=True), None, voice)
 
 
 def run_sync_collections(table: str, deployment: str | None, voice: Voice = Voice()) -> None:
     """Run `sync-collections`; leaves the process on any error."""
     from flows.sync_collections import sync_collections  # noqa: PLC0415 - as above
 
-    _run(lambda: sync_collections(table, deployment, return_state=True), "all", voice)
+    _run(lambda: sync_collections(table, deployment, return_state=True), None, voice)
 
 
 def run_resume(collection: str, request_id: str | None, voice: Voice = Voice(), *, forget: bool = False) -> Outcome | None:
@@ -65,8 +65,8 @@ def stderr() -> Console:
     return Console(stderr=True)
 
 
-def _run(flow: Callable[[], State[Any]], collection: str, voice: Voice) -> Outcome | None:
-    """Run a flow and print how it ended.
+def _run(flow: Callable[[], State[Any]], collection: str | None, voice: Voice) -> Outcome | None:
+    """Run a flow, of one ``collection`` or of many, and print how it ended.
 
     Raises:
         DealcastError: the one that ended the run.
@@ -91,14 +91,19 @@ def _no_heartbeats() -> AbstractContextManager[Any]:
     return nullcontext() if asked else temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
 
 
-def _conclude(state: State[Any], collection: str, voice: Voice) -> Outcome | None:
+def _conclude(state: State[Any], collection: str | None, voice: Voice) -> Outcome | None:
     if state.is_completed():
         return _show(state, voice)
     error = state.result(raise_on_failure=False)
     if isinstance(error, DealcastError):
         raise error
     if state.is_cancelled() or state.is_crashed():
-        raise DealcastError(f"The run ended early ({state.name}: {state.message}). Go on with `dealcast resume --collection {collection}`.")
+        again = (
+            f"Go on with `dealcast resume --collection {collection}`."
+            if collection
+            else "Run the same again: each goes on where it stands."
+        )
+        raise DealcastError(f"The run ended early ({state.name}: {state.message}). {again}")
     raise error if isinstance(error, BaseException) else DealcastError(f"The run ended as {state.name}: {state.message}")
 
 

@@ -25,6 +25,7 @@ from rich.console import Console
 from deployments.demo import CRM_TIMEZONE, EXPORT, TIMEZONE
 from deployments.sandbox import Sandbox, running
 from flows.errors import DealcastError, UsageError
+from flows.ledger import private_folder
 from flows.nostradamus import Nostradamus
 from flows.prefect_api import SERVER_SETTINGS
 from flows.settings import load_settings
@@ -67,7 +68,7 @@ def up(port: int, every: int) -> None:
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         with suppress(_Stopped), ExitStack() as stack:
-            _Laptop(load_settings().home_folder.absolute(), stop, stack).run(_free(port), every)
+            _Laptop(private_folder(load_settings().home_folder.absolute()), stop, stack).run(_free(port), every)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -9,6 +9,17 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
+def checked_id(value: str) -> str:
+    """``value``, the id of a collection.
+
+    Raises:
+        ValueError: it could be part of a path, or of an address, as something else.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._~-]*", value):
+        raise ValueError("a collection id has letters, digits, '.', '_', '~' and '-' only")
+    return value
+
+
 class SyncOptions(BaseModel):
     """One sync: an export, a collection, and the policies between them. Nothing in here is secret."""
 
@@ -42,9 +53,7 @@ class SyncOptions(BaseModel):
     @field_validator("collection")
     @classmethod
     def _no_path(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._~-]*", value):
-            raise ValueError("a collection id has letters, digits, '.', '_', '~' and '-' only")
-        return value
+        return checked_id(value)
 
     @field_validator("first_month")
     @classmethod

@@ -22,7 +22,7 @@ from flows.guard import trust
 from flows.known import absorb
 from flows.ledger import Entry, Ledger
 from flows.log import say
-from flows.options import SyncOptions
+from flows.options import SyncOptions, checked_id
 from flows.polling import PATIENCE, SEND_JITTER, delays, expected_seconds, is_alike, pauses, seconds_since
 from flows.records import AcceptedAppend, CheckedDeals, Forecast, InvokedForecast, StagedDeals
 from flows.report import Outcome, out_folder
@@ -271,6 +271,10 @@ def _usual_seconds(sent: AcceptedAppend | InvokedForecast, run: Run) -> float | 
 @contextmanager
 def open_run(collection: str) -> Iterator[Run]:
     """Claim the collection and make a private staging folder; both end with the run, and one that is cancelled says how to go on."""
+    try:
+        checked_id(collection)
+    except ValueError as error:
+        raise UsageError(f"--collection {collection!r}: {error}.") from error
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
     with claim(collection, ledger, settings.home_folder), staging_folder(settings.home_folder) as folder:

@@ -224,8 +224,7 @@ def await_forecast(invoked: InvokedForecast, usual: float | None = None) -> Comp
         lost = Sending(state="unknown", intended_at=invoked.accepted_at, reason=str(error), doubt=True)
         ledger.write(entry.model_copy(update={"forecast": lost}))
         raise NotFound(f"{error} The platform lost the invocation; the deals are in: run the sync again for a new one.") from error
-    failed = answer.status == "error" or any(result.status == "error" for result in (answer.invocation_results or {}).values())
-    if failed:
+    if answer.failed:
         refused = Sending(state="refused", intended_at=invoked.accepted_at, reason=answer.message)
         ledger.write(entry.model_copy(update={"forecast": refused}))
         raise ForecastFailed(

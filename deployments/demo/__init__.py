@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from deployments.temporary_server import temporary_server
+from flows.ledger import private_folder
 from flows.nostradamus import Nostradamus
 
 EXPORT = "hubspot-crm-exports-all-deals-2026-11-02.csv"
@@ -23,12 +24,12 @@ HORIZON = 6
 
 def run_demo(out: str | None) -> None:
     """Start a sandbox on a free port, create a collection, sync the shipped export, and show the forecast."""
-    home = Path(out or tempfile.mkdtemp(prefix="dealcast-demo-")).absolute()
+    home = private_folder(Path(out or tempfile.mkdtemp(prefix="dealcast-demo-")).absolute())
     os.environ["DEALCAST_HOME"] = str(home)
     os.environ.pop("DEALCAST_LEDGER", None)
     if "PREFECT_API_URL" not in os.environ:
         os.environ["PREFECT_HOME"] = str(home / "prefect")
-        (home / "prefect").mkdir(parents=True, exist_ok=True)
+        private_folder(home / "prefect")
     console = Console(stderr=True)
     console.print("[bold]dealcast demo[/]: a HubSpot export, a sandbox platform on this machine, a forecast. Starting ...", soft_wrap=True)
     temporary_server()

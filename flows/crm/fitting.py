@@ -87,7 +87,7 @@ def fit(location: str, crm: str | None = None) -> Fit:
         best = next((bound for bound in ranked if chosen and bound.dialect is chosen), ranked[0])
         reader = TableReader(contents, best.layout, local.location)
         columns, trouble = _columns(reader, best)
-        ranking = tuple(_dialect_fit(bound) for bound in ranked if bound.dialect is not chosen or bound is best)
+        ranking = tuple(_dialect_fit(bound) for bound in ranked if bound is best or not chosen or bound.dialect.name != chosen.name)
         return Fit(local.location, contents.encoding, best.layout.separator, ranking, columns, trouble)
     finally:
         local.close()

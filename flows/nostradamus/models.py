@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,7 +36,6 @@ class UploadRequest(_Answer):
     """An append or override request (S)."""
 
     id: str = Field(min_length=1)
-    collection_id: str | None = None
     status: str
     message: str | None = None
     validation_errors: Any = None
@@ -48,7 +46,6 @@ class Collection(_Answer):
 
     id: str = Field(min_length=1)
     name: str = ""
-    product: str | None = None
     timezone: str | None = None
 
 
@@ -57,9 +54,11 @@ class InvocationResult(_Answer):
 
     primary_result: bool | str | None = None
     status: str | None = None
-    json_available: bool = False
-    csv_available: bool = False
-    xlsx_available: bool = False
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether it is the one that is downloaded."""
+        return str(self.primary_result).lower() == "true"
 
 
 class Invocation(_Answer):
@@ -69,4 +68,10 @@ class Invocation(_Answer):
     status: str
     message: str | None = None
     invocation_results: dict[str, InvocationResult] | None = None
-    created: datetime | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it, or its primary result, ended in ``error``; where none is marked as primary, any."""
+        results = list((self.invocation_results or {}).values())
+        primary = [result for result in results if result.is_primary] or results
+        return self.status == "error" or any(result.status == "error" for result in primary)

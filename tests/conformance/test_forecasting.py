@@ -62,8 +62,10 @@ def test_an_invocation_has_one_of_the_four_words(platform: Platform, filled: str
 def test_a_completed_invocation_has_a_primary_result_in_three_formats(platform: Platform, forecast: Invocation) -> None:
     assert forecast.status == "completed", forecast.message
     assert forecast.invocation_results
-    [primary] = [result for result in forecast.invocation_results.values() if result.primary_result]
-    assert (primary.status, primary.json_available, primary.csv_available, primary.xlsx_available) == ("completed", True, True, True)
+    results = platform.http.get(f"/api/invocation/{forecast.id}").json()["invocationResults"]
+    [primary] = [name for name, result in forecast.invocation_results.items() if result.is_primary]
+    expected = {"primaryResult": True, "status": "completed", "jsonAvailable": True, "csvAvailable": True, "xlsxAvailable": True}
+    assert results[primary] == expected
     contents = {form: platform.http.get(f"/api/invocation/{forecast.id}/{form}") for form in RESULT_FORMATS}
     assert {answer.status_code for answer in contents.values()} == {200}
     readings = [read_months(answer.content, form, forecast.id) for form, answer in contents.items()]

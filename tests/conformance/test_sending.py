@@ -44,7 +44,7 @@ def test_an_accepted_upload_has_the_documented_fields(platform: Platform, collec
     expected = {"collectionId": collection, "dataType": "deals", "separator": ",", "message": None, "validationErrors": None}
     assert {name: body[name] for name in expected} == expected
     assert {"id", "dumpDatetime", "status"} <= body.keys()
-    assert UploadRequest.model_validate(body).collection_id == collection
+    assert UploadRequest.model_validate(body).id == body["id"]
     platform.ended(collection, body["id"])
 
 

@@ -107,7 +107,12 @@ def test_without_a_collection_the_usage_says_what_is_missing(dealcast: Dealcast,
 
 
 @pytest.mark.parametrize(
-    "command", [["resume", "--collection", "c", "no-such-request"], ["collections", "create", "x", "--timezone", "Mars"]]
+    "command",
+    [
+        ["resume", "--collection", "c", "no-such-request"],
+        ["resume", "--collection", "../c"],
+        ["collections", "create", "x", "--timezone", "Mars"],
+    ],
 )
 def test_other_commands_refuse_as_clearly(dealcast: Dealcast, command: list[str]) -> None:
     assert dealcast(*command, code=2).stderr.startswith("dealcast: ")

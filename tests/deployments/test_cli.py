@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deployments.cli import main
-from deployments.sandbox import Sandbox
+from deployments.sandbox import Sandbox, running
 from flows.nostradamus import Nostradamus
 
 if TYPE_CHECKING:
@@ -101,6 +101,15 @@ def test_no_collections_is_said_on_stderr(dealcast: Dealcast) -> None:
 def test_the_sandbox_says_that_its_port_is_taken(dealcast: Dealcast, sandbox: Sandbox) -> None:
     port = sandbox.url.rsplit(":", 1)[1]
     assert "--port" in dealcast("sandbox", "--port", port, code=2).stderr
+
+
+def test_the_sandbox_says_that_its_folder_is_taken_or_is_none(dealcast: Dealcast, tmp_path: Path) -> None:
+    with running(tmp_path / "taken"):
+        told = dealcast("sandbox", "--port", "0", "--data", tmp_path / "taken", code=2).stderr
+    assert "Another sandbox works in" in told
+    assert "port" not in told
+    (tmp_path / "file").touch()
+    assert str(tmp_path / "file") in dealcast("sandbox", "--port", "0", "--data", tmp_path / "file" / "data", code=1).stderr
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in main.commands), ["collections", "create"], ["collections", "list"]])

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -46,6 +47,7 @@ def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path) -> 
             assert found is not None
             answer = httpx.get(f"{found[1]}/api/flow_runs/{found[2]}", trust_env=False).json()
             assert (answer["auto_scheduled"], answer["state_type"]) == (True, "COMPLETED")
+            assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o700, "forecasts and Prefect's database are the owner's alone"
             assert httpx.get(found[1], trust_env=False, follow_redirects=True).is_success, "the UI answers"
             family = psutil.Process(child.pid).children(recursive=True)
             assert len(family) >= 2, "server and worker"

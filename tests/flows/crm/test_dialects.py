@@ -37,6 +37,11 @@ def test_a_fixture_fits_its_own_dialect_best(path: Path) -> None:
     assert all((column.example is None) == (column.why_empty is not None) for column in found.columns)
 
 
+def test_a_chosen_dialect_is_ranked_once() -> None:
+    found = fit(str(EXPORTS[0]), "hubspot")
+    assert sorted(each.name for each in found.ranking) == sorted(dialect.name for dialect in known_dialects())
+
+
 def test_every_dialect_has_a_fixture() -> None:
     with_fixture = {path.name.partition("--")[0] for path in EXPORTS}
     assert {dialect.name for dialect in known_dialects()} == with_fixture | {"canonical"}

@@ -99,6 +99,24 @@ def test_a_list_of_collections_that_is_none_is_told(server: Answers, client: Nos
         list(client.collections())
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "failed"),
+    [
+        ({"primaryResult": True, "status": "completed"}, {"primaryResult": False, "status": "error"}, False),
+        ({"primaryResult": True, "status": "error"}, {"primaryResult": False, "status": "completed"}, True),
+        ({"primaryResult": "true", "status": "completed"}, {"status": "error"}, False),
+        ({"status": "completed"}, {"status": "error"}, True),
+    ],
+)
+def test_an_invocation_fails_with_its_primary_result(
+    server: Answers, client: Nostradamus, first: dict[str, object], second: dict[str, object], failed: bool
+) -> None:
+    """And not for a field that nobody reads."""
+    results = {"a": {**first, "xlsxAvailable": None}, "b": second}
+    server.will(200, json.dumps({"id": "i", "status": "completed", "created": "?", "invocationResults": results}).encode())
+    assert client.invocation("i").failed is failed
+
+
 def test_a_file_is_streamed_not_held(sandbox: Sandbox, tmp_path: Path) -> None:
     """A file of 192 MB raises the process's peak by far less than its size."""
     big = tmp_path / "big.csv"
