@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
 import click
 
-from flows.errors import UsageError
 from flows.settings import load_settings
+from flows.zones import checked_zone
 
 
 def show() -> None:
@@ -26,14 +24,6 @@ def create(name: str, timezone: str) -> None:
     Raises:
         UsageError: the timezone is no IANA name.
     """
-    check_zone(timezone)
+    checked_zone(timezone)
     with load_settings().platform() as platform:
         click.echo(platform.create_collection(name, timezone).id)
-
-
-def check_zone(timezone: str) -> None:
-    """Raise UsageError where ``timezone`` is no IANA name."""
-    try:
-        ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise UsageError(f"{timezone!r} is no time zone: use an IANA name such as Europe/Rome.") from error

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deployments.collections import check_zone
 from flows.comparison import Comparison, compare
 from flows.errors import NotFound, UsageError
 from flows.known import Known
@@ -48,9 +47,7 @@ def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"
     settings = load_settings()
     options = _options(collection=collection, mode=mode, full=True, **values)
     with settings.platform() as platform, staging_folder(settings.home_folder) as folder:
-        zone = timezone or _timezone_of(collection, platform)
-        check_zone(zone)
-        staged = stage(options, folder, zone)
+        staged = stage(options, folder, timezone or _timezone_of(collection, platform))
         checked = check_staged(staged, options, Known, folder, settings.extra_suite)
         platform.dump(collection, folder / "dump.csv")
         found = compare(folder / "dump.csv", checked.csv)

@@ -1,7 +1,7 @@
 """What a deal must be: the one declaration of the platform's 35 deal columns.
 
-The expectation suite, the CSV writer, the README's table and the demo all read this module, so a correction
-here is a correction everywhere. Facts and their sources are those of the platform's contract:
+The expectation suite, the mapping of CRM exports and the CSV writer all read this module, so a
+correction here is a correction everywhere. Facts and their sources are those of the platform's contract:
 
 * ``S``: the platform's own specification ("Append Data"), which wins over the rest
 * ``D``: other pages of the platform's public documentation

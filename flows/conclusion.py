@@ -25,7 +25,7 @@ from flows.report import Outcome
 from flows.subject import subject_of_run
 
 P = ParamSpec("P")
-Ended = State[Any] | Outcome
+FlowEnd = State[Any] | Outcome
 
 _EXCERPT = 160
 
@@ -33,14 +33,14 @@ WATCHED: dict[str, Any] = {"on_completion": [tell_change], "on_failure": [tell_c
 """The hooks of a flow whose deployments people are told about."""
 
 
-def concluded(subject: Callable[P, str]) -> Callable[[Callable[P, Ended]], Callable[P, State[Any]]]:
+def concluded(subject: Callable[P, str]) -> Callable[[Callable[P, FlowEnd]], Callable[P, State[Any]]]:
     """Make a flow's or task's body end in a state that says what happened; inside a flow, its run is named after it too.
 
     An error that dealcast raises on purpose ends in a failed state, under its own or the standard name, since automations on
     failed runs listen to `Failed`; the message begins with :func:`title`. ``subject`` finds the collection in the arguments.
     """
 
-    def decorate(body: Callable[P, Ended]) -> Callable[P, State[Any]]:
+    def decorate(body: Callable[P, FlowEnd]) -> Callable[P, State[Any]]:
         @functools.wraps(body)
         def run(*args: P.args, **kwargs: P.kwargs) -> State[Any]:
             about = subject(*args, **kwargs)
@@ -102,7 +102,7 @@ def name_run(subject: str, what: str) -> None:
         logging.getLogger("prefect.flow_runs").warning("The run was not named: %s", error)
 
 
-def _state_of(about: str, ended: Ended) -> State[Any]:
+def _state_of(about: str, ended: FlowEnd) -> State[Any]:
     if isinstance(ended, Outcome):
         ended = Completed(message=_sentence(ended.headline), data=ended)
     error = ended.data

@@ -37,7 +37,7 @@ TIMEZONE = "_timezone.txt"
 NAME = "_name.txt"
 """The file that remembers the name by which people know a collection."""
 
-Outcome = Literal["intended", "unsent", "unknown", "accepted", "completed", "refused", "superseded"]
+SendState = Literal["intended", "unsent", "unknown", "accepted", "completed", "refused", "superseded"]
 """``intended``: about to be sent. ``unsent``: surely not accepted, to be tried again.
 ``unknown``: sent, or perhaps sent, without an answer. The rest is the platform's word,
 but ``superseded``: a later sync sent those deals."""
@@ -50,7 +50,7 @@ class _Record(BaseModel):
 class Sending(_Record):
     """A POST and what became of it; the id is the request's or the invocation's."""
 
-    state: Outcome
+    state: SendState
     intended_at: datetime
     sends: int = 0
     id: str | None = None
@@ -74,7 +74,7 @@ class Entry(_Record):
     collection: str
     mode: UploadMode
     created_at: datetime
-    export: dict[str, Any] = Field(description="path, sha256, modified, deals, value and newest update of the whole export")
+    export: dict[str, Any] = Field(description="path, sha256, whether limited, won by month, and the guard's measures of the whole export")
     csv_sha256: str
     rows: int
     quarantined: int

@@ -7,7 +7,6 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -25,7 +24,6 @@ from flows.errors import (
     PlatformRefused,
     StoppedByGate,
     UnexpectedAnswer,
-    UsageError,
 )
 from flows.forecast import download
 from flows.guard import guard, trusted
@@ -44,11 +42,12 @@ from flows.settings import Settings, load_settings
 from flows.side_by_side import hard_work
 from flows.staging import stage
 from flows.waiting import look, unfinished, wait_for_first_look
+from flows.zones import checked_zone
 
 UNCACHED: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 """Options of every task: nothing of a run is kept in Prefect's result storage."""
 
-_RETRIED: dict[str, Any] = {**UNCACHED, "retries": 3, "retry_condition_fn": is_transient, "retry_jitter_factor": JITTER}
+_RETRIED: dict[str, Any] = {**UNCACHED, "retry_condition_fn": is_transient, "retry_jitter_factor": JITTER}
 
 
 @task(task_run_name="find_collection", **_RETRIED)
@@ -63,11 +62,7 @@ def find_collection(options: SyncOptions) -> str:
         zone, name = _ask_platform(options.collection, settings)
         ledger.put(options.collection, ledgers.TIMEZONE, zone.encode())
         ledger.put(options.collection, ledgers.NAME, name.encode())
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise UsageError(f"{zone!r} is no time zone: use an IANA name such as Europe/Rome.") from error
-    return zone
+    return checked_zone(zone)
 
 
 @task(task_run_name="extract_deals", **UNCACHED)

@@ -46,7 +46,7 @@ class Collection:
 class Upload:
     """An accepted append or override (S, D).
 
-    ``accepted`` is the moment of acceptance, UTC; ``fate`` what a fault has in store for it (`faults.Fate`).
+    ``accepted`` is the moment of acceptance, UTC; ``fate`` what a fault has in store for it (`faults.FATES`).
     """
 
     seq: int

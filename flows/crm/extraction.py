@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,7 +9,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
-from zoneinfo import ZoneInfo, available_timezones
 
 import pyarrow as pa
 
@@ -25,7 +23,7 @@ from flows.crm.location import LocalExport, fetch
 from flows.crm.mapping import Mapping
 from flows.crm.sifting import Sieve
 from flows.crm.tables import RawRows, TableReader
-from flows.errors import UsageError
+from flows.zones import checked_zone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,7 +162,7 @@ def open_export(
     export lacks a column that a deal cannot do without, or can be read in more than one way.
     """
     dialect = load_dialect(crm)
-    clock = Clock(_zone(crm_timezone or dialect.crm_timezone), _zone(timezone), now or datetime.now(UTC))
+    clock = Clock(checked_zone(crm_timezone or dialect.crm_timezone), checked_zone(timezone), now or datetime.now(UTC))
     local = fetch(location)
     try:
         contents = read_contents(local.path, local.location, dialect.zip_members, dialect.encoding)
@@ -175,13 +173,3 @@ def open_export(
     except BaseException:
         local.close()
         raise
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, KeyError) as error:
-        close = difflib.get_close_matches(name, available_timezones(), n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise UsageError(f"Unknown timezone {name!r}.{hint} Use an IANA name such as Europe/Rome.") from error
-    return name

@@ -196,7 +196,9 @@ def _tls() -> ssl.SSLContext:
 def _segment(identifier: str) -> str:
     """An id as one path segment, so that an odd one cannot reach another endpoint."""
     if not identifier or identifier in (".", "..") or any(character in identifier for character in "/?#\\") or not identifier.isprintable():
-        raise UsageError(f"{identifier!r} is not an id: ids have no slashes, question marks or blanks at all.")
+        raise UsageError(
+            f"{identifier!r} is not an id: ids have no slashes, backslashes, question marks, number signs or control characters."
+        )
     return identifier
 
 
@@ -213,7 +215,7 @@ def _parse(kind: type[_Answer], response: httpx.Response) -> _Answer:
 
 
 def _page_of(response: httpx.Response) -> list[Collection]:
-    """One page of collections: a bare list, or a list under ``results``, ``items`` or ``collections`` (A)."""
+    """One page of collections: a bare list, or a list under ``results``, ``items``, ``collections`` or ``data`` (A)."""
     try:
         body = response.json()
         if isinstance(body, dict):

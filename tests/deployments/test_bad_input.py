@@ -112,6 +112,7 @@ def test_without_a_collection_the_usage_says_what_is_missing(dealcast: Dealcast,
         ["resume", "--collection", "c", "no-such-request"],
         ["resume", "--collection", "../c"],
         ["collections", "create", "x", "--timezone", "Mars"],
+        ["collections", "create", "x", "--timezone", "Europe"],
     ],
 )
 def test_other_commands_refuse_as_clearly(dealcast: Dealcast, command: list[str]) -> None:
