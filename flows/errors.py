@@ -32,8 +32,12 @@ where (file, line, column, request id), and what to do next.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import ClassVar
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A disk, a quota or a limit that is used up; what raises it names no file."""
 
 
 class Transient:
@@ -61,10 +65,11 @@ class FileTrouble(DealcastError):
 
     @classmethod
     def of(cls, error: OSError) -> FileTrouble:
-        """The error in our words; one that names no file is no trouble with a file, and is raised again."""
-        if error.filename is None:
+        """The error in our words; one that names no file, and is not of a disk that is full, is raised again."""
+        if error.filename is None and error.errno not in _FULL:
             raise error
-        return cls(f"{error.filename}: {error.strerror}. Mend that, or name another place, and run the same again.")
+        where = error.filename or "A file cannot be written"
+        return cls(f"{where}: {error.strerror}. Mend that, or name another place, and run the same again.")
 
 
 class UsageError(DealcastError):

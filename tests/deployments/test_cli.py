@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,6 +117,14 @@ def test_the_sandbox_says_that_its_folder_is_taken_or_is_none(dealcast: Dealcast
 @pytest.mark.parametrize("command", [[], *([name] for name in main.commands), ["collections", "create"], ["collections", "list"]])
 def test_every_command_explains_itself(dealcast: Dealcast, command: list[str]) -> None:
     assert "Usage: " in dealcast(*command, "--help").stdout
+
+
+def test_a_disk_that_is_full_is_told(write_deals: WriteDeals, home: Path) -> None:  # noqa: ARG001 - the home sets the environment
+    """A limit on the size of files stands for it."""
+    command = f"ulimit -f 4 && exec '{Path(sys.executable).with_name('dealcast')}' check '{write_deals(500)}' --crm canonical"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("dealcast: A file cannot be written: ")
 
 
 def test_the_version_is_the_package_s(dealcast: Dealcast) -> None:
