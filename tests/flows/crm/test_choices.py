@@ -146,7 +146,7 @@ def test_evidence_beats_what_a_dialect_takes_for_granted(tmp_path: Path) -> None
     ]
 
 
-def test_the_account_says_what_filled_what(tmp_path: Path) -> None:
+def test_the_account_says_what_filled_what() -> None:
     _, account = extract(str(FIXTURES / "hubspot--ui.csv"))
     assert account.filled["status"] == {"derived:Is Closed Won": 2, "derived:Is closed lost": 1, "derived:Is Deal Closed?": 2}
     assert account.filled["lastInteractionDatetime"] == {"direct": 2, "fallback:Last Activity Date": 1}
@@ -155,4 +155,3 @@ def test_the_account_says_what_filled_what(tmp_path: Path) -> None:
     assert "companyIsCustomer" in account.empty
     assert "lastSyncedAt" in account.empty
     assert not set(account.empty) & set(account.filled)
-    assert tmp_path.exists()
