@@ -62,7 +62,7 @@ def serve() -> Iterator[Callable[[], Answers]]:
                 pass
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()  # a shutdown waits for as long as it looks away
         started.append(server)
         told.url = f"http://127.0.0.1:{server.server_port}"
         return told
