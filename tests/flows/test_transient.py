@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deployments.sandbox import Sandbox
 from flows.errors import DeadlinePassed, OutcomeUnknown, PlatformBusy, PlatformRefused, PlatformUnreachable, UnexpectedAnswer
 from flows.ledger import Ledger
 
@@ -32,36 +33,58 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEALCAST_SEND_RETRIES", "4")
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [
-        *((method, path, status) for method, path in PLACES for status in (429, 503)),
-        *(("POST", "*/append", status) for status in (500, 502, 504)),
-    ],
-)
-def test_an_answer_that_asks_for_a_retry_gets_it(
-    sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, held: Held, method: str, path: str, status: int
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_platform_that_is_busy_at_every_step_gets_each_request_again(
+    sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault, asked: Asked, held: Held, status: int
 ) -> None:
-    fault("status", path, method, status=status, count=2)
+    for method, path in PLACES:
+        fault("status", path, method, status=status, count=2)
     state = sync(write_deals(3))
     assert state.is_completed(), state.message
+    assert [found["matched"] for found in sandbox.control("GET", "faults")] == [2] * len(PLACES), "every step met it"
     assert len(held()) == 3
     assert len(state.result().forecast.months) == 3
-    posts = {"POST": 3}.get(method, 1)
-    assert asked("POST", "*/append") == (posts if path == "*/append" else 1)
-    assert asked("POST", "/api/invocation") == (posts if path == "/api/invocation" else 1)
+    assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (3, 3)
 
 
-@pytest.mark.parametrize("form", ["seconds", "date"])
-@pytest.mark.parametrize(("method", "path"), [("POST", "*/append"), ("GET", "*/append/*"), ("POST", "/api/invocation")])
-def test_retry_after_is_obeyed(sync: Sync, write_deals: WriteDeals, fault: Fault, form: str, method: str, path: str) -> None:
-    """At least as long as asked; a date has whole seconds."""
-    wait = "1" if form == "seconds" else format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)
-    fault("status", path, method, status=429, retry_after=wait)
-    started = time.time()
-    until = started + 1 if form == "seconds" else datetime.strptime(wait, "%a, %d %b %Y %H:%M:%S %Z").replace(tzinfo=UTC).timestamp()
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_an_append_that_the_platform_failed_at_is_sent_again(
+    sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, held: Held, status: int
+) -> None:
+    fault("status", "*/append", "POST", status=status, count=2)
+    assert sync(write_deals(3), forecast="never").is_completed()
+    assert len(held()) == 3
+    assert asked("POST", "*/append") == 3
+
+
+def refused_and_again(sandbox: Sandbox) -> list[tuple[datetime, datetime]]:
+    """When each request that met a 429 came, and when it came again, by the platform's log: a slow run is no wait."""
+    log = [
+        (datetime.fromisoformat(entry["at"]), (entry["method"], entry["path"]), entry["status"])
+        for entry in sandbox.control("GET", "requests")
+    ]
+    return [
+        (came, next(later for later, same, _ in log[number + 1 :] if same == asked))
+        for number, (came, asked, status) in enumerate(log)
+        if status == 429
+    ]
+
+
+def test_retry_after_is_obeyed_at_every_step(sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault) -> None:
+    for method, path in PLACES:
+        fault("status", path, method, status=429, retry_after=1)
     assert sync(write_deals()).is_completed()
-    assert time.time() >= until
+    waits = [(again - came).total_seconds() for came, again in refused_and_again(sandbox)]
+    assert len(waits) == len(PLACES)
+    assert min(waits) >= 1
+
+
+def test_a_date_for_a_retry_is_obeyed(sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault) -> None:
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
+    fault("status", "/api/collection", status=429, retry_after=format_datetime(until, usegmt=True))
+    assert sync(write_deals(), forecast="never").is_completed()
+    [(came, again)] = refused_and_again(sandbox)
+    assert came < until <= again
 
 
 def test_a_retry_after_that_no_attempt_would_follow_is_not_waited_for(
@@ -159,21 +182,31 @@ def test_under_stop_an_unknown_outcome_ends_the_run(
     assert asked("POST", "*/append") == 2
 
 
-@pytest.mark.parametrize("kind", ["drop", "half", "garbage", "no_id", "slow", "delay"])
-@pytest.mark.parametrize("path", ["*/append/*", "/api/invocation/*"])
-def test_a_look_that_went_wrong_is_repeated_or_ends_clearly(
-    sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, kind: str, path: str
+LOOKS = ["*/append/*", "/api/invocation/*"]
+
+
+@pytest.mark.parametrize("kind", ["drop", "half", "slow", "delay"])
+def test_a_look_that_got_no_whole_answer_in_time_is_repeated(
+    sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault, asked: Asked, kind: str
 ) -> None:
-    """A GET that got no whole answer is repeated; an answer that cannot be read ends the run, with the body quoted."""
-    fault(kind, path, seconds=0.3)
+    for path in LOOKS:
+        fault(kind, path, seconds=0.3)
     state = sync(write_deals())
-    if kind in ("garbage", "no_id"):
-        error = state.result(raise_on_failure=False)
-        assert isinstance(error, UnexpectedAnswer)
-        assert "is not the documented" in str(error)
-        assert sync(write_deals()).is_completed(), "a later run goes on where it stood"
-    else:
-        assert state.is_completed(), state.message
+    assert state.is_completed(), state.message
+    assert [found["matched"] for found in sandbox.control("GET", "faults")] == [1] * len(LOOKS), "every look met it"
+    assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (1, 1)
+
+
+@pytest.mark.parametrize("kind", ["garbage", "no_id"])
+@pytest.mark.parametrize("path", LOOKS)
+def test_a_look_whose_answer_cannot_be_read_ends_the_run(
+    failing: Failing, sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, kind: str, path: str
+) -> None:
+    fault(kind, path)
+    error = failing(write_deals())
+    assert isinstance(error, UnexpectedAnswer)
+    assert "is not the documented" in str(error)
+    assert sync(write_deals()).is_completed(), "a later run goes on where it stood"
     assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (1, 1)
 
 
