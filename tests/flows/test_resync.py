@@ -37,9 +37,9 @@ def test_nothing_new_is_shown_as_completed_without_a_submit(sync: Sync, write_de
 
 @pytest.mark.parametrize("column", ["value", "name", "companyCity", "lastUpdateDatetime", "stage", "closedDatetime"])
 def test_a_deal_that_changed_in_any_column_is_sent_alone(sync: Sync, write_deals: WriteDeals, held: Held, column: str) -> None:
-    sync(write_deals(4))
+    sync(write_deals(4), forecast="never")
     changed = {"value": "1234.5", "stage": "Lost", "name": "New", "companyCity": "Oslo"}.get(column, "2025-04-01T10:00:00")
-    state = sync(write_deals(3, {"id": "4", column: changed}))
+    state = sync(write_deals(3, {"id": "4", column: changed}), forecast="never")
     outcome = state.result()
     assert (outcome.entry.rows, outcome.entry.unchanged) == (1, 3)
     assert len(held()) == 4
@@ -47,19 +47,19 @@ def test_a_deal_that_changed_in_any_column_is_sent_alone(sync: Sync, write_deals
 
 
 def test_the_time_of_the_sync_alone_is_no_change(sync: Sync, write_deals: WriteDeals) -> None:
-    sync(write_deals(2, lastSyncedAt="2025-04-01T10:00:00"))
-    assert sync(write_deals(2, lastSyncedAt="2025-04-02T10:00:00")).name == "NothingNew"
+    sync(write_deals(2, lastSyncedAt="2025-04-01T10:00:00"), forecast="never")
+    assert sync(write_deals(2, lastSyncedAt="2025-04-02T10:00:00"), forecast="never").name == "NothingNew"
 
 
 def test_a_cell_that_was_emptied_is_a_change(sync: Sync, write_deals: WriteDeals, held: Held) -> None:
-    sync(write_deals(1, companyCity="Oslo"))
-    assert sync(write_deals(1, companyCity="")).result().entry.rows == 1
+    sync(write_deals(1, companyCity="Oslo"), forecast="never")
+    assert sync(write_deals(1, companyCity=""), forecast="never").result().entry.rows == 1
     assert held()["1"]["companyCity"] == ""
 
 
 def test_new_deals_are_sent_beside_unchanged_ones(sync: Sync, write_deals: WriteDeals, held: Held) -> None:
-    sync(write_deals(4))
-    outcome = sync(write_deals(6)).result()
+    sync(write_deals(4), forecast="never")
+    outcome = sync(write_deals(6), forecast="never").result()
     assert (outcome.entry.rows, outcome.entry.unchanged) == (2, 4)
     assert len(held()) == 6
 
@@ -67,14 +67,14 @@ def test_new_deals_are_sent_beside_unchanged_ones(sync: Sync, write_deals: Write
 def test_a_change_taken_back_is_a_change(sync: Sync, write_deals: WriteDeals, asked: Asked, held: Held) -> None:
     """The third export has the first's content: it is sent all the same, since the platform holds the second's."""
     for value in ("1000.00", "2000", "1000.00"):
-        assert sync(write_deals(2, value=value), accept_shrink=True).name == "Completed"
+        assert sync(write_deals(2, value=value), accept_shrink=True, forecast="never").name == "Completed"
         assert held()["1"]["value"] == value
     assert asked(*APPENDS) == 3
 
 
 def test_full_sends_every_deal(sync: Sync, write_deals: WriteDeals, asked: Asked) -> None:
-    sync(write_deals(4))
-    assert sync(write_deals(4), full=True).result().entry.rows == 4
+    sync(write_deals(4), forecast="never")
+    assert sync(write_deals(4), full=True, forecast="never").result().entry.rows == 4
     assert asked(*APPENDS) == 2
 
 
@@ -87,9 +87,9 @@ def test_override_replaces_what_is_held(sync: Sync, write_deals: WriteDeals, ask
 
 
 def test_after_an_override_what_it_removed_is_new_again(sync: Sync, write_deals: WriteDeals, held: Held) -> None:
-    sync(write_deals(5))
-    sync(write_deals(2), mode="override", accept_shrink=True)
-    assert sync(write_deals(5)).result().entry.rows == 3
+    sync(write_deals(5), forecast="never")
+    sync(write_deals(2), mode="override", accept_shrink=True, forecast="never")
+    assert sync(write_deals(5), forecast="never").result().entry.rows == 3
     assert len(held()) == 5
 
 
@@ -125,7 +125,7 @@ def test_a_dry_run_stops_at_the_gate_as_a_sync_does(failing: Failing, write_deal
     assert failing(write_deals(3, {"value": "x"}), dry_run=True).exit_code == 4
 
 
-@pytest.mark.parametrize("horizon", range(1, 13))
+@pytest.mark.parametrize("horizon", [1, 9, 10, 12])  # the ends, and both sides of the turn of the year
 def test_the_horizon_is_the_number_of_months(sync: Sync, write_deals: WriteDeals, horizon: int) -> None:
     forecast = sync(write_deals(), horizon=horizon).result().forecast
     months = [month for month, _ in forecast.months]
@@ -177,9 +177,9 @@ def test_no_forecast_still_reports_and_certifies(sync: Sync, write_deals: WriteD
 
 
 def test_limit_takes_the_first_deals(sync: Sync, write_deals: WriteDeals, held: Held) -> None:
-    sync(write_deals(9), limit=2)
+    sync(write_deals(9), limit=2, forecast="never")
     assert set(held()) == {"1", "2"}
-    assert sync(write_deals(9)).result().entry.rows == 7
+    assert sync(write_deals(9), forecast="never").result().entry.rows == 7
 
 
 SHRUNK: list[tuple[str, dict[str, Any]]] = [
@@ -195,7 +195,7 @@ SHRUNK: list[tuple[str, dict[str, Any]]] = [
 def test_the_guard_stops_an_export_that_shrank(
     failing: Failing, sync: Sync, write_deals: WriteDeals, asked: Asked, said: str, export: dict[str, Any]
 ) -> None:
-    sync(write_deals(10))
+    sync(write_deals(10), forecast="never")
     shrunk = write_deals(**export)
     error = failing(shrunk)
     assert isinstance(error, StoppedByGuard)
@@ -203,16 +203,16 @@ def test_the_guard_stops_an_export_that_shrank(
     assert said in str(error)
     assert "--accept-shrink" in str(error)
     assert asked(*APPENDS) == 1
-    assert sync(shrunk, accept_shrink=True).is_completed()
+    assert sync(shrunk, accept_shrink=True, forecast="never").is_completed()
 
 
 def test_a_small_decline_is_no_reason_to_stop(sync: Sync, write_deals: WriteDeals) -> None:
-    sync(write_deals(10))
-    assert sync(write_deals(8)).name == "NothingNew"
+    sync(write_deals(10), forecast="never")
+    assert sync(write_deals(8), forecast="never").name == "NothingNew"
 
 
 def test_each_collection_is_known_for_itself(sync: Sync, write_deals: WriteDeals, platform: Nostradamus, asked: Asked) -> None:
     other = platform.create_collection("other", "UTC").id
-    sync(write_deals(2))
-    assert sync(write_deals(2), collection=other).result().entry.rows == 2
+    sync(write_deals(2), forecast="never")
+    assert sync(write_deals(2), collection=other, forecast="never").result().entry.rows == 2
     assert asked(*APPENDS) == 2
