@@ -74,8 +74,8 @@ def test_right_after_acceptance_nothing_is_asked(
     sync: Sync, write_deals: WriteDeals, asked: Asked, task_states: TaskStates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The platform is done at once, and the one look that sees it comes when the first delay is over."""
-    monkeypatch.setenv("DEALCAST_POLL_DELAY", "2")
-    monkeypatch.setenv("DEALCAST_POLL_DELAY_MAX", "2")
+    monkeypatch.setenv("DEALCAST_POLL_DELAY", "0.7")
+    monkeypatch.setenv("DEALCAST_POLL_DELAY_MAX", "0.7")
     shown = task_states(sync(write_deals(), forecast="never"))
     assert [state.name for state in shown["await_append"]].count("AwaitingRetry") == 1
     assert asked("GET", "*/append/*") == 1
