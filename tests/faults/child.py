@@ -13,9 +13,13 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import great_expectations  # noqa: F401 - loaded once, before the children are forked
+import fastapi  # noqa: F401 - what Prefect's engine imports in its first run is loaded once, before the children are forked
+import great_expectations  # noqa: F401 - as above
+import prefect.flow_engine  # noqa: F401 - as above
+import pyarrow.dataset  # noqa: F401 - as above
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+from expectations import gx_session  # noqa: F401 - as above
 from flows import tasks
 from flows.ledger import Entry, Ledger
 from flows.nostradamus import Nostradamus

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
 
 from deployments.sandbox import Sandbox
 from flows.claim import LEASE_SECONDS
@@ -62,7 +63,7 @@ def accepted(folder: Path) -> bool:
 
 def runs_of(collection: str) -> list[FlowRun]:
     with get_client(sync_client=True) as client:
-        found = client.read_flow_runs(limit=200)
+        found = client.read_flow_runs(limit=200, sort=FlowRunSort.EXPECTED_START_TIME_DESC)
     return [run for run in found if collection in str(run.parameters)]
 
 
