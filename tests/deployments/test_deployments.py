@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPORT = ROOT / "deployments/demo/hubspot-crm-exports-all-deals-2026-11-02.csv"
-FIRST = timedelta(seconds=15)
-"""Prefect's scheduler sees a change within some five seconds."""
+FIRST = timedelta(seconds=6)
+"""The stage's scheduler looks for changes every second, when it is not busy."""
 
 
 def declared() -> dict[str, dict[str, Any]]:
