@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -32,9 +33,20 @@ WriteDeals = Callable[..., Path]
 Dealcast = Callable[..., Result]
 
 
-def pytest_configure() -> None:
+WAITING_ROOMS = ("deployments", "faults")
+"""Whose tests start processes, and wait for them to be there, to come to something, to end."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """A suite run in the background hands SIGINT on ignored, and a process that it starts could not be sent a Ctrl-C."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The rooms that wait first, then the files with the most tests: a long file that is begun last keeps the other workers waiting."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.parent.name not in WAITING_ROOMS, -tests[item.path]))
 
 
 @pytest.fixture(scope="session")
