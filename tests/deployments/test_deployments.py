@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPORT = ROOT / "deployments/demo/hubspot-crm-exports-all-deals-2026-11-02.csv"
-FIRST = timedelta(seconds=6)
+FIRST = timedelta(seconds=10)
 """The stage's scheduler looks for changes every second, when it is not busy."""
 
 
