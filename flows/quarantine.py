@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,18 +12,23 @@ import pyarrow.csv as pacsv
 from expectations import Severity, Verdict
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE
 
+_REASONS = ("failed_column", "failed_value", "failed_rule")
+
 QUARANTINE_SCHEMA = pa.schema(
     [
         ("line", pa.int64()),
-        ("failed_column", pa.string()),
-        ("failed_value", pa.string()),
-        ("failed_rule", pa.string()),
+        *((name, pa.string()) for name in _REASONS),
         *((name, pa.string()) for name in COLUMN_NAMES),
     ]
 )
 """A row per deal: its line in the export, what failed (several joined with ``; ``), and the deal as the 35 columns."""
 
 _JOIN = "; "
+
+
+def is_quarantine(headers: Collection[str]) -> bool:
+    """Whether a file with these headers is a quarantine, mended or not: some of an export's deals, never all."""
+    return set(_REASONS) <= set(headers)
 
 
 def open_quarantine(path: Path) -> pacsv.CSVWriter:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform as machine
 import shutil
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from flows.forecast import write_whole
 from flows.ledger import Entry, Ledger
+from flows.log import say
 from flows.nostradamus import UploadRequest
 from flows.options import SyncOptions
 from flows.records import CheckedDeals, Forecast
@@ -77,19 +80,33 @@ def out_folder(options: SyncOptions, settings: Settings) -> Path:
     return Path(options.out).expanduser() if options.out else settings.home_folder / "forecasts" / options.collection
 
 
-def keep_quarantine(checked: CheckedDeals, folder: Path) -> Path | None:
+def keep_quarantine(checked: CheckedDeals, folder: Path, ledger: Ledger, collection: str) -> Path | None:
     """Put the quarantine file into ``folder``; where no row failed, an earlier one goes, since it would mislead.
 
-    The folder is made in any case: one that cannot be made is to show before anything is sent.
+    People mend that file: one that is the export itself, or no longer as it was written, is kept. The folder is made in any case:
+    one that cannot be made is to show before anything is sent.
     """
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / "quarantine.csv"
+    if place.exists() and place.resolve() == Path(checked.staged.export.path).resolve():
+        place = folder / "quarantine-again.csv"
+    written = f"_{place.name}.sha256"
+    if place.exists() and _sha256(place) != ledger.get(collection, written):
+        edited = place.with_name(f"{place.stem}-edited-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.csv")
+        place.rename(edited)
+        say("check", f"{place} was edited, and is kept as {edited.name}")
     place.unlink(missing_ok=True)
     if checked.quarantine is None:
         return None
     place.touch(mode=0o600)
     shutil.copyfile(checked.quarantine, place)
+    ledger.put(collection, written, _sha256(place))
     return place
+
+
+def _sha256(path: Path) -> bytes:
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest().encode()
 
 
 def keep_rejection(answer: UploadRequest, folder: Path) -> Path:

@@ -39,6 +39,7 @@ from flows.tasks import (
     forecast_args,
     guard_export,
     invoke_forecast,
+    is_part,
     publish_report,
     submit_append,
 )
@@ -165,7 +166,7 @@ def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: Run) -> State
     """Every deal is held by the platform already: only a forecast that is still owed, or asked for, is left to do."""
     last = run.ledger.last_completed(options.collection)
     args = forecast_args(options)
-    if options.limit is None and checked.stats.deals:
+    if checked.stats.deals and not is_part(checked, options):
         trust(run.ledger, options.collection, checked.stats.remembered())
     if last is None or (last.certified and (args is None or (last.wanted == args and options.forecast == "if-new"))):
         outcome = publish_report(_whole(Outcome(options, out_folder(options, run.settings), checked, last)))

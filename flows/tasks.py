@@ -89,7 +89,7 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
     show_progress(options.collection, 20, f"checking {deals.deals:,} deals")
     with hard_work():
         checked = beside(check_against_ledger, deals, options, settings.ledger_url, folder, settings.extra_suite)
-    kept = keep_quarantine(checked, out_folder(options, settings))
+    kept = keep_quarantine(checked, out_folder(options, settings), _ledger(), options.collection)
     show_rejected(options.collection, checked.report, str(kept))
     report = checked.report
     say(
@@ -117,9 +117,14 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
 @task(task_run_name="guard_export", **UNCACHED)
 def guard_export(checked: CheckedDeals, options: SyncOptions) -> None:
     """Stop an export that as a whole is not to be trusted (empty, shrunk, older), unless told to accept it."""
-    if options.accept_shrink or (options.limit is not None and options.mode == "append"):
+    if options.accept_shrink or (is_part(checked, options) and options.mode == "append"):
         return
     guard(checked.stats, trusted(_ledger(), options.collection))
+
+
+def is_part(checked: CheckedDeals, options: SyncOptions) -> bool:
+    """Whether the deals are but some of those that there are, and no measure for others: a trial's, or those of a mended quarantine."""
+    return options.limit is not None or checked.staged.export.quarantine
 
 
 @task(task_run_name="submit_append", **_RETRIED)
@@ -310,7 +315,7 @@ def _entry_for(checked: CheckedDeals, options: SyncOptions, ledger: Ledger) -> E
         export={
             "path": export.path,
             "sha256": export.sha256,
-            "limited": options.limit is not None,
+            "limited": is_part(checked, options),
             "won_by_month": checked.stats.won_by_month,
             **checked.stats.remembered(),
         },

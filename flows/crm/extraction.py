@@ -23,6 +23,7 @@ from flows.crm.location import LocalExport, fetch
 from flows.crm.mapping import Mapping
 from flows.crm.sifting import Sieve
 from flows.crm.tables import RawRows, TableReader
+from flows.quarantine import is_quarantine
 from flows.zones import checked_zone
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ ALL_PIPELINES: Final = "*"
 
 @dataclass(frozen=True, slots=True)
 class ExportFacts:
-    """What was read, as it lies. ``separator`` is None for a workbook, ``modified`` where nobody knows."""
+    """What was read, as it lies. ``separator`` is None for a workbook, ``modified`` where nobody knows.
+
+    ``quarantine``: it is one that a sync has left, to be mended.
+    """
 
     path: str
     sha256: str
@@ -44,6 +48,7 @@ class ExportFacts:
     separator: str | None
     dialect: str
     member: str | None = None
+    quarantine: bool = False
 
 
 @dataclass
@@ -99,6 +104,7 @@ class Extraction:
             separator=reader.layout.separator,
             dialect=self._evidence.bound.dialect.name,
             member=reader.contents.member,
+            quarantine=is_quarantine(reader.layout.headers),
         )
 
     @property

@@ -10,7 +10,7 @@ import pytest
 
 from expectations.rules import CRITICAL_RULES, NO_NUL
 from expectations.schema import COLUMN_NAMES
-from flows.errors import StoppedByGate
+from flows.errors import StoppedByGate, StoppedByGuard
 
 if TYPE_CHECKING:
     from tests.flows.conftest import Asked, Failing, Fault, Held, Sync, WriteDeals
@@ -109,12 +109,33 @@ def test_the_quarantine_file_syncs_by_itself_once_mended(sync: Sync, write_deals
     ]
     mended = path.with_name("mended.csv")
     mended.write_text(path.read_text().replace('"12,5"', "12.5").replace('"won"', '"closed_won"'))
-    assert sync(mended, accept_shrink=True).is_completed()
+    assert sync(mended).is_completed(), "the guard takes it for what it is: a part"
     deals = held()
     assert len(deals) == 10
     assert deals["extra-0"]["value"] == "12.5"
     assert deals["extra-1"]["name"] == 'Quoted "name", with a comma'
     assert asked("POST", "/api/*/append") == 2
+
+
+def test_a_quarantine_that_is_being_mended_is_never_lost(
+    sync: Sync, failing: Failing, write_deals: WriteDeals, home: Path, held: Held
+) -> None:
+    """Not by the sync of that very file, nor by any other in the meantime; and it is no measure for the next whole export."""
+    whole = write_deals(20, BAD, {"value": "12,5"}, name="whole.csv")
+    assert sync(whole, quarantine_limit="2", forecast="never").is_completed()
+    [path] = (home / "forecasts").glob("*/quarantine.csv")
+    half_mended = path.read_text().replace('"12,5"', "12.5")
+    path.write_text(half_mended)
+    failing(path, forecast="never")
+    assert path.read_text() == half_mended
+    assert [row["id"] for row in csv.DictReader((path.parent / "quarantine-again.csv").open(newline=""))] == ["extra-0"]
+    assert sync(path, quarantine_limit="1", forecast="never").is_completed()
+    assert held()["extra-1"]["value"] == "12.5"
+    assert path.read_text() == half_mended
+    assert isinstance(failing(write_deals(10, name="shrunk.csv")), StoppedByGuard)
+    [edited] = path.parent.glob("quarantine-edited-*.csv")
+    assert edited.read_text() == half_mended
+    assert not path.exists()
 
 
 def test_a_deal_that_breaks_several_rules_is_one_row_that_names_them_all(sync: Sync, write_deals: WriteDeals, home: Path) -> None:
