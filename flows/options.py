@@ -28,13 +28,13 @@ class SyncOptions(BaseModel):
     export: str = Field(description="path, glob (newest wins) or fsspec URL of the CRM export: .csv, .csv.gz, .zip, .xlsx")
     crm: str = Field(description="the export's dialect: a shipped one (see `dealcast crms`), `canonical`, or a path to a TOML")
     collection: str = Field(description="id of the platform's collection")
-    pipeline: str | None = Field(None, description="the one pipeline to take, where the export holds several")
+    pipeline: str | None = Field(None, min_length=1, description="the one pipeline to take, where the export holds several")
     crm_timezone: str | None = Field(None, description="IANA zone of the export's times that name none; default: the dialect's")
     timezone: str | None = Field(None, description="IANA zone of the collection; default: asked of the platform")
     date_order: Literal["day-first", "month-first"] | None = Field(
         None, description="how to read dates such as 03/04/24 that prove neither order"
     )
-    currency: str | None = Field(None, description="the one currency to take, where the export holds several")
+    currency: str | None = Field(None, min_length=1, description="the one currency to take, where the export holds several")
     horizon: int = Field(6, ge=1, le=12, description="months to forecast, 1 to 12")
     first_month: str | None = Field(None, description="first month to predict, YYYY-MM; default: the one after the last in the data")
     mode: Literal["append", "override"] = Field(

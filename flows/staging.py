@@ -87,7 +87,8 @@ def stage_pipelines(
     """Extract the export once, each of the ``wanted`` pipelines into a file of its own.
 
     Returns:
-        The staged deals by pipeline, and the deals of each pipeline that is not wanted.
+        The staged deals by pipeline, and how many deals each pipeline has that is not wanted; those that name none are under the
+        empty text.
 
     Raises:
         ExportError: as :func:`stage`.
@@ -105,6 +106,8 @@ def stage_pipelines(
                 stagings[pipeline] = open_files.enter_context(_Staging(folder / f"{uuid4().hex}.arrow", moment, beside))
             stagings[pipeline].write(deals)
     account = extraction.account
+    if unnamed := account.non_rows["no pipeline"]:
+        left[""] = unnamed
     staged = {}
     for pipeline, staging in stagings.items():
         others = {"in another pipeline": account.deals - staging.deals} if account.deals > staging.deals else {}

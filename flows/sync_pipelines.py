@@ -5,6 +5,7 @@ Each has its own gate, report and forecast; one that fails does not stop the oth
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +47,16 @@ def _task_name() -> str:
 
 
 @task(task_run_name="extract_pipelines", **UNCACHED)
-def extract_pipelines(options: SyncOptions, table: Table, folder: Path, timezone: str) -> dict[str, StagedDeals]:
-    """Read the export once; stage the deals of each pipeline that the table names."""
+def extract_pipelines(options: SyncOptions, table: Table, named: Collection[str], folder: Path, timezone: str) -> dict[str, StagedDeals]:
+    """Read the export once; stage the deals of each pipeline of ``table``, and say which are in none that is ``named`` anywhere."""
     staged, left = stage_pipelines(options, set(table), folder, timezone)
     for pipeline, deals in staged.items():
         say("extract", f"pipeline {pipeline}: {deals.deals:,} deals", deals=deals.deals)
     for pipeline, count in left.items():
-        say("extract", f"pipeline {pipeline}: {count:,} deals not synced, since the table does not name it", deals=count)
+        if not pipeline:
+            say("extract", f"{count:,} deals not synced, since they name no pipeline", deals=count)
+        elif pipeline not in named:
+            say("extract", f"pipeline {pipeline}: {count:,} deals not synced, since the table does not name it", deals=count)
     return staged
 
 
@@ -96,7 +100,7 @@ def sync_pipelines(options: SyncOptions, pipelines: str) -> State[Any]:
     with staging_folder(settings.home_folder) as folder:
         zones = states_of(each, lambda pipeline: sending(find_collection, settings).submit(each[pipeline]), PIPELINES, "found", (0, 10))
         found = {pipeline: state.result() for pipeline, state in zones.items() if state.is_completed()}
-        staged = _extract(options, {pipeline: (zone, table[pipeline]) for pipeline, zone in found.items()}, folder)
+        staged = _extract(options, {pipeline: (zone, table[pipeline]) for pipeline, zone in found.items()}, list(table), folder)
         synced = states_of(found, lambda pipeline: sync_pipeline.submit(each[pipeline], staged.get(pipeline)), PIPELINES)
         return ended_as_one(zones | synced, PIPELINES)
 
@@ -110,10 +114,10 @@ def _options_of(options: SyncOptions, pipeline: str, collection: str) -> SyncOpt
         raise UsageError(f"Pipeline {pipeline!r} has the collection {collection!r}: {why}. Mend the table.") from error
 
 
-def _extract(options: SyncOptions, found: dict[str, tuple[str, str]], folder: Path) -> dict[str, StagedDeals]:
+def _extract(options: SyncOptions, found: dict[str, tuple[str, str]], named: Collection[str], folder: Path) -> dict[str, StagedDeals]:
     """One reading for each timezone among the collections, which is nearly always one; ``found``: pipeline -> (zone, collection)."""
     staged: dict[str, StagedDeals] = {}
     for zone in dict.fromkeys(zone for zone, _ in found.values()):
         table = {pipeline: collection for pipeline, (its, collection) in found.items() if its == zone}
-        staged |= extract_pipelines(options, table, folder, zone)
+        staged |= extract_pipelines(options, table, named, folder, zone)
     return staged

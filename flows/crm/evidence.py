@@ -120,7 +120,7 @@ class Evidence:
         """How many rows each pipeline has; rows without one are not counted."""
         counts: Counter[str] = Counter()
         for _, column, _ in self._columns([self.bound.dialect.pipeline or ""]):
-            counts.update(column.drop_null().to_pylist())
+            counts.update(named(column).drop_null().to_pylist())
         return counts
 
     @cached_property
@@ -131,6 +131,11 @@ class Evidence:
         for rows in self.reader.read(sorted({position for name in names if (position := self.bound.position_of(name)) is not None})):
             counts.update(units_of(self.bound, rows.table).drop_null().to_pylist())
         return counts
+
+
+def named(column: pa.Array) -> pa.Array:
+    """Names, null where a cell has nothing but blanks."""
+    return pc.if_else(pc.equal(pc.utf8_trim_whitespace(column), ""), None, column)
 
 
 def amounts_of(bound: Bound, table: pa.Table) -> pa.Array:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from flows.crm.cells import one_chunk
 from flows.crm.dialect import Drop
-from flows.crm.evidence import Evidence, amounts_of, units_of
+from flows.crm.evidence import Evidence, amounts_of, named, units_of
 from flows.crm.tables import RawRows
 from flows.errors import ExportUnmappable, UsageError
 
@@ -133,7 +133,7 @@ class Sieve:
         if name is None or not self._has(name):
             yield None, rows
             return
-        column = self._column(rows.table, name)
+        column = named(self._column(rows.table, name))
         self.pipelines.update({counted["values"]: counted["counts"] for counted in pc.value_counts(column.drop_null()).to_pylist()})
         if self.pipeline == ALL:
             for one in pc.unique(column.drop_null()).to_pylist():

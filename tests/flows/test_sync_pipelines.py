@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,10 @@ HEADER = [
 ]
 
 
-def export(path: Path, *, bad_renewal: bool = False) -> Path:
+PIPELINES = ["New business", "New business", "New business", "Renewals", "Renewals", "Partners"]
+
+
+def export(path: Path, *, bad_renewal: bool = False, pipelines: Sequence[str] = PIPELINES) -> Path:
     rows = [
         [
             f"{number}",
@@ -50,7 +54,7 @@ def export(path: Path, *, bad_renewal: bool = False) -> Path:
             pipeline,
             "2025-02-11 10:00",
         ]
-        for number, pipeline in enumerate(["New business", "New business", "New business", "Renewals", "Renewals", "Partners"], start=1)
+        for number, pipeline in enumerate(pipelines, start=1)
     ]
     if bad_renewal:
         rows[3][2] = "lots"
@@ -83,6 +87,22 @@ def test_each_pipeline_lands_in_its_collection_with_a_forecast(
     assert state.is_completed(), state.message
     assert [rows_of(platform, collection, tmp_path) for collection in table.values()] == [3, 2]
     assert all((home / "forecasts" / collection / "forecast.json").exists() for collection in table.values())
+
+
+def test_deals_that_are_not_synced_are_told_and_no_others(
+    tmp_path: Path, table: dict[str, str], platform: Nostradamus, told: list[str]
+) -> None:
+    """Also where two timezones take two readings, each of which sees the other's pipelines."""
+    abroad = platform.create_collection("Abroad", "America/New_York").id
+    with (tmp_path / "pipelines.csv").open("a") as sink:
+        sink.write(f"Abroad,{abroad}\n")
+    deals = export(tmp_path / "deals.csv", pipelines=["New business", "Renewals", "Abroad", "Partners", "", " "])
+    assert run(tmp_path, deals).is_completed()
+    left = [line for line in told if "not synced" in line]
+    assert {line.partition("extract: ")[2] or line for line in left} == {
+        "pipeline Partners: 1 deals not synced, since the table does not name it",
+        "2 deals not synced, since they name no pipeline",
+    }, table
 
 
 def test_a_run_of_many_shows_one_progress_and_each_one_s_report(tmp_path: Path, table: dict[str, str]) -> None:

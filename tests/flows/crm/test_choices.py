@@ -36,6 +36,14 @@ def test_all_pipelines_in_one_reading(two_pipelines: Export, tmp_path: Path) -> 
     assert extraction.pipelines == {"New business": 3, "Renewals": 2}
 
 
+def test_a_pipeline_of_blanks_is_none(export: Export, tmp_path: Path) -> None:
+    location = export.with_deal(1, {"Pipeline": "  "}).write(tmp_path / "deals.csv")
+    assert len(extract(location)[0]) == 3
+    extraction = open_export(location, crm="hubspot", pipeline=ALL_PIPELINES)
+    assert extraction.pipelines == {"Sales Pipeline": 2}
+    assert [pipeline for pipeline, _ in extraction.tables()] == ["Sales Pipeline"]
+
+
 def test_rows_without_pipeline_go_along_where_there_is_but_one(export: Export, tmp_path: Path) -> None:
     assert len(extract(export.with_deal(1, {"Pipeline": ""}).write(tmp_path / "deals.csv"))[0]) == 3
 
