@@ -39,6 +39,17 @@ def test_an_accepted_override_is_the_whole_measure_of_the_next(failing: Failing,
     assert sorted(held()) == ["1", "2", "3", "4", "5"]
 
 
+def test_an_override_removes_at_once_what_it_holds_back(sync: Sync, failing: Failing, write_deals: WriteDeals, held: Held) -> None:
+    """Not only when some other deal changes; where it would remove many, the guard asks first."""
+    sync(write_deals(10), forecast="never")
+    one_bad = write_deals(9, {"id": "10", "value": "-1"})
+    assert sync(one_bad, mode="override", quarantine_limit="100%", forecast="never").is_completed()
+    assert len(held()) == 9
+    many_bad = write_deals(5, *({"id": str(number), "value": "-1"} for number in range(6, 10)))
+    assert "deals sent before are not in it" in str(failing(many_bad, mode="override", quarantine_limit="100%"))
+    assert len(held()) == 9
+
+
 def test_an_override_by_nothing_is_refused_and_is_no_measure(failing: Failing, sync: Sync, write_deals: WriteDeals, held: Held) -> None:
     sync(write_deals(10))
     assert "would empty the collection" in str(failing(write_deals(0), mode="override", accept_shrink=True))
