@@ -83,6 +83,8 @@ def show(checked: CheckedDeals) -> None:
     aside = "".join(f", {count:,} {why}" for why, count in staged.non_rows.items())
     console.print(f"{export.path}: {export.dialect}, {export.encoding}, separator {export.separator!r}", highlight=False, soft_wrap=True)
     console.print(f"{staged.rows:,} rows: {staged.deals:,} deals{aside}", highlight=False, soft_wrap=True)
+    if staged.assumed:
+        console.print(f"{staged.assumed}.", highlight=False, soft_wrap=True)
     console.print(_verdict(report), highlight=False, soft_wrap=True)
     if report.failed_rules:
         console.print(_rules(report))

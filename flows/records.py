@@ -16,6 +16,8 @@ from flows.errors import UnexpectedAnswer
 from flows.guard import ExportStats
 from flows.nostradamus import UploadRequest
 
+_ASSUMED = "assumed:"
+
 
 @dataclass(frozen=True, slots=True)
 class StagedDeals:
@@ -29,6 +31,16 @@ class StagedDeals:
     filled: dict[str, dict[str, int]]
     synced_at: datetime
     """Naive, in the collection's timezone."""
+
+    @property
+    def assumed(self) -> str:
+        """What was assumed of deals for want of better, and of how many; empty where nothing was."""
+        return "; ".join(
+            f"{column} of {rows:,} of {self.deals:,} deals is assumed, since {how.removeprefix(_ASSUMED)}"
+            for column, hows in self.filled.items()
+            for how, rows in hows.items()
+            if how.startswith(_ASSUMED)
+        )
 
 
 @dataclass(frozen=True, slots=True)

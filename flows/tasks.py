@@ -74,6 +74,8 @@ def extract_deals(options: SyncOptions, folder: Path, timezone: str) -> StagedDe
     aside = "".join(f", {count:,} {why}" for why, count in deals.non_rows.items())
     how = f"{deals.export.encoding}, separator {deals.export.separator!r}, dialect {deals.export.dialect}"
     say("extract", f"{deals.rows:,} rows read from {deals.export.path} ({how}): {deals.deals:,} deals{aside}", deals=deals.deals)
+    if deals.assumed:
+        say("extract", deals.assumed)
     return deals
 
 

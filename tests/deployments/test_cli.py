@@ -155,6 +155,15 @@ def test_a_clean_check_ends_with_0_and_sends_nothing(dealcast: Dealcast, write_d
     assert sandbox.control("GET", "requests") == []
 
 
+def test_a_check_says_what_it_assumes(dealcast: Dealcast, tmp_path: Path) -> None:
+    """A stage name of another language, or of one's own, is no outcome: the user has to know."""
+    header = "Record ID,Deal Name,Deal Stage,Amount,Create Date,Close Date,Last Modified Date\n"
+    rows = [f"{number},A,{stage},1,2026-01-01,2026-02-01,2026-02-02\n" for number, stage in enumerate(["Gewonnen", "Offer", "Closed won"])]
+    (tmp_path / "deals.csv").write_text(header + "".join(rows))
+    said = dealcast("check", tmp_path / "deals.csv", "--crm", "hubspot").stdout
+    assert "status of 2 of 3 deals is assumed, since Deal Stage names no outcome." in said
+
+
 @pytest.mark.parametrize("value", ["[/red]", "[bold]1", "1\x1b[31m2", "9" * 500])
 def test_a_failing_value_is_shown_as_it_is(dealcast: Dealcast, write_deals: WriteDeals, value: str) -> None:
     result = dealcast("check", write_deals(1, {"value": value}), "--crm", "canonical", code=4 if not value.isdigit() else 0)
