@@ -81,7 +81,7 @@ def show(checked: CheckedDeals) -> None:
     console, staged, report = Console(markup=False), checked.staged, checked.report
     export = staged.export
     aside = "".join(f", {count:,} {why}" for why, count in staged.non_rows.items())
-    console.print(f"{export.path}: {export.dialect}, {export.encoding}, separator {export.separator!r}", highlight=False, soft_wrap=True)
+    console.print(f"{export.path}: {export.dialect}, {export.form}", highlight=False, soft_wrap=True)
     console.print(f"{staged.rows:,} rows: {staged.deals:,} deals{aside}", highlight=False, soft_wrap=True)
     if staged.assumed:
         console.print(f"{staged.assumed}.", highlight=False, soft_wrap=True)

@@ -72,7 +72,7 @@ def extract_deals(options: SyncOptions, folder: Path, timezone: str) -> StagedDe
     with hard_work():
         deals = beside(stage, options, folder, timezone)
     aside = "".join(f", {count:,} {why}" for why, count in deals.non_rows.items())
-    how = f"{deals.export.encoding}, separator {deals.export.separator!r}, dialect {deals.export.dialect}"
+    how = f"{deals.export.form}, dialect {deals.export.dialect}"
     say("extract", f"{deals.rows:,} rows read from {deals.export.path} ({how}): {deals.deals:,} deals{aside}", deals=deals.deals)
     if deals.assumed:
         say("extract", deals.assumed)

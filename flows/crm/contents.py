@@ -43,12 +43,16 @@ DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, zipfile.L
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """A table's text. Either ``open`` gives UTF-8 bytes without BOM, any number of times, or ``rows`` a sheet's rows."""
+    """A table's text. Either ``open`` gives UTF-8 bytes without BOM, any number of times, or ``rows`` a sheet's rows.
+
+    ``member`` is the file of an archive or the sheet of a workbook that is read, ``unread`` the filled sheets that are not.
+    """
 
     encoding: str
     open: Callable[[], BinaryIO] | None
     rows: Callable[[], Iterator[SheetRow]] | None = None
     member: str | None = None
+    unread: tuple[str, ...] = ()
 
 
 def read_contents(path: Path, location: str, members: tuple[str, ...] = (), encoding: str | None = None) -> Contents:
@@ -73,7 +77,8 @@ def _contents(path: Path, location: str, members: tuple[str, ...], said: str | N
     if head.startswith(b"\x1f\x8b"):
         return _text(lambda: cast("BinaryIO", gzip.open(path)), location, said)
     if head.startswith(_BOOKS[0]) or (head.startswith(_BOOKS[1]) and _is_workbook(path)):
-        return Contents("workbook", None, lambda: open_sheet(path, location))
+        sheet = open_sheet(path, location)
+        return Contents("workbook", None, sheet.rows, sheet.name, sheet.others)
     if head.startswith(_BOOKS[1]):
         return _member(path, location, members, said)
     return _text(lambda: path.open("rb"), location, said)

@@ -37,7 +37,8 @@ ALL_PIPELINES: Final = "*"
 class ExportFacts:
     """What was read, as it lies. ``separator`` is None for a workbook, ``modified`` where nobody knows.
 
-    ``quarantine``: it is one that a sync has left, to be mended.
+    ``member`` is the archive's file or the workbook's sheet that is read, ``unread`` are its filled sheets that are not, and
+    ``quarantine`` says that it is one that a sync has left, to be mended.
     """
 
     path: str
@@ -48,7 +49,20 @@ class ExportFacts:
     separator: str | None
     dialect: str
     member: str | None = None
+    unread: tuple[str, ...] = ()
     quarantine: bool = False
+
+    @property
+    def form(self) -> str:
+        """How it is written, in words."""
+        parts = [self.encoding]
+        if self.separator is not None:
+            parts.append(f"separator {self.separator!r}")
+        if self.member is not None:
+            parts.append(f"{'file' if self.separator else 'sheet'} {self.member!r}")
+        if self.unread:
+            parts.append(f"not read: {', '.join(map(repr, self.unread))}")
+        return ", ".join(parts)
 
 
 @dataclass
@@ -104,6 +118,7 @@ class Extraction:
             separator=reader.layout.separator,
             dialect=self._evidence.bound.dialect.name,
             member=reader.contents.member,
+            unread=reader.contents.unread,
             quarantine=is_quarantine(reader.layout.headers),
         )
 

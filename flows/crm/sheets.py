@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,17 @@ from flows.errors import ExportUnreadable
 SheetRow = tuple[int, list[str]]
 
 
-def open_sheet(path: Path, location: str) -> Iterator[SheetRow]:
-    """The rows of the first sheet that is not empty, from its first row with text. Raises ExportUnreadable for a damaged workbook."""
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The sheet that is read, and the names of the ``others`` that are not though they are filled. ``rows`` gives its rows anew."""
+
+    name: str
+    others: tuple[str, ...]
+    rows: Callable[[], Iterator[SheetRow]]
+
+
+def open_sheet(path: Path, location: str) -> Sheet:
+    """The first sheet that is not empty, from its first row with text. Raises ExportUnreadable for a damaged workbook."""
     from python_calamine import CalamineError, CalamineWorkbook  # noqa: PLC0415 -- CSV exports need not pay for its import
 
     try:
@@ -26,8 +36,13 @@ def open_sheet(path: Path, location: str) -> Iterator[SheetRow]:
     filled = [sheet for sheet in sheets if sheet.total_height]
     if not filled:
         raise ExportUnreadable(f"{location} is a workbook without any cell filled. Export again.")
-    for number, cells in enumerate(filled[0].iter_rows(), start=1):
-        yield number, [_text(cell) for cell in cells]
+    first, *others = filled
+
+    def rows() -> Iterator[SheetRow]:
+        for number, cells in enumerate(first.iter_rows(), start=1):
+            yield number, [_text(cell) for cell in cells]
+
+    return Sheet(first.name, tuple(sheet.name for sheet in others), rows)
 
 
 def _text(cell: Any) -> str:

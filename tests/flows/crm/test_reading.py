@@ -185,6 +185,24 @@ def test_damage_that_shows_only_at_the_end_of_an_archive(kind: str, export: Expo
         list(open_export(str(path), crm="hubspot"))
 
 
+def test_sheets_that_are_not_read_are_named(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    first, second = book.worksheets[0], book.create_sheet("Old deals")
+    for sheet in (first, second):
+        sheet.append(list(DEAL))
+        sheet.append(list(DEAL.values()))
+    book.create_sheet("Empty")
+    book.save(tmp_path / "deals.xlsx")
+    facts = open_export(str(tmp_path / "deals.xlsx"), crm="hubspot").facts
+    assert (facts.member, facts.unread) == ("Sheet", ("Old deals",))
+    assert facts.form == "workbook, sheet 'Sheet', not read: 'Old deals'"
+    first.delete_rows(1, 2)
+    first["A1"], first["A2"] = "Exported for Acme", "by nobody"
+    book.save(tmp_path / "about.xlsx")
+    with pytest.raises(ExportUnreadable, match=r"other sheets \(Old deals\): put that of the deals first"):
+        open_export(str(tmp_path / "about.xlsx"), crm="hubspot")
+
+
 def test_a_workbook_with_title_rows_and_types(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     empty, sheet = book.worksheets[0], book.create_sheet("Deals")
