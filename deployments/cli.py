@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ P = ParamSpec("P")
 EPILOG = (
     "Exit codes: 0 done, 2 usage, 3 export cannot be read or mapped, 4 stopped by the gate, 5 refused by the platform, "
     "6 platform unreachable or deadline passed, 7 stopped by the guard, 8 outcome of a submit unknown, "
-    "9 the collection differs from the export (collections verify), 1 anything else."
+    "9 the collection differs from the export (collections verify), 130 ended by Ctrl-C, 143 by SIGTERM, 1 anything else."
 )
 
 
@@ -28,17 +29,24 @@ class _Command(click.Command):
     """A command whose usage errors and dealcast errors end in one message and the documented exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what dealcast raises on purpose never ends in a traceback."""
+        """Run the command; what dealcast raises on purpose never ends in a traceback, and with ``--json`` in an object on stdout too."""
+        as_json = bool(ctx.params.get("as_json"))
         try:
             return super().invoke(ctx)
         except DealcastError as error:
-            fail(error)
+            fail(error, as_json=as_json)
         except OSError as error:
-            fail(FileTrouble.of(error))
+            fail(FileTrouble.of(error), as_json=as_json)
+        except KeyboardInterrupt:
+            click.echo("dealcast: ended by Ctrl-C.", err=True)
+            sys.exit(130)
 
 
-def fail(error: DealcastError) -> NoReturn:
-    """Say what happened on stderr and leave with the error's exit code."""
+def fail(error: DealcastError, *, as_json: bool = False) -> NoReturn:
+    """Say what happened, on stdout too if a script reads that, and leave with the error's exit code."""
+    if as_json:
+        failed = {"outcome": "failed", "error": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
+        click.echo(json.dumps(failed))
     click.echo(f"dealcast: {error}", err=True)
     sys.exit(error.exit_code)
 
@@ -172,7 +180,7 @@ def resume(collection: str, request_id: str | None, forget: bool, quiet: bool, a
 
 @main.command()
 @_export_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found, or the error, as one JSON object on stdout.")
 @click.option("--docs", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Write Great Expectations' Data Docs there.")
 def check(**options: Any) -> None:
     """Read and check an export as a sync would; nothing is sent.
@@ -217,7 +225,7 @@ def create_collection(name: str, timezone: str) -> None:
     show_default=True,
     help="How it was sent. After an append it may hold more deals than the export; after an override that is a difference.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, with up to 1000 differences.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout: up to 1000 differences, or the error.")
 def verify_collection(**options: Any) -> None:
     """Compare what a collection holds with an export, by id and content; nothing is sent.
 

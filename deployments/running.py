@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from deployments.temporary_server import temporary_server
-from deployments.terminal import show, show_json, show_json_error, steps
+from deployments.terminal import show, show_json, steps
 from expectations.gate import load_checks
 from flows.data_process import is_beside
 from flows.errors import DealcastError, UsageError
@@ -71,18 +71,13 @@ def _run(flow: Callable[[], State[Any]], collection: str | None, voice: Voice) -
     Raises:
         DealcastError: the one that ended the run.
     """
-    try:
-        with _no_heartbeats(), steps(stderr(), quiet=voice.quiet):
-            if server := temporary_server():
-                if not is_beside():
-                    load_checks()  # a second's import, for which the server takes longer
-                server.await_start()
-            state = flow()
-        return _conclude(state, collection, voice)
-    except DealcastError as error:
-        if voice.json:
-            show_json_error(error)
-        raise
+    with _no_heartbeats(), steps(stderr(), quiet=voice.quiet):
+        if server := temporary_server():
+            if not is_beside():
+                load_checks()  # a second's import, for which the server takes longer
+            server.await_start()
+        state = flow()
+    return _conclude(state, collection, voice)
 
 
 def _no_heartbeats() -> AbstractContextManager[Any]:

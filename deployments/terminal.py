@@ -15,7 +15,6 @@ from rich.status import Status
 from rich.table import Table
 
 from flows.artifacts import STEPS
-from flows.errors import DealcastError
 from flows.records import Forecast
 from flows.report import DoneElsewhere, Outcome
 
@@ -101,11 +100,6 @@ def show_json(*outcomes: Outcome | DoneElsewhere, several: bool = False) -> None
     found = [as_json(outcome) for outcome in outcomes]
     one = found[0] if found else {"outcome": "nothing-new"}
     click.echo(json.dumps({"outcomes": found} if several else one))
-
-
-def show_json_error(error: DealcastError) -> None:
-    """The error as one JSON object on stdout, since a script reads that."""
-    click.echo(json.dumps({"outcome": "failed", "error": type(error).__name__, "message": str(error), "exit_code": error.exit_code}))
 
 
 def as_json(outcome: Outcome | DoneElsewhere) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from flows.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-WITHOUT_A_CLASS = {0: "done", 9: "collections verify"}
-"""Exit codes that no error has: all is well, and a comparison that found differences."""
+WITHOUT_A_CLASS = {0: "done", 9: "collections verify", 130: "Ctrl-C", 143: "SIGTERM"}
+"""Exit codes that no error has: all is well, a comparison that found differences, and an end from outside."""
 
 
 def commands(group: click.Group = main, prefix: str = "dealcast") -> Iterator[tuple[str, click.Command]]:
@@ -79,7 +79,7 @@ def test_the_readme_has_every_error_with_its_exit_code() -> None:
 
 
 def test_help_and_readme_give_the_same_exit_codes() -> None:
-    in_help = {int(code) for code in re.findall(r"(?:^|[:,] )(\d) ", EPILOG)}
+    in_help = {int(code) for code in re.findall(r"(?:^|[:,] )(\d+) ", EPILOG)}
     in_readme = {int(code) for code in re.findall(r"^\| (\d+) \|", section("Operating"), re.MULTILINE)}
     assert in_help == in_readme
 

@@ -148,6 +148,13 @@ def test_check_prints_one_object_on_stdout(dealcast: Dealcast, write_deals: Writ
     assert set(found["export"]) >= {"path", "sha256", "encoding", "separator", "dialect"}
 
 
+@pytest.mark.parametrize("command", [["check"], ["collections", "verify", "c"]])
+def test_an_error_is_an_object_on_stdout_for_a_script(dealcast: Dealcast, tmp_path: Path, command: list[str]) -> None:
+    result = dealcast(*command, tmp_path / "none.csv", "--crm", "canonical", "--timezone", "UTC", "--json", code=3)
+    assert json.loads(result.stdout)["error"] == "ExportNotFound"
+    assert result.stderr.startswith("dealcast: ")
+
+
 def test_a_clean_check_ends_with_0_and_sends_nothing(dealcast: Dealcast, write_deals: WriteDeals, sandbox: Sandbox) -> None:
     result = dealcast("check", write_deals(3), "--crm", "canonical")
     assert "3 rows: 3 deals" in result.stdout

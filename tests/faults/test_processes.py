@@ -118,7 +118,7 @@ def test_a_run_told_to_end_says_how_to_go_on_and_leaves_nothing_held(
     wait_for(lambda: any(entry.upload.state == "accepted" for entry in ledger.entries(collection)), 120)
     process.send_signal(number)
     said = process.communicate(timeout=60)[0]
-    assert process.returncode not in (0, None)
+    assert process.returncode in (128 + number, -number)  # a shell shows both as the first
     assert f"dealcast resume --collection {collection}" in said
     assert "Traceback" not in said
     assert list((home / "staging").iterdir()) == []
