@@ -1,22 +1,11 @@
-"""One Prefect server in a process of its own, for syncs that run, and die, in processes of their own."""
+"""The session's Prefect server, for syncs that run, and die, in processes of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
-
-from tests.faults.server import prefect_server
-
-
-@pytest.fixture(scope="session")
-def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("prefect")
+from prefect.settings import PREFECT_API_URL
 
 
 @pytest.fixture(scope="session", autouse=True)
-def prefect_api(prefect_home: Path) -> Iterator[str]:
-    with prefect_server(prefect_home / "home") as url, temporary_settings({PREFECT_API_URL: url}):
-        yield url
+def prefect_api(prefect_server: None) -> str:  # noqa: ARG001 - it sets the URL
+    return str(PREFECT_API_URL.value())

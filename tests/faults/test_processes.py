@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -15,12 +15,14 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.sandbox import Sandbox
 from flows.claim import LEASE_SECONDS
 from flows.ledger import Ledger
 from flows.nostradamus import Nostradamus
 from tests.faults.cell import NOW, read_journal, start_sync, write_deals
+from tests.faults.server import prefect_server
 
 SYNC = "import sys; from deployments.cli import main; sys.exit(main())"
 
@@ -35,6 +37,13 @@ def collection(sandbox: Sandbox) -> str:
 def folder(tmp_path: Path) -> Path:
     write_deals(tmp_path / "deals.csv", NOW)
     return tmp_path
+
+
+@pytest.fixture
+def server_that_ends_leases(tmp_path: Path) -> Iterator[None]:
+    """The session's is Prefect's test harness, which does not."""
+    with prefect_server(tmp_path / "prefect") as url, temporary_settings({PREFECT_API_URL: url}):
+        yield
 
 
 def slow(sandbox: Sandbox, seconds: float) -> None:
@@ -94,6 +103,7 @@ def test_a_killed_holder_s_claim_is_taken_over_at_once_and_its_run_closed(sandbo
     assert "died without a word" in str(killed.state.message)
 
 
+@pytest.mark.usefixtures("server_that_ends_leases")
 @pytest.mark.skipif(os.environ.get("DEALCAST_FAULTS") != "full", reason="a lease takes a minute to end; DEALCAST_FAULTS=full runs it")
 def test_a_holder_killed_on_another_machine_loses_its_claim_with_the_lease(sandbox: Sandbox, folder: Path, collection: str) -> None:
     ledger = {"LEDGER": str(folder / "shared")}
