@@ -14,7 +14,7 @@ import pytest
 from deployments.sandbox import running
 
 FULL = os.environ.get("DEALCAST_FUZZ") == "full"
-EXAMPLES = 100 if FULL else 12
+EXAMPLES = 100 if FULL else 25
 LEAST_CASES = 2000 if FULL else 700
 
 PRODUCT_ROUTES = {
