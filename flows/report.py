@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform as machine
 import shutil
@@ -12,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from flows.crm.location import sha256_of
 from flows.forecast import write_whole
 from flows.ledger import Entry, Ledger
 from flows.log import say
@@ -91,7 +91,7 @@ def keep_quarantine(checked: CheckedDeals, folder: Path, ledger: Ledger, collect
     if place.exists() and place.resolve() == Path(checked.staged.export.path).resolve():
         place = folder / "quarantine-again.csv"
     written = f"_{place.name}.sha256"
-    if place.exists() and _sha256(place) != ledger.get(collection, written):
+    if place.exists() and sha256_of(place).encode() != ledger.get(collection, written):
         edited = place.with_name(f"{place.stem}-edited-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.csv")
         place.rename(edited)
         say("check", f"{place} was edited, and is kept as {edited.name}")
@@ -100,13 +100,8 @@ def keep_quarantine(checked: CheckedDeals, folder: Path, ledger: Ledger, collect
         return None
     place.touch(mode=0o600)
     shutil.copyfile(checked.quarantine, place)
-    ledger.put(collection, written, _sha256(place))
+    ledger.put(collection, written, sha256_of(place).encode())
     return place
-
-
-def _sha256(path: Path) -> bytes:
-    with path.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest().encode()
 
 
 def keep_rejection(answer: UploadRequest, folder: Path) -> Path:

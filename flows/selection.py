@@ -132,15 +132,12 @@ class _Selection:
 
     def put(self, table: pa.Table, verdict: Verdict) -> None:
         """Take in a batch; an error in writing the one before is raised here."""
-        ids = hash_ids(table["id"].combine_chunks())
-        if not self._override:
-            self._known.see(ids)
-        passing = table
+        passing, ids = table, hash_ids(table["id"].combine_chunks())
+        in_export = ids
         if not verdict.all_pass:
             self._aside.write_table(quarantined(table, verdict))
             passing, ids = table.filter(verdict.passing), ids[verdict.passing.to_numpy(zero_copy_only=False)]
-        if self._override:  # which removes what is held back
-            self._known.see(ids)
+        self._known.see(ids if self._override else in_export)  # an override removes what is held back
         self._sum_up(passing)
         self._wait()
         self._writing = self._beside.submit(self._write, passing, ids)

@@ -102,7 +102,7 @@ def sync_pipelines(options: SyncOptions, pipelines: str) -> State[Any]:
     with staging_folder(settings.home_folder) as folder:
         zones = states_of(each, lambda pipeline: sending(find_collection, settings).submit(each[pipeline]), PIPELINES, "found", (0, 10))
         found = {pipeline: state.result() for pipeline, state in zones.items() if state.is_completed()}
-        staged = _extract(options, {pipeline: (zone, table[pipeline]) for pipeline, zone in found.items()}, list(table), folder)
+        staged = _extract(options, {pipeline: (zone, table[pipeline]) for pipeline, zone in found.items()}, table, folder)
         synced = states_of(found, lambda pipeline: sync_pipeline.submit(each[pipeline], staged.get(pipeline)), PIPELINES)
         return ended_as_one(zones | synced, PIPELINES)
 

@@ -64,9 +64,14 @@ def read_contents(path: Path, location: str, members: tuple[str, ...] = (), enco
     try:
         return _contents(path, location, members, encoding)
     except DAMAGED as error:
-        raise ExportUnreadable(f"{location} is a damaged archive ({error}). Download it again.") from error
+        raise damaged(location, error) from error
     except OSError as error:
         raise ExportUnreadable(f"{location} cannot be read: {error}.") from error
+
+
+def damaged(location: str, error: Exception) -> ExportUnreadable:
+    """What to say where reading raises one of :data:`DAMAGED`."""
+    return ExportUnreadable(f"{location} is a damaged archive ({error}). Download it again.")
 
 
 def _contents(path: Path, location: str, members: tuple[str, ...], said: str | None) -> Contents:

@@ -36,7 +36,7 @@ class LocalExport:
     @cached_property
     def _digest(self) -> Future[str]:
         beside = ThreadPoolExecutor(1)
-        digest = beside.submit(_sha256, self.path)
+        digest = beside.submit(sha256_of, self.path)
         beside.shutdown(wait=False)
         return digest
 
@@ -72,7 +72,8 @@ def fetch(location: str) -> LocalExport:
     return local
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The digest of a file, in hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

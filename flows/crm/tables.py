@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from flows.crm.blocks import LONGEST_ROW, Block, Lines, lines_of, row_aligned, row_starts, skip
-from flows.crm.contents import DAMAGED, Contents, is_utf8
+from flows.crm.contents import DAMAGED, Contents, damaged, is_utf8
 from flows.crm.layout import Layout
 from flows.errors import ExportUnreadable
 
@@ -82,7 +82,7 @@ class TableReader:
             told = f"{self.location} is not valid {self.contents.encoding} throughout: {error}. Export again as UTF-8."
             raise ExportUnreadable(told) from error
         except DAMAGED as error:
-            raise ExportUnreadable(f"{self.location} is a damaged archive ({error}). Download it again.") from error
+            raise damaged(self.location, error) from error
 
     def _in_blocks(self, wanted: Sequence[int]) -> Iterator[RawRows]:
         """A few blocks at a time, some being read ahead; from those of which one ends within a cell, the rest goes the slow way."""
