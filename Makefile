@@ -44,7 +44,7 @@ fuzz: $(READY) ## the differential test of the gate and the fuzzing of the sandb
 
 faults: $(READY) ## the whole crash and fault matrix
 	$(BIN)/python -m tests.faults
-	DEALCAST_FAULTS=full $(BIN)/python -m pytest tests/faults tests/flows/test_durability.py tests/flows/test_on_disk.py tests/flows/test_guarded_sync.py tests/flows/test_resync.py tests/flows/test_secrets.py tests/deployments/test_sharing_out.py
+	DEALCAST_FAULTS=full $(BIN)/python -m pytest tests/faults tests/flows/test_durability.py tests/flows/ledger/test_on_disk.py tests/flows/test_guarded_sync.py tests/flows/test_resync.py tests/flows/test_secrets.py tests/deployments/test_sharing_out.py
 
 lock: ## resolve requirements.lock again (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \

@@ -145,11 +145,11 @@ def sync(no_forecast: bool, forecast: str, pipelines: str | None, quiet: bool, a
     if (options["collection"] is None) == (pipelines is None):
         raise click.UsageError("Say where to: --collection ID, or --pipelines FILE for an export with several pipelines.")
     if pipelines is None:
-        from flows.data_process import start_data_process  # noqa: PLC0415 - a fifth of what `--help` would import
+        from flows.runtime.data_process import start_data_process  # noqa: PLC0415 - a fifth of what `--help` would import
 
         start_data_process(pieces=2)  # to be read, and to be checked
     temporary_server()
-    from deployments.running import Voice, run_sync, run_sync_pipelines  # noqa: PLC0415 - prefect takes seconds to import
+    from deployments.commands.sync import Voice, run_sync, run_sync_pipelines  # noqa: PLC0415 - prefect takes seconds to import
 
     values = {**options, "forecast": "never" if no_forecast else forecast}
     if pipelines is None:
@@ -173,7 +173,7 @@ def resume(collection: str, request_id: str | None, forget: bool, quiet: bool, a
       dealcast resume --collection acme --forget
     """
     temporary_server()
-    from deployments.running import Voice, run_resume  # noqa: PLC0415 - prefect takes seconds to import
+    from deployments.commands.sync import Voice, run_resume  # noqa: PLC0415 - prefect takes seconds to import
 
     run_resume(collection, request_id, Voice(quiet, as_json), forget=forget)
 
@@ -187,7 +187,7 @@ def check(**options: Any) -> None:
 
     Ends with 0 if every deal could be sent, with 4 if the platform would refuse some.
     """
-    from deployments.checking import check_export  # noqa: PLC0415 - great_expectations takes seconds to import
+    from deployments.commands.check import check_export  # noqa: PLC0415 - great_expectations takes seconds to import
 
     sys.exit(check_export(**options))
 
@@ -200,7 +200,7 @@ def collections() -> None:
 @collections.command("list")
 def list_collections() -> None:
     """List the collections that the token can see."""
-    from deployments.collections import show  # noqa: PLC0415 - only this command needs it
+    from deployments.commands.collections import show  # noqa: PLC0415 - only this command needs it
 
     show()
 
@@ -210,7 +210,7 @@ def list_collections() -> None:
 @click.option("--timezone", required=True, metavar="ZONE", help="IANA zone in which the platform reads the deals' times.")
 def create_collection(name: str, timezone: str) -> None:
     """Create an empty collection and print its id."""
-    from deployments.collections import create  # noqa: PLC0415 - only this command needs it
+    from deployments.commands.collections import create  # noqa: PLC0415 - only this command needs it
 
     create(name, timezone)
 
@@ -234,7 +234,7 @@ def verify_collection(**options: Any) -> None:
 
     Ends with 0 if the collection holds every deal as the export has it, with 9 if deals are missing or differ.
     """
-    from deployments.verifying import verify  # noqa: PLC0415 - great_expectations takes seconds to import
+    from deployments.commands.verify import verify  # noqa: PLC0415 - great_expectations takes seconds to import
 
     sys.exit(verify(**options))
 
@@ -257,7 +257,7 @@ def sync_collections(table: str, deployment: str | None, quiet: bool, as_json: b
       dealcast collections sync customers.csv --deployment sync-deals/one-of-many
     """
     temporary_server()
-    from deployments.running import Voice, run_sync_collections  # noqa: PLC0415 - prefect takes seconds to import
+    from deployments.commands.sync import Voice, run_sync_collections  # noqa: PLC0415 - prefect takes seconds to import
 
     run_sync_collections(table, deployment, Voice(quiet, as_json))
 
@@ -267,7 +267,7 @@ def sync_collections(table: str, deployment: str | None, quiet: bool, as_json: b
 @click.option("--crm", metavar="NAME", help="Show the columns by this dialect instead of the one that fits best.")
 def crms(export: str | None, crm: str | None) -> None:
     """List the known dialects; with a file, say which one fits and what each of the 35 columns would get."""
-    from deployments.dialects import show_dialects, show_fit  # noqa: PLC0415 - pandas takes a second to import
+    from deployments.commands.crms import show_dialects, show_fit  # noqa: PLC0415 - pandas takes a second to import
 
     if export is None:
         show_dialects()
@@ -296,10 +296,10 @@ def sandbox(port: int, data: Path | None, token: str) -> None:
 @click.option("--out", metavar="DIR", help="Where the forecast goes. Default: a new folder in the temporary one.")
 def demo(out: str | None) -> None:
     """Show the whole chain on a shipped export, against a sandbox that it starts. Needs no account and no network."""
-    from flows.data_process import start_data_process  # noqa: PLC0415 - as in a sync
+    from flows.runtime.data_process import start_data_process  # noqa: PLC0415 - as in a sync
 
     start_data_process(pieces=2)
-    from deployments.demo import run_demo  # noqa: PLC0415 - prefect takes seconds to import
+    from deployments.commands.demo import run_demo  # noqa: PLC0415 - prefect takes seconds to import
 
     run_demo(out)
 
@@ -312,7 +312,7 @@ def up(port: int, every: int) -> None:
 
     Everything is bound to loopback and keeps its state in DEALCAST_HOME. Open the printed URL.
     """
-    from deployments.up import up as run_up  # noqa: PLC0415 - fastapi and pandera take seconds to import
+    from deployments.commands.up import up as run_up  # noqa: PLC0415 - fastapi and pandera take seconds to import
 
     run_up(port, every)
 
@@ -330,7 +330,7 @@ def automations(block: str | None, webhook: str | None) -> None:
       dealcast automations --block slack-webhook/alerts
       dealcast automations --webhook https://alerts.example/hook
     """
-    from deployments.alerts import install  # noqa: PLC0415 - prefect takes seconds to import
+    from deployments.commands.automations import install  # noqa: PLC0415 - prefect takes seconds to import
 
     for name in install(block, webhook):
         click.echo(name)

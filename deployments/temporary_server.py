@@ -60,7 +60,7 @@ def temporary_server() -> TemporaryServer | None:
     from prefect.context import refresh_global_settings_context  # noqa: PLC0415 - prefect takes a second to import
     from prefect.settings import get_current_settings  # noqa: PLC0415 - as above
 
-    from flows.prefect_api import SERVER_SETTINGS  # noqa: PLC0415 - the server's program does not find it
+    from flows.runtime.prefect_api import SERVER_SETTINGS  # noqa: PLC0415 - the server's program does not find it
 
     settings = get_current_settings()
     if settings.api.url or not settings.server.ephemeral.enabled:

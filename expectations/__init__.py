@@ -3,10 +3,10 @@
 ``check(frame)`` judges a whole file, ``Gate`` a file in batches; both hide Great Expectations, which they import on first use.
 """
 
+from expectations.check_report import CheckReport, Failure, GateError, RuleResult
+from expectations.file_profile import Survey
 from expectations.gate import FAILURES_SCHEMA, Gate, Verdict, build_docs, check, suite
-from expectations.report import CheckReport, Failure, GateError, RuleResult
 from expectations.schema import Severity
-from expectations.survey import Survey
 
 __all__ = [
     "FAILURES_SCHEMA",

@@ -17,19 +17,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations.deferral import absent, deferred
-from expectations.examination import Examination, Findings, Positions, deals_table
-from expectations.report import LISTED, SAMPLES, CheckReport, Failure, GateError, RuleResult
+from expectations.check_report import LISTED, SAMPLES, CheckReport, Failure, GateError, RuleResult
+from expectations.file_profile import Survey
+from expectations.formats import one_chunk
+from expectations.gx.deferral import absent, deferred
+from expectations.row_checks import Examination, Findings, Positions, deals_table
 from expectations.rules import RULES, Rule
 from expectations.schema import SOURCE_LINE, Severity
-from expectations.survey import Survey
-from expectations.texts import one_chunk
 
 if TYPE_CHECKING:
     import pandas as pd
     from great_expectations.core import ExpectationSuite
 
-    from expectations.gx_session import Session
+    from expectations.gx.session import Session
 
 FAILURES_SCHEMA = pa.schema(
     [
@@ -70,7 +70,7 @@ _RARELY_USED = ("scipy.stats", "altair")
 def load_checks() -> type[Session]:
     """Import Great Expectations: a gate does that when it is made, and who has a second to spare may do it before."""
     with absent(*_OTHER_STORES), deferred(*_RARELY_USED):
-        from expectations.gx_session import Session  # noqa: PLC0415  # seconds of import, only for who needs it
+        from expectations.gx.session import Session  # noqa: PLC0415  # seconds of import, only for who needs it
 
     return Session
 
@@ -210,7 +210,7 @@ def check(frame: pd.DataFrame, now: datetime | None = None) -> CheckReport:
 
 def suite() -> ExpectationSuite:
     """The genuine ``great_expectations.ExpectationSuite`` of the deals schema."""
-    from expectations.gx_suite import build_suite  # noqa: PLC0415  # seconds of import, only for who needs it
+    from expectations.gx.suite import build_suite  # noqa: PLC0415  # seconds of import, only for who needs it
 
     return build_suite()
 
@@ -223,7 +223,7 @@ def build_docs(report: CheckReport, directory: Path) -> Path:
     """
     if report.validation_result is None:
         raise ValueError("A sync's report has no validation result: take that of a check.")
-    from expectations.data_docs import write_docs  # noqa: PLC0415  # seconds of import, only for who needs it
+    from expectations.gx.data_docs import write_docs  # noqa: PLC0415  # seconds of import, only for who needs it
 
     return write_docs(report.validation_result, directory)
 

@@ -13,11 +13,11 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.artifacts import show_progress
-from flows.conclusion import name_run
-from flows.ending import end_run, unless_ended
 from flows.errors import CollectionBusy, DealcastError, StoppedByGuard
-from flows.log import say
+from flows.runtime.cancellation import end_run, unless_ended
+from flows.runtime.step_log import say
+from flows.ui.artifacts import show_progress
+from flows.ui.final_states import name_run
 
 AT_ONCE = 64
 """Collections synced at the same time: waiting costs a thread each, and little else."""

@@ -19,18 +19,18 @@ from prefect.runtime import flow_run, task_run
 from prefect.states import Completed, Crashed, Failed, Pending
 from pydantic import ValidationError
 
-from flows.conclusion import WATCHED, concluded, kind_of
+from flows.delivery.backoff import PATIENCE, is_transient
 from flows.errors import StillProcessing, UsageError
-from flows.log import say
-from flows.notices import HANDED_OUT
 from flows.options import SyncOptions
-from flows.polling import PATIENCE, is_transient
-from flows.report import DoneElsewhere, Outcome
+from flows.runtime.step_log import say
 from flows.side_by_side import THREADS, ended_as_one, show_ended, states_of
-from flows.subject import COLLECTIONS
 from flows.sync_deals import sync_export
-from flows.tables import Line, check_unique, read_lines
+from flows.sync_tables import Line, check_unique, read_lines
 from flows.tasks import UNCACHED
+from flows.ui.events import HANDED_OUT
+from flows.ui.final_states import WATCHED, concluded, kind_of
+from flows.ui.report import DoneElsewhere, Outcome
+from flows.ui.run_subject import COLLECTIONS
 
 Table = dict[str, SyncOptions]
 """Collection id -> the options of its sync."""

@@ -15,19 +15,17 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.utilities.annotations import opaque
 
-from flows.claim import claim
-from flows.conclusion import WATCHED, concluded
+from flows.deals.content_index import absorb
+from flows.deals.guard import trust
+from flows.deals.records import AcceptedAppend, CheckedDeals, Forecast, InvokedForecast, StagedDeals
+from flows.deals.staged_file import staging_folder
+from flows.delivery.backoff import PATIENCE, SEND_JITTER, delays, expected_seconds, is_alike, pauses, seconds_since
 from flows.errors import AppendRejected, DealcastError, NotFound, OutcomeUnknown, StoppedByGuard, UsageError
-from flows.guard import trust
-from flows.known import absorb
-from flows.ledger import Entry, Ledger
-from flows.log import say
+from flows.ledger.collection_lock import claim
+from flows.ledger.store import Entry, Ledger
 from flows.options import SyncOptions, checked_id
-from flows.polling import PATIENCE, SEND_JITTER, delays, expected_seconds, is_alike, pauses, seconds_since
-from flows.records import AcceptedAppend, CheckedDeals, Forecast, InvokedForecast, StagedDeals
-from flows.report import Outcome, out_folder
+from flows.runtime.step_log import say
 from flows.settings import Settings, load_settings
-from flows.staging import staging_folder
 from flows.tasks import (
     accepted_of,
     await_append,
@@ -43,6 +41,8 @@ from flows.tasks import (
     publish_report,
     submit_append,
 )
+from flows.ui.final_states import WATCHED, concluded
+from flows.ui.report import Outcome, out_folder
 
 P = ParamSpec("P")
 R = TypeVar("R")

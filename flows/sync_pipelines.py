@@ -14,19 +14,19 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
 from pydantic import ValidationError
 
-from flows.conclusion import WATCHED, concluded
+from flows.deals.records import StagedDeals
+from flows.deals.staged_file import stage_pipelines, staging_folder
 from flows.errors import StoppedByGuard, UsageError
-from flows.log import say
 from flows.options import SyncOptions
-from flows.records import StagedDeals
-from flows.report import Outcome
+from flows.runtime.step_log import say
 from flows.settings import load_settings
 from flows.side_by_side import THREADS, ended_as_one, states_of
-from flows.staging import stage_pipelines, staging_folder
-from flows.subject import PIPELINES
 from flows.sync_deals import open_run, sending, settle_earlier, sync_extracted
-from flows.tables import read_lines
+from flows.sync_tables import read_lines
 from flows.tasks import UNCACHED, find_collection
+from flows.ui.final_states import WATCHED, concluded
+from flows.ui.report import Outcome
+from flows.ui.run_subject import PIPELINES
 
 Table = dict[str, str]
 """Pipeline name -> collection id."""

@@ -12,10 +12,15 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled
 
-from flows import ledger as ledgers
-from flows.artifacts import ArtifactKind, known_as, links, show_certificate, show_forecast, show_progress, show_rejected, show_report
-from flows.data_process import beside
-from flows.ending import unless_ended
+from flows.deals.content_index import keep_content
+from flows.deals.guard import guard, trusted
+from flows.deals.records import AcceptedAppend, CheckedDeals, CompletedAppend, CompletedForecast, Forecast, InvokedForecast, StagedDeals
+from flows.deals.selection import check_against_ledger
+from flows.deals.staged_file import stage
+from flows.delivery.backoff import JITTER, is_transient, obey
+from flows.delivery.forecast_files import download
+from flows.delivery.poll import look, unfinished, wait_for_first_look
+from flows.delivery.submit import send_once
 from flows.errors import (
     AppendRejected,
     ForecastFailed,
@@ -25,24 +30,19 @@ from flows.errors import (
     StoppedByGate,
     UnexpectedAnswer,
 )
-from flows.forecast import download
-from flows.guard import guard, trusted
-from flows.known import keep_content
-from flows.ledger import Entry, Ledger, Sending
-from flows.log import say
+from flows.ledger import store as ledgers
+from flows.ledger.store import Entry, Ledger, Sending
 from flows.nostradamus import Nostradamus, UploadRequest
+from flows.nostradamus.validation_errors import columns, describe
 from flows.options import SyncOptions
-from flows.polling import JITTER, is_transient, obey
-from flows.records import AcceptedAppend, CheckedDeals, CompletedAppend, CompletedForecast, Forecast, InvokedForecast, StagedDeals
-from flows.rejection import columns, describe
-from flows.report import Outcome, certificate, keep_quarantine, keep_rejection, out_folder, publish, report_text
-from flows.selection import check_against_ledger
-from flows.sending import send_once
+from flows.runtime.cancellation import unless_ended
+from flows.runtime.data_process import beside
+from flows.runtime.step_log import say
+from flows.runtime.time_zones import checked_zone
 from flows.settings import Settings, load_settings
 from flows.side_by_side import hard_work
-from flows.staging import stage
-from flows.waiting import look, unfinished, wait_for_first_look
-from flows.zones import checked_zone
+from flows.ui.artifacts import ArtifactKind, known_as, links, show_certificate, show_forecast, show_progress, show_rejected, show_report
+from flows.ui.report import Outcome, certificate, keep_quarantine, keep_rejection, out_folder, publish, report_text
 
 UNCACHED: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 """Options of every task: nothing of a run is kept in Prefect's result storage."""

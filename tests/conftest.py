@@ -122,7 +122,7 @@ def write_deals(tmp_path: Path) -> WriteDeals:
 @pytest.fixture
 def dealcast(home: Path, monkeypatch: pytest.MonkeyPatch) -> Dealcast:  # noqa: ARG001 - the home sets the environment
     """Run a command in this process; it must end with ``code`` and never in a traceback."""
-    monkeypatch.setattr("flows.data_process.start_data_process", lambda **_: None)  # one for this process would outlive the test
+    monkeypatch.setattr("flows.runtime.data_process.start_data_process", lambda **_: None)  # one for this process would outlive the test
 
     def run(*arguments: object, code: int = 0) -> Result:
         result = CliRunner().invoke(main, [str(argument) for argument in arguments])

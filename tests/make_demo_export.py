@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
-EXPORT = Path(__file__).parent.parent / "deployments" / "demo" / "hubspot-crm-exports-all-deals-2026-11-02.csv"
+EXPORT = Path(__file__).parent.parent / "deployments/commands/demo" / "hubspot-crm-exports-all-deals-2026-11-02.csv"
 EXPORTED = datetime(2026, 11, 2, 7, 30)  # noqa: DTZ001 -- HubSpot writes the account's time without a zone
 FIRST_DAY = datetime(2024, 10, 1)  # noqa: DTZ001 -- as above
 DEALS = 480

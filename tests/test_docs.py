@@ -13,7 +13,7 @@ import pytest
 from deployments.cli import EPILOG, main
 from flows import errors
 from flows.errors import DealcastError
-from flows.prefect_api import SERVER_SETTINGS
+from flows.runtime.prefect_api import SERVER_SETTINGS
 from flows.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,7 +2,7 @@
 
 from flows.crm.dialect import Dialect, known_dialects, load_dialect
 from flows.crm.extraction import ALL_PIPELINES, Account, ExportFacts, Extraction, open_export
-from flows.crm.fitting import ColumnFit, DialectFit, Fit, fit
+from flows.crm.fit import ColumnFit, DialectFit, Fit, fit
 
 __all__ = [
     "ALL_PIPELINES",

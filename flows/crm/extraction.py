@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Final, Self
 
 import pyarrow as pa
 
-from expectations.examination import deals_frame
+from expectations.row_checks import deals_frame
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE
-from flows.crm.binding import bind
-from flows.crm.contents import read_contents
-from flows.crm.dates import Clock
+from flows.crm.bound_dialect import bind
+from flows.crm.column_map import Mapping
 from flows.crm.dialect import Order, load_dialect
-from flows.crm.evidence import Evidence
-from flows.crm.location import LocalExport, fetch
-from flows.crm.mapping import Mapping
-from flows.crm.sifting import Sieve
-from flows.crm.tables import RawRows, TableReader
-from flows.quarantine import is_quarantine
-from flows.zones import checked_zone
+from flows.crm.files.contents import read_contents
+from flows.crm.files.location import LocalExport, fetch
+from flows.crm.files.table_reader import RawRows, TableReader
+from flows.crm.format_inference import Evidence
+from flows.crm.row_filters import Sieve
+from flows.crm.values.dates import Clock
+from flows.deals.quarantine import is_quarantine
+from flows.runtime.time_zones import checked_zone
 
 if TYPE_CHECKING:
     import pandas as pd

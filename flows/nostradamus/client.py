@@ -14,8 +14,8 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from flows.errors import OutcomeUnknown, UnexpectedAnswer, UsageError
+from flows.nostradamus.error_mapping import failure, quote, redacted, refusal
 from flows.nostradamus.models import Accepted, Collection, Invocation, ResultFormat, UploadMode, UploadRequest
-from flows.nostradamus.translation import failure, quote, redacted, refusal
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PAGE = 100

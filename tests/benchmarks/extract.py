@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from flows.crm import open_export
-from flows.deals_csv import write_deals_csv
+from flows.deals.deals_csv import write_deals_csv
 from tests.benchmarks.result import Row, ratio
 from tests.make_demo_export import as_csv, demo_rows
 

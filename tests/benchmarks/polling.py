@@ -16,9 +16,9 @@ from pathlib import Path
 
 import httpx
 
-from flows.ledger import Entry
+from flows.delivery.backoff import delays
+from flows.ledger.store import Entry
 from flows.nostradamus import Nostradamus
-from flows.polling import delays
 from flows.settings import Settings
 from tests.benchmarks.result import Row, ratio
 from tests.benchmarks.servers import TOKEN, servers

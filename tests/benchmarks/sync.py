@@ -22,7 +22,7 @@ from statistics import median
 import httpx
 import psutil
 
-from flows.deals_csv import write_deals_csv
+from flows.deals.deals_csv import write_deals_csv
 from flows.nostradamus import Nostradamus
 from tests.benchmarks.deals import make_deals
 from tests.benchmarks.result import Row, ratio

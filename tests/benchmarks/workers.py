@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import psutil
 
-from flows.deals_csv import write_deals_csv
+from flows.deals.deals_csv import write_deals_csv
 from flows.nostradamus import Nostradamus
 from tests.benchmarks.deals import make_deals
 from tests.benchmarks.postgres import postgres

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows.forecast import read_months
+from flows.delivery.forecast_files import read_months
 from flows.nostradamus import FORECAST_MONTH, FORECAST_REVENUE, RESULT_FORMATS, Invocation
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 
 from expectations.schema import COLUMN_NAMES
 from flows.nostradamus import UploadRequest
-from flows.rejection import columns, describe
+from flows.nostradamus.validation_errors import columns, describe
 
 if TYPE_CHECKING:
     from tests.conformance.conftest import Platform

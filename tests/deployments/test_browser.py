@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.deployments.conftest import Stage
 
 CHROMIUM = shutil.which("chromium")
-EXPORT = Path(__file__).resolve().parents[2] / "deployments/demo/hubspot-crm-exports-all-deals-2026-11-02.csv"
+EXPORT = Path(__file__).resolve().parents[2] / "deployments/commands/demo/hubspot-crm-exports-all-deals-2026-11-02.csv"
 ALONE = [
     "--no-sandbox",
     "--disable-gpu",

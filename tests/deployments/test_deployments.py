@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.deployments.conftest import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
-EXPORT = ROOT / "deployments/demo/hubspot-crm-exports-all-deals-2026-11-02.csv"
+EXPORT = ROOT / "deployments/commands/demo/hubspot-crm-exports-all-deals-2026-11-02.csv"
 FIRST = timedelta(seconds=10)
 """The stage's scheduler looks for changes every second, when it is not busy."""
 

@@ -17,12 +17,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deployments.sandbox.validation import validate
+from deployments.sandbox.platform.validation import validate
 from expectations import Gate, Survey
-from expectations.examination import deals_table
+from expectations.row_checks import deals_table
 from expectations.rules import CRITICAL_RULES
 from expectations.schema import COLUMNS, SOURCE_LINE, Column, Kind
-from flows.deals_csv import write_deals_csv
+from flows.deals.deals_csv import write_deals_csv
 
 Overrides = dict[str, str | None]
 MakeFrame = Callable[[Sequence[Overrides]], pd.DataFrame]

@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from deployments.sandbox.validation import validate
+from deployments.sandbox.platform.validation import validate
 from expectations import Gate, Survey
-from expectations.examination import deals_table
+from expectations.row_checks import deals_table
 from expectations.schema import COLUMN_NAMES
 from flows.crm import open_export
-from flows.deals_csv import write_deals_csv
+from flows.deals.deals_csv import write_deals_csv
 from flows.errors import ExportError
 
 Overrides = dict[str, str | None]

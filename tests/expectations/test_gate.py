@@ -17,7 +17,7 @@ from great_expectations.core import ExpectationSuite, ExpectationSuiteValidation
 from great_expectations.execution_engine import pandas_execution_engine
 
 from expectations import FAILURES_SCHEMA, Gate, GateError, Severity, Survey, check, suite
-from expectations.examination import Examination, deals_table
+from expectations.row_checks import Examination, deals_table
 from expectations.rules import RULES
 
 Overrides = dict[str, str | None]

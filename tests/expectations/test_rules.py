@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from expectations import CheckReport, Gate, Survey
-from expectations.examination import deals_table
+from expectations.row_checks import deals_table
 from expectations.rules import CRITICAL_RULES, RULES, WARNING_RULES, Rule
 from expectations.schema import Severity
 

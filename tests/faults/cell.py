@@ -18,7 +18,7 @@ from prefect.settings import PREFECT_API_URL
 
 from deployments.sandbox import Sandbox
 from expectations.schema import COLUMN_NAMES
-from flows.ledger import Ledger
+from flows.ledger.store import Ledger
 from flows.nostradamus import Nostradamus
 from tests.faults import child
 from tests.faults.scenario import FAULTS

@@ -19,9 +19,9 @@ import prefect.flow_engine  # noqa: F401 - as above
 import pyarrow.dataset  # noqa: F401 - as above
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from expectations import gx_session  # noqa: F401 - as above
+from expectations.gx import session  # noqa: F401 - as above
 from flows import tasks
-from flows.ledger import Entry, Ledger
+from flows.ledger.store import Entry, Ledger
 from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions
 from flows.sync_deals import sync_deals

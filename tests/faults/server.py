@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from flows.prefect_api import SERVER_SETTINGS
+from flows.runtime.prefect_api import SERVER_SETTINGS
 
 _START_SECONDS = 120.0
 

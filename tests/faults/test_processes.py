@@ -18,8 +18,8 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.sandbox import Sandbox
-from flows.claim import LEASE_SECONDS
-from flows.ledger import Ledger
+from flows.ledger.collection_lock import LEASE_SECONDS
+from flows.ledger.store import Ledger
 from flows.nostradamus import Nostradamus
 from tests.faults.cell import NOW, read_journal, start_sync, write_deals
 from tests.faults.server import prefect_server

@@ -11,9 +11,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 
 from deployments.sandbox import Sandbox
-from flows import claim, waiting
+from flows.delivery import poll as waiting
 from flows.errors import DeadlinePassed, NotFound, OutcomeUnknown, PlatformUnavailable, StoppedByGuard, UsageError
-from flows.ledger import Entry, Ledger
+from flows.ledger import collection_lock as claim
+from flows.ledger.store import Entry, Ledger
 from flows.sync_deals import resume_sync
 
 if TYPE_CHECKING:

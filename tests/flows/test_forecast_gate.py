@@ -11,10 +11,10 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from deployments.sandbox import Sandbox
+from flows.deals.records import AcceptedAppend, CompletedAppend
+from flows.delivery.forecast_files import read_months
 from flows.errors import AppendRejected, DeadlinePassed, ForecastFailed, NotAuthorized, NotFound, UnexpectedAnswer
-from flows.forecast import read_months
 from flows.nostradamus import FORECAST_MONTH, FORECAST_REVENUE, ResultFormat, UploadRequest
-from flows.records import AcceptedAppend, CompletedAppend
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -213,7 +213,7 @@ def test_a_wrong_token_is_not_tried_again_and_never_shown(
 def test_a_request_that_the_platform_forgot_ends_the_run(
     failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.waiting._GRACE", 0.0)
+    monkeypatch.setattr("flows.delivery.poll._GRACE", 0.0)
     fault("status", "*/append/*", status=404, count=None)
     error = failing(write_deals())
     assert isinstance(error, NotFound)

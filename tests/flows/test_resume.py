@@ -9,7 +9,7 @@ from prefect.exceptions import TerminationSignal
 
 from deployments.sandbox import Sandbox
 from flows.errors import NotAuthorized, UsageError
-from flows.ledger import Ledger
+from flows.ledger.store import Ledger
 from flows.sync_deals import interruption, resume_sync
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def test_an_upload_that_the_platform_lost_is_sent_again(
     fault("status", "*/append/*", status=401, count=None)
     failing(write_deals())
     sandbox.control("DELETE", "faults")
-    monkeypatch.setattr("flows.waiting._GRACE", 0.0)
+    monkeypatch.setattr("flows.delivery.poll._GRACE", 0.0)
     fault("status", "*/append/*", status=404)
     state = sync(write_deals())
     assert state.is_completed(), state.message

@@ -11,11 +11,11 @@ from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
 from flows import errors
-from flows.conclusion import kind_of, title
 from flows.errors import CollectionBusy, DealcastError, NotAuthorized, StoppedByGate, StoppedByGuard, UsageError
 from flows.nostradamus import Nostradamus
 from flows.side_by_side import ended_as_one
 from flows.sync_collections import read_collections, sync_collections
+from flows.ui.final_states import kind_of, title
 
 if TYPE_CHECKING:
     from tests.conftest import WriteDeals

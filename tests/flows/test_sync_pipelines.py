@@ -12,12 +12,12 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
-from flows.claim import claim
 from flows.errors import StoppedByGate, UsageError
-from flows.ledger import Ledger
+from flows.ledger.collection_lock import claim
+from flows.ledger.store import Ledger
 from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions
-from flows.prefect_api import ONE_CALL
+from flows.runtime.prefect_api import ONE_CALL
 from flows.sync_pipelines import read_table, sync_pipelines
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 
 from deployments.sandbox import Sandbox
 from flows.errors import DeadlinePassed, OutcomeUnknown, PlatformBusy, PlatformRefused, PlatformUnreachable, UnexpectedAnswer
-from flows.ledger import Ledger
+from flows.ledger.store import Ledger
 
 if TYPE_CHECKING:
     from tests.flows.conftest import Asked, Failing, Fault, Held, Sync, WriteDeals

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 import pyarrow as pa
 
-import expectations.gx_session  # noqa: F401  # its import is not what is measured
+import expectations.gx.session  # noqa: F401  # its import is not what is measured
 from expectations import Gate, Survey
 from tests.benchmarks.deals import CLOCK
 

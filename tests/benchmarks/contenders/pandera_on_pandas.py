@@ -13,9 +13,9 @@ import pandera.pandas as pap
 import pyarrow as pa
 
 from expectations import rules
+from expectations.file_profile import DEVIATIONS, FACTOR
+from expectations.formats import PATTERNS
 from expectations.schema import COLUMNS, EPOCH, Column, Kind, Null
-from expectations.survey import DEVIATIONS, FACTOR
-from expectations.texts import PATTERNS
 from tests.benchmarks.deals import CLOCK, OVERDUE
 
 

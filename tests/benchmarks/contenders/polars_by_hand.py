@@ -9,9 +9,9 @@ import polars as pl
 import pyarrow as pa
 
 from expectations import rules
+from expectations.file_profile import DEVIATIONS, FACTOR
+from expectations.formats import PATTERNS
 from expectations.schema import COLUMNS, EPOCH, SOURCE_LINE, Column, Kind
-from expectations.survey import DEVIATIONS, FACTOR
-from expectations.texts import PATTERNS
 from tests.benchmarks.deals import CLOCK, OVERDUE
 
 

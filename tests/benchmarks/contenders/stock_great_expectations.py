@@ -11,8 +11,8 @@ import pyarrow as pa
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from expectations import rules
+from expectations.formats import PATTERNS
 from expectations.schema import COLUMNS, Column, Kind
-from expectations.texts import PATTERNS
 
 
 def prepare(table: pa.Table) -> Callable[[], int]:

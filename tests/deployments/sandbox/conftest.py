@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from deployments.sandbox import Sandbox
-from deployments.sandbox.deals_model import COLUMNS
+from deployments.sandbox.platform.deals_model import COLUMNS
 
 DEAL = {
     "id": "1",

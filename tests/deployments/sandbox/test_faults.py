@@ -12,7 +12,7 @@ import pytest
 
 import deployments.sandbox
 from deployments.sandbox import Sandbox, running
-from deployments.sandbox.faults import Kind
+from deployments.sandbox.faults.kit import Kind
 
 if TYPE_CHECKING:
     from tests.deployments.sandbox.conftest import Client

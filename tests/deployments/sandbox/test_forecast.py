@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-import deployments.demo
-from deployments.sandbox.app import DESCRIPTION
-from deployments.sandbox.forecast import COLUMNS, NoForecast, backtest, forecast
+import deployments.commands.demo
+from deployments.sandbox.api.app import DESCRIPTION
+from deployments.sandbox.platform.baseline import COLUMNS, NoForecast, backtest, forecast
 from flows.crm import open_export
 
 
@@ -98,9 +98,9 @@ def test_batches_make_no_difference() -> None:
 
 
 def test_the_back_test_of_the_shipped_export_is_the_one_in_the_documentation() -> None:
-    export = Path(deployments.demo.__file__).parent / deployments.demo.EXPORT
-    zone = deployments.demo.TIMEZONE
-    extraction = open_export(str(export), crm="hubspot", crm_timezone=deployments.demo.CRM_TIMEZONE, timezone=zone)
+    export = Path(deployments.commands.demo.__file__).parent / deployments.commands.demo.EXPORT
+    zone = deployments.commands.demo.TIMEZONE
+    extraction = open_export(str(export), crm="hubspot", crm_timezone=deployments.commands.demo.CRM_TIMEZONE, timezone=zone)
     errors = backtest([pa.Table.from_pandas(deals).select(COLUMNS) for deals in extraction])
     assert f"its absolute error is {errors.baseline * 100:.0f} % of the revenue" in DESCRIPTION
     assert f"last year has {errors.flat_mean * 100:.0f} %" in DESCRIPTION

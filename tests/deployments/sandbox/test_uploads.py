@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deployments.sandbox import Sandbox, running
-from deployments.sandbox.deals_model import COLUMNS
+from deployments.sandbox.platform.deals_model import COLUMNS
 
 if TYPE_CHECKING:
     from tests.deployments.sandbox.conftest import Client

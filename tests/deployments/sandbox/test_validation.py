@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments.sandbox import csv_reader, validation
-from deployments.sandbox.deals_model import (
+from deployments.sandbox.platform import csv_reader, validation
+from deployments.sandbox.platform.deals_model import (
     ADDED_AFTER_CREATION,
     AFTER_EPOCH,
     CELLS,
@@ -20,7 +20,7 @@ from deployments.sandbox.deals_model import (
     INTEGER,
     NOT_NEGATIVE,
 )
-from deployments.sandbox.validation import Failure, validate
+from deployments.sandbox.platform.validation import Failure, validate
 
 DealsCsv = Callable[..., bytes]
 

@@ -11,13 +11,13 @@ import pytest
 
 from expectations.schema import COLUMN_NAMES
 from flows.crm import fit, known_dialects, load_dialect, open_export
-from flows.deals_csv import write_deals_csv
+from flows.deals.deals_csv import write_deals_csv
 from flows.errors import UsageError
 from tests.flows.crm.conftest import FIXTURES, NOW, Export, extract
 
 EXPORTS = [path for path in sorted(FIXTURES.iterdir()) if ".golden." not in path.name]
 REAL = Path(__file__).parents[4] / "shared" / "crm-exports"
-DEMO = Path(__file__).parents[3] / "deployments" / "demo" / "hubspot-crm-exports-all-deals-2026-11-02.csv"
+DEMO = Path(__file__).parents[3] / "deployments/commands/demo" / "hubspot-crm-exports-all-deals-2026-11-02.csv"
 
 
 @pytest.mark.parametrize("path", EXPORTS, ids=lambda path: path.name)

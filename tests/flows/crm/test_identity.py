@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from expectations.schema import COLUMN_NAMES, COLUMNS, SOURCE_LINE
 from flows.crm import open_export
-from flows.deals_csv import write_deals_csv
+from flows.deals.deals_csv import write_deals_csv
 from tests.flows.crm.conftest import FIXTURES, NOW, extract
 from tests.make_demo_export import HEADERS, demo_rows
 
@@ -97,8 +97,8 @@ def test_batches_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     rows = list(demo_rows(300))
     (tmp_path / "deals.csv").write_bytes(_shaped(HEADERS, rows, ",", "\n", csv.QUOTE_ALL, "utf-8"))
     whole = list(open_export(str(tmp_path / "deals.csv"), crm="hubspot", now=NOW))
-    monkeypatch.setattr("flows.crm.blocks._FIRST_BLOCK", 2000)
-    monkeypatch.setattr("flows.crm.blocks._LARGEST_BLOCK", 5000)
+    monkeypatch.setattr("flows.crm.files.blocks._FIRST_BLOCK", 2000)
+    monkeypatch.setattr("flows.crm.files.blocks._LARGEST_BLOCK", 5000)
     parts = list(open_export(str(tmp_path / "deals.csv"), crm="hubspot", now=NOW))
     assert len(parts) > 5
     assert pd.concat(parts, ignore_index=True).equals(pd.concat(whole, ignore_index=True))

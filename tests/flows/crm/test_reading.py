@@ -18,7 +18,8 @@ import fsspec
 import openpyxl
 import pytest
 
-from flows.crm import blocks, open_export
+from flows.crm import open_export
+from flows.crm.files import blocks
 from flows.errors import ExportNotFound, ExportUnreadable, UsageError
 from tests.flows.crm.conftest import DEAL, FIXTURES, Export, extract
 

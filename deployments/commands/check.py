@@ -1,0 +1,131 @@
+"""``dealcast check``: what a sync would read and what the platform would refuse; nothing is sent."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from expectations import CheckReport, Failure, build_docs
+from flows.deals.content_index import Known
+from flows.deals.records import CheckedDeals
+from flows.deals.selection import check_staged
+from flows.deals.staged_file import stage
+from flows.errors import StoppedByGate
+from flows.options import SyncOptions
+from flows.settings import load_settings
+
+_SHOWN = 20
+
+
+def check_export(*, as_json: bool, docs: Path | None, timezone: str | None, **values: Any) -> int:
+    """Check an export and print what was found: an object with ``as_json``, else tables; Data Docs into ``docs``.
+
+    Returns:
+        The exit code: 0 where every deal could be sent, 4 where the platform would refuse some.
+
+    Raises:
+        ExportError: the export cannot be read or mapped.
+        UsageError: an option is wrong.
+    """
+    options = SyncOptions(collection="check", **values)
+    with TemporaryDirectory(prefix="dealcast-check-") as place:
+        staged = stage(options, Path(place), timezone or "UTC")
+        checked = check_staged(staged, options, Known, Path(place), load_settings().extra_suite)
+    if as_json:
+        click.echo(json.dumps(as_object(checked), ensure_ascii=False, indent=1))
+    else:
+        show(checked)
+    if docs is not None:
+        click.echo(f"Data Docs: {build_docs(checked.report, docs)}", err=True)
+    return 0 if checked.report.ok else StoppedByGate.exit_code
+
+
+def as_object(checked: CheckedDeals) -> dict[str, Any]:
+    """The stable shape of ``--json``; ``failures`` is capped, the counts are not."""
+    report, staged = checked.report, checked.staged
+    export = staged.export
+    return {
+        "rows": staged.rows,
+        "deals": staged.deals,
+        "not_taken": staged.non_rows,
+        "passed": report.passed,
+        "quarantined": report.failing,
+        "warnings": report.warnings,
+        "failures": [_failure(failure) for failure in report.failures],
+        "failures_total": sum(result.failed for result in report.results),
+        "rules": [
+            {"column": result.column, "rule": result.rule, "severity": str(result.severity), "rows": result.failed}
+            for result in report.failed_rules
+        ],
+        "filled": {column: sum(hows.values()) for column, hows in staged.filled.items()},
+        "filled_by": staged.filled,
+        "export": {
+            "path": export.path,
+            "sha256": export.sha256,
+            "encoding": export.encoding,
+            "separator": export.separator,
+            "dialect": export.dialect,
+        },
+    }
+
+
+def show(checked: CheckedDeals) -> None:
+    """The report in the terminal: what came, what failed by rule, and the first rows to mend."""
+    console, staged, report = Console(markup=False), checked.staged, checked.report
+    export = staged.export
+    aside = "".join(f", {count:,} {why}" for why, count in staged.non_rows.items())
+    console.print(f"{export.path}: {export.dialect}, {export.form}", highlight=False, soft_wrap=True)
+    console.print(f"{staged.rows:,} rows: {staged.deals:,} deals{aside}", highlight=False, soft_wrap=True)
+    if staged.assumed:
+        console.print(f"{staged.assumed}.", highlight=False, soft_wrap=True)
+    console.print(_verdict(report), highlight=False, soft_wrap=True)
+    if report.failed_rules:
+        console.print(_rules(report))
+        failures = sorted(report.failures, key=lambda failure: failure.severity == "warning")
+        for failure in failures[:_SHOWN]:
+            console.print(f"  {_sentence(failure)}", highlight=False, soft_wrap=True)
+        rest = sum(result.failed for result in report.results) - min(len(failures), _SHOWN)
+        if rest:
+            console.print(f"  ... and {rest:,} more; --json lists the first {len(report.failures):,}", highlight=False)
+
+
+def _verdict(report: CheckReport) -> str:
+    lines = [f"{report.passed:,} deals can be sent, {report.failing:,} would be refused, {report.warnings:,} have a warning"]
+    if report.failing:
+        lines.append(f"Mend them, or hold them back with `dealcast sync ... --quarantine-limit {report.failing}`.")
+    if report.stopped_by:
+        lines.append(f"{report.why_stopped}: a sync would send nothing.")
+    return os.linesep.join(lines)
+
+
+def _rules(report: CheckReport) -> Table:
+    table = Table("column", "rule", "severity", title="What failed", title_justify="left")
+    table.add_column("rows", justify="right")
+    table.add_column("for example")
+    for result in report.failed_rules:
+        example = ", ".join(dict.fromkeys(repr(sample.value) for sample in result.samples[:5]))
+        table.add_row(result.column, result.text, str(result.severity), f"{result.failed:,}", example[:60])
+    return table
+
+
+def _sentence(failure: Failure) -> str:
+    value = "is empty" if failure.value is None else f"is {failure.value[:60]!r}"
+    return f"line {failure.line}, id {failure.id or '(none)'}: {failure.column} {value}: {failure.rule} ({failure.severity})"
+
+
+def _failure(failure: Failure) -> dict[str, Any]:
+    return {
+        "line": failure.line,
+        "id": failure.id,
+        "column": failure.column,
+        "value": failure.value,
+        "rule": failure.rule,
+        "severity": str(failure.severity),
+    }

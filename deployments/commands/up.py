@@ -1,0 +1,282 @@
+"""``dealcast up``: a Prefect server with its UI, the sandbox, a worker and a scheduled sync on this machine; Ctrl-C ends it all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from importlib.resources import as_file, files
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+import httpx
+import psutil
+import yaml
+from rich.console import Console
+
+from deployments.commands.demo import CRM_TIMEZONE, EXPORT, TIMEZONE
+from deployments.sandbox import Sandbox, running
+from flows.errors import DealcastError, UsageError
+from flows.ledger.store import private_folder
+from flows.nostradamus import Nostradamus
+from flows.runtime.prefect_api import SERVER_SETTINGS
+from flows.settings import load_settings
+
+HOST = "127.0.0.1"
+COLLECTION = "acme-newbusiness"
+POOL = "dealcast"
+
+_FIRST_RUN = timedelta(seconds=15)
+"""From scheduling to the first run: Prefect's scheduler looks every five seconds, when it is not busy."""
+
+_PATIENCE = 90.0
+"""Seconds for the server to answer, or for the deployments to be made."""
+
+_GRACE = 8.0
+"""Seconds a process gets to end by itself."""
+
+_LOOK = 2.0
+
+
+class _Stopped(Exception):
+    """Ctrl-C, SIGTERM or the terminal's end."""
+
+
+def up(port: int, every: int) -> None:
+    """Run everything until Ctrl-C, SIGTERM or the terminal's end.
+
+    Args:
+        port: the Prefect UI's port on loopback; another free one is taken where it is not free.
+        every: minutes between two scheduled syncs.
+
+    Raises:
+        DealcastError: a part did not start, or ended by itself; the message names its log.
+    """
+    stop = threading.Event()
+
+    def on_signal(_: int, __: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with suppress(_Stopped), ExitStack() as stack:
+            _Laptop(private_folder(load_settings().home_folder.absolute()), stop, stack).run(_free(port), every)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Laptop:
+    """The parts that run, each of which the exit stack ends."""
+
+    def __init__(self, home: Path, stop: threading.Event, stack: ExitStack) -> None:
+        self.home, self.stop, self.stack = home, stop, stack
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def run(self, port: int, every: int) -> None:
+        """Start part after part, then show what runs until told to stop."""
+        self.say("up", f"everything runs on this machine and keeps its state in {self.home}; Ctrl-C ends it all")
+        sandbox = self.stack.enter_context(running(self.home / "sandbox"))
+        self.say("sandbox", f"{sandbox.url}/docs")
+        url = f"http://{HOST}:{port}"
+        environment = _environment(self.home, url, sandbox)
+        os.environ.update(environment)
+        collection = _collection(sandbox)
+        export = self.stack.enter_context(as_file(files("deployments.commands.demo") / EXPORT))
+        self.start("server", ["server", "start", "--host", HOST, "--port", str(port)], environment)
+        self.until("server", lambda: _answers(f"{url}/api/health"))
+        self.say("prefect", f"{url}   the UI: runs, artifacts, deployments")
+        _tidy()
+        self.start("worker", ["worker", "start", "--pool", POOL, "--type", "process", "--name", "this machine"], environment)
+        self.deploy(deployments(export, collection), environment)
+        _schedule(url, every)
+        self.say("schedule", f"every {every} minutes; the first run begins in some {_FIRST_RUN.seconds} seconds")
+        self.say("logs", f"{self.home / 'logs'}")
+        self.watch(url)
+
+    def say(self, part: str, text: str) -> None:
+        """One line on stdout."""
+        self.console.print(f"[bold cyan]{part:>9}[/]  {text}")
+
+    def start(self, name: str, command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Start a Prefect command with a log of its own."""
+        log = self.stack.enter_context(_log(self.home / "logs" / f"{name}.log"))
+        child = self.stack.enter_context(_process([sys.executable, "-m", "prefect", *command], environment, log))
+        self.children[name] = child
+        return child
+
+    def deploy(self, document: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+        """Make the deployments from the shipped `prefect.yaml`, with the demo's parameters."""
+        from deployments.commands.automations import install  # noqa: PLC0415 - prefect reads its settings when it is imported
+
+        install(None, None)
+        place = self.home / "prefect.yaml"
+        place.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        deploying = self.start("deploy", ["--no-prompt", "deploy", "--all", "--prefect-file", str(place)], environment)
+        self.until("deploy", lambda: deploying.poll() is not None)
+        if deploying.returncode:
+            raise self.broken("deploy")
+        del self.children["deploy"]
+
+    def until(self, name: str, ready: Callable[[], bool]) -> None:
+        """Wait for a part to be ready."""
+        begun = time.monotonic()
+        while not ready():
+            if self.stop.wait(0.2):
+                raise _Stopped
+            if self.children[name].poll() or time.monotonic() - begun > _PATIENCE:
+                raise self.broken(name)
+
+    def watch(self, url: str) -> None:
+        """Say how each run ended, until told to stop."""
+        seen: set[str] = set()
+        while not self.stop.wait(_LOOK):
+            for name, child in self.children.items():
+                if child.poll() is not None:
+                    raise self.broken(name)
+            for run in _ended(url):
+                if run["id"] not in seen:
+                    seen.add(run["id"])
+                    self.say("run", f"{run['name']}   {run['state']['name']}   {url}/runs/flow-run/{run['id']}")
+        self.say("down", "ending the worker, the server and the sandbox")
+
+    def broken(self, name: str) -> DealcastError:
+        """The error of a part that did not start, or ended."""
+        return DealcastError(f"The {name} did not run as it should: see {self.home / 'logs' / name}.log")
+
+
+def deployments(export: Path, collection: str) -> dict[str, Any]:
+    """The shipped `prefect.yaml` with the demo's export and collection; of its schedules the weekly resync's."""
+    document: dict[str, Any] = yaml.safe_load((files("deployments") / "prefect.yaml").read_text(encoding="utf-8"))
+    own = {"export": str(export), "crm": "hubspot", "crm_timezone": CRM_TIMEZONE, "collection": collection}
+    for deployment in document["deployments"]:
+        parameters = deployment["parameters"]
+        if "options" in parameters:
+            parameters["options"] = {**parameters["options"], **own}
+        elif "collection" in parameters:
+            parameters["collection"] = collection
+        if deployment["name"] != "weekly-resync":
+            deployment["schedules"] = []
+    return document
+
+
+def _schedule(url: str, every: int) -> None:
+    """Let ``incremental`` run every few minutes, the first time in a moment: made only now, so that no first time is missed."""
+    first = (datetime.now(UTC) + _FIRST_RUN).isoformat()
+    clock = {"active": True, "schedule": {"interval": every * 60, "anchor_date": first, "timezone": TIMEZONE}}
+    with httpx.Client(base_url=f"{url}/api/deployments", trust_env=False, timeout=_PATIENCE) as client:
+        found = client.get("/name/sync-deals/incremental").raise_for_status().json()
+        client.patch(f"/{found['id']}", json={"schedules": [clock]}).raise_for_status()
+
+
+def _environment(home: Path, url: str, sandbox: Sandbox) -> dict[str, str]:
+    """What the parts run with: all of their state in the home, and the sandbox as the platform."""
+    for name in ("DEALCAST_LEDGER", "DEALCAST_TOKEN_BLOCK"):
+        os.environ.pop(name, None)
+    return {
+        **SERVER_SETTINGS,
+        **os.environ,
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_SERVER_API_HOST": HOST,
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "PREFECT_CLI_PROMPT": "false",
+        "DEALCAST_HOME": str(home),
+        "DEALCAST_PLATFORM_URL": sandbox.url,
+        "DEALCAST_TOKEN": sandbox.token,
+    }
+
+
+def _collection(sandbox: Sandbox) -> str:
+    """The id of the demo's collection, made where it is missing."""
+    with Nostradamus(sandbox.url, sandbox.token) as platform:
+        held = {collection.name: collection.id for collection in platform.collections()}
+        return held.get(COLLECTION) or platform.create_collection(COLLECTION, TIMEZONE).id
+
+
+def _tidy() -> None:
+    """Make the work pool; forget scheduled runs that came due while nothing ran, since one is worth as much as all of them."""
+    from prefect.client.orchestration import get_client  # noqa: PLC0415 - prefect reads its settings when it is imported
+    from prefect.client.schemas.actions import WorkPoolCreate  # noqa: PLC0415 - as above
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType  # noqa: PLC0415 - as above
+    from prefect.client.schemas.objects import StateType  # noqa: PLC0415 - as above
+
+    scheduled = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])))
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"), overwrite=True)
+        for run in client.read_flow_runs(flow_run_filter=scheduled):
+            client.delete_flow_run(run.id)
+
+
+def _ended(url: str) -> list[dict[str, Any]]:
+    """The runs that ended, oldest first; none while the server is too busy to say."""
+    try:
+        answer = httpx.post(
+            f"{url}/api/flow_runs/filter",
+            json={"sort": "END_TIME_DESC", "limit": 20, "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}}},
+            trust_env=False,
+        )
+        answer.raise_for_status()
+    except httpx.HTTPError:
+        return []
+    return list(reversed(answer.json()))
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _free(port: int) -> int:
+    """``port`` if nothing listens there, else a free one."""
+    for candidate in (port, 0):
+        with suppress(OSError), socket.create_server((HOST, candidate)) as listening:
+            return int(listening.getsockname()[1])
+    raise UsageError(f"No port is free on {HOST}.")
+
+
+@contextmanager
+def _log(path: Path) -> Iterator[IO[bytes]]:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.open("wb") as log:
+        yield log
+
+
+@contextmanager
+def _process(command: list[str], environment: Mapping[str, str], log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own, so that Ctrl-C reaches us alone; at the end it goes, with all that it started."""
+    with subprocess.Popen(  # noqa: S603 - our own interpreter and a fixed command
+        command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+    ) as child:
+        try:
+            yield child
+        finally:
+            _end(child)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a process and its descendants: first asked to, then made to."""
+    try:
+        root = psutil.Process(child.pid)
+        family = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, left = psutil.wait_procs(family, timeout=_GRACE)
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=_GRACE)

@@ -1,0 +1,139 @@
+"""``dealcast collections verify``: what a collection holds beside what a sync of an export would send; nothing is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Literal
+
+import click
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from flows.deals.content_index import Known
+from flows.deals.records import CheckedDeals
+from flows.deals.selection import check_staged
+from flows.deals.staged_file import stage, staging_folder
+from flows.deals.verification import Comparison, compare
+from flows.errors import NotFound, UsageError
+from flows.nostradamus import Nostradamus
+from flows.options import SyncOptions
+from flows.settings import load_settings
+
+DIFFERS = 9
+"""The exit code of ``verify`` where the collection does not hold what the export has: no other end of a command has it."""
+
+_SHOWN = 20
+_LONGEST = 40
+
+
+def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"], timezone: str | None, **values: Any) -> int:
+    """Compare what the collection holds with what a full sync of the export would send; nothing is sent.
+
+    Deals that the gate refuses are not expected on the platform. Deals held beyond the export's are what earlier
+    appends left: they are counted, and a difference only with ``mode`` ``override``.
+
+    Returns:
+        The exit code: 0 where the collection holds the export's deals, :data:`DIFFERS` where not.
+
+    Raises:
+        ExportError: the export cannot be read or mapped.
+        NotFound: the token sees no such collection.
+        UsageError: an option is wrong.
+    """
+    settings = load_settings()
+    options = _options(collection=collection, mode=mode, full=True, **values)
+    with settings.platform() as platform, staging_folder(settings.home_folder) as folder:
+        staged = stage(options, folder, timezone or _timezone_of(collection, platform))
+        checked = check_staged(staged, options, Known, folder, settings.extra_suite)
+        platform.dump(collection, folder / "dump.csv")
+        found = compare(folder / "dump.csv", checked.csv)
+    equal = found.equal(extra_allowed=mode == "append")
+    if as_json:
+        click.echo(json.dumps(as_object(found, checked, equal=equal), ensure_ascii=False, indent=1))
+    else:
+        _print(found, checked, mode, equal=equal)
+    return 0 if equal else DIFFERS
+
+
+def as_object(found: Comparison, checked: CheckedDeals, *, equal: bool) -> dict[str, Any]:
+    """The stable shape of ``verify --json``: each list has the first 1000, the counts are whole."""
+    export = checked.staged.export
+    return {
+        "equal": equal,
+        **asdict(found),
+        "not_expected": {"refused by the gate": checked.quarantined, **checked.staged.non_rows},
+        "export": {"path": export.path, "sha256": export.sha256, "dialect": export.dialect},
+    }
+
+
+def _print(found: Comparison, checked: CheckedDeals, mode: str, *, equal: bool) -> None:
+    console = Console()
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    same = found.in_common - found.differing
+    head = "equal" if equal else "different"
+    say(f"{head}: the collection holds {found.held:,} deals, a sync of the export would send {found.expected:,}; {same:,} are the same")
+    if checked.quarantined:
+        say(f"not expected there: {checked.quarantined:,} deals that the gate refuses; `dealcast check` names them")
+    if found.rewritten:
+        say(f"equal as numbers though written otherwise: {found.rewritten:,} cells")
+    if found.repeated:
+        say(f"held more than once: {found.repeated:,} rows repeat the id of another")
+    if found.missing:
+        say(f"missing: {found.missing:,} deals of the export are not held: {_some(found.missing_ids, found.missing)}")
+    if found.extra:
+        why = "what earlier appends left, no difference" if mode == "append" else "an override would have removed them"
+        say(f"extra: {found.extra:,} deals held are not in the export ({why}): {_some(found.extra_ids, found.extra)}")
+    if found.differing:
+        console.print(_differences(found))
+        _explain(found, say)
+
+
+def _differences(found: Comparison) -> Table:
+    cells = sum(found.columns.values())
+    table = Table("id", "column", "held", "export", title=f"{cells:,} cells of {found.differing:,} deals differ", title_justify="left")
+    for difference in found.differences[:_SHOWN]:
+        table.add_row(*map(_shown, (difference.id, difference.column, difference.held, difference.export)))
+    return table
+
+
+def _explain(found: Comparison, say: Callable[[str], None]) -> None:
+    cells = sum(found.columns.values())
+    if cells > _SHOWN:
+        say(f"... and {cells - _SHOWN:,} more; --json lists the first {len(found.differences):,}")
+        say("by column: " + ", ".join(f"{column} {count:,}" for column, count in found.columns.items()))
+    everywhere = [column for column, count in found.columns.items() if count == found.in_common > 1]
+    if everywhere:
+        say(f"Every deal differs in {', '.join(everywhere)}: a reading of the export (time zone, dialect), or the platform's own writing.")
+
+
+def _shown(text: str | None) -> str:
+    if text is None:
+        return "[dim](empty)[/]"
+    shown = repr(text)[1:-1] if not text.isprintable() else text
+    return escape(shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}...")
+
+
+def _some(ids: tuple[str, ...], count: int) -> str:
+    return ", ".join(repr(identifier) for identifier in ids[:_SHOWN]) + (", ..." if count > _SHOWN else "")
+
+
+def _timezone_of(collection: str, platform: Nostradamus) -> str:
+    for candidate in platform.collections():
+        if candidate.id == collection:
+            return candidate.timezone or "UTC"
+    raise NotFound(f"The platform knows no collection {collection!r} for this token; `dealcast collections list` shows yours.")
+
+
+def _options(**values: Any) -> SyncOptions:
+    try:
+        return SyncOptions.model_validate(values)
+    except ValidationError as error:
+        wrong = "; ".join(f"{e['loc'][0]}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors())
+        raise UsageError(f"{wrong}. See `dealcast collections verify --help`.") from error

@@ -1,0 +1,1 @@
+"""The platform's routes over HTTP, and what stands before them."""

@@ -1,0 +1,1 @@
+"""The platform's store, its validation, its background work and its baseline forecast."""

@@ -1,0 +1,160 @@
+"""A dialect bound to one export's header row: which position fills what, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from expectations.schema import COLUMNS, Null
+from flows.crm.dialect import Dialect, Recipe, Source, StatusRule, known_dialects
+from flows.crm.files.contents import Contents
+from flows.crm.files.header_row import Layout, find_layout, folded
+from flows.errors import ExportUnmappable
+
+_DIRECT = {"field", "latest", "number_in", "hundredth_of"}
+REQUIRED = tuple(column.name for column in COLUMNS if column.null is not Null.ALLOWED)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """``position_of`` answers for field names of the dialect, and for headers as they stand in the file."""
+
+    dialect: Dialect
+    layout: Layout
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        exact = {header: position for position, header in reversed(list(enumerate(self.layout.headers)))}
+        if self.dialect.verbatim:
+            return exact
+        return {folded(header): position for header, position in reversed(exact.items())} | exact
+
+    def position_of(self, name: str) -> int | None:
+        """The position of the first header that the field goes by, None if the export has none of them."""
+        for header in self.dialect.headers_of(name):
+            position = self._positions.get(header, None if self.dialect.verbatim else self._positions.get(folded(header)))
+            if position is not None:
+                return position
+        return None
+
+    def header_of(self, name: str) -> str:
+        """The header that fills the field, as it stands in the export; the field's first name if none does."""
+        position = self.position_of(name)
+        return self.dialect.headers_of(name)[0] if position is None else self.layout.headers[position]
+
+    def has(self, source: Source) -> bool:
+        """Whether the export can supply this entry of a chain."""
+        if source.how == "default":
+            return True
+        if source.how == "column":
+            return self.can_fill(source.names[0][1:])
+        known = [self.position_of(name) is not None for name in source.names]
+        return all(known) if source.how == "join" else any(known)
+
+    def can_fill(self, column: str) -> bool:
+        """Whether some entry of the target column's chain is in the export."""
+        if column == "status" and not self.dialect.verbatim:
+            return bool(self.status_rules)
+        recipe = self.dialect.columns.get(column, ())
+        return any(self.has(source) for source in recipe) or (column == "value" and bool(self.converted))
+
+    @cached_property
+    def status_rules(self) -> list[StatusRule]:
+        """The rules whose every field is in the export."""
+        return [rule for rule in self.dialect.status if all(self.position_of(name) is not None for name in _fields_of(rule))]
+
+    @cached_property
+    def converted(self) -> Recipe:
+        """What gives the amounts in one currency, as far as the export has it."""
+        return tuple(source for source in self.dialect.converted if self.has(source))
+
+    @cached_property
+    def units(self) -> list[str]:
+        """The fields that say what an amount is in, as far as the export has them."""
+        return [name for name in self.dialect.units if self.position_of(name) is not None]
+
+    @cached_property
+    def wanted(self) -> list[int]:
+        """The positions worth reading; the first cell always is, for footers stand there."""
+        return sorted({0} | {position for name in self._names() if (position := self.position_of(name)) is not None})
+
+    def _names(self) -> Iterator[str]:
+        dialect = self.dialect
+        for recipe in (*dialect.columns.values(), dialect.converted):
+            for source in recipe:
+                if source.how not in {"column", "default"}:
+                    yield from source.names
+        for rule in self.status_rules:
+            yield from _fields_of(rule)
+        for drop in dialect.drops:
+            yield from (*drop.blank, *([drop.field] if drop.field else []))
+        yield from (*dialect.units, *([dialect.pipeline] if dialect.pipeline else []))
+
+    def names_for(self, columns: set[str], *, converted: bool = True) -> list[str]:
+        """The fields in the export that feed any of the target ``columns`` directly."""
+        sources = [source for column in sorted(columns) for source in self.dialect.columns.get(column, ())]
+        if "value" in columns and converted:
+            sources += self.converted
+        names = [name for source in sources if source.how in _DIRECT for name in source.names]
+        return [name for name in dict.fromkeys(names) if self.position_of(name) is not None]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The target columns that a deal cannot do without and the export cannot fill."""
+        required = self.dialect.columns if self.dialect.verbatim else REQUIRED
+        return tuple(column for column in required if not self.can_fill(column) and not self._follows(column))
+
+    def _follows(self, column: str) -> bool:
+        """Whether the column is made of others alone, which are then what is missing."""
+        recipe = self.dialect.columns.get(column, ())
+        return bool(recipe) and all(source.how == "column" for source in recipe)
+
+    def require(self, location: str) -> None:
+        """Raise ExportUnmappable naming everything that a deal cannot do without and the export lacks, or has twice."""
+        self._refuse_repeated(location)
+        missing = self.missing
+        if not missing:
+            return
+        lines = "".join(f"\n  {column}: {self._remedy(column)}" for column in missing)
+        raise ExportUnmappable(
+            f"{location}, line {self.layout.header_line}: the header has no column for {', '.join(missing)}"
+            f" (dialect {self.dialect.name}).{lines}\n"
+            f'{self._other_dialect()}Add them to the export, or map them in a dialect of your own (`extends = "{self.dialect.name}"`);'
+            " `dealcast crms EXPORT` shows which dialect fits and what each column would get."
+        )
+
+    def _refuse_repeated(self, location: str) -> None:
+        """The platform refuses a column of its own twice, and nobody knows which is meant; CRMs' own headers do repeat."""
+        second = {f"{name} (2)": name for name in self.dialect.columns}  # what the layout calls it
+        repeated = [second[header] for header in self.layout.headers if header in second]
+        if self.dialect.verbatim and repeated:
+            raise ExportUnmappable(
+                f"{location}, line {self.layout.header_line}: the header names {', '.join(repeated)} more than once, and the platform"
+                " refuses such a file. Keep one column of each name, and remove or rename the others."
+            )
+
+    def _other_dialect(self) -> str:
+        fitting = [other.name for other in known_dialects() if other.name != self.dialect.name and not Bound(other, self.layout).missing]
+        return f"The header is that of {' or '.join(fitting)}: say --crm {fitting[0]}. " if fitting else ""
+
+    def _remedy(self, column: str) -> str:
+        if self.dialect.verbatim:
+            return "the platform's 35 columns must all be there, spelled exactly so"
+        names = [name for rule in self.dialect.status for name in _fields_of(rule)] if column == "status" else []
+        recipe = self.dialect.columns.get(column, ())
+        names += [name for source in recipe if source.how not in {"default", "column"} for name in source.names]
+        headers = [header for name in dict.fromkeys(names) for header in self.dialect.headers_of(name)[:3]]
+        return (
+            f"looked for {' or '.join(repr(header) for header in headers)}" if headers else "the dialect knows no header that would fill it"
+        )
+
+
+def bind(dialect: Dialect, contents: Contents, location: str) -> Bound:
+    """Find the header row that the dialect recognises best. Raises ExportUnreadable for what is no table."""
+    known = {folded(header) for header in dialect.headers()}
+    return Bound(dialect, find_layout(contents, location, lambda cell: folded(cell) in known))
+
+
+def _fields_of(rule: StatusRule) -> list[str]:
+    return [name for name, _ in rule.flags] + ([rule.field] if rule.field else [])

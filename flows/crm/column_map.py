@@ -1,0 +1,197 @@
+"""From an export's cells to the 35 columns, a batch at a time, with an account of what filled what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expectations.formats import holds
+from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
+from flows.crm.bound_dialect import Bound
+from flows.crm.dialect import MOMENTS, Recipe, Source
+from flows.crm.format_inference import Evidence
+from flows.crm.values.cells import one_chunk, without
+from flows.crm.values.dates import Clock, to_datetimes
+from flows.crm.values.derivations import derive
+from flows.crm.values.numbers import to_booleans, to_numbers
+from flows.crm.values.status import Status, tell_status
+from flows.errors import ExportUnmappable
+
+DEALS_SCHEMA = pa.schema([(name, pa.string()) for name in COLUMN_NAMES])
+"""Deals as they are mapped, and as they are sent: text throughout."""
+
+KINDS = {column.name: column.kind for column in COLUMNS}
+_MANGLED = r"^[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]+$"
+_IDENTIFIERS = ("id", "companyId", "contactId")
+
+
+@dataclass
+class Mapping:
+    """One batch on its way to the 35 columns. ``filled`` and ``unread`` count rows by target column."""
+
+    bound: Bound
+    evidence: Evidence
+    clock: Clock
+    table: pa.Table
+    lines: pa.Array
+    currency: str | None = None
+    filled: dict[str, Counter[str]] = field(default_factory=dict)
+    unread: Counter[str] = field(default_factory=Counter)
+    _done: dict[str, pa.Array] = field(default_factory=dict)
+    _converted: dict[tuple[str, tuple[str, ...], Kind], tuple[pa.Array, int]] = field(default_factory=dict)
+    _status: Status | None = None
+
+    def deals(self) -> pa.Table:
+        """The batch in the 35 columns, as text. Raises ExportUnmappable for identifiers that a spreadsheet has rounded."""
+        deals = pa.Table.from_arrays([self.column(name) for name in COLUMN_NAMES], names=list(COLUMN_NAMES))
+        for name in _IDENTIFIERS:
+            self._refuse_mangled(name, deals.column(name))
+        return deals
+
+    def column(self, name: str) -> pa.Array:
+        """One target column, made when it is first asked for."""
+        if name not in self._done:
+            self._done[name] = self._made(name)
+        return self._done[name]
+
+    def raw(self, name: str) -> pa.Array:
+        """A field's cells as they stand in the export, but for guards and what the dialect says this field means by nothing."""
+        dialect, position = self.bound.dialect, self.bound.position_of(name)
+        if position is None:
+            return self._nothing()
+        column = one_chunk(self.table.column(str(position)))
+        column = without(column, dialect.nulls_of.get(name, frozenset()))
+        return pc.replace_substring_regex(column, r"^'([=+\-@])", r"\1") if dialect.leading_apostrophe else column
+
+    def flag(self, name: str) -> pa.Array:
+        """A field as `true` and `false`."""
+        return self._part(Source("field", (name,)), Kind.BOOLEAN)[0]
+
+    def _made(self, name: str) -> pa.Array:
+        recipe = self.bound.dialect.columns.get(name, ())
+        if self.bound.dialect.verbatim:
+            column = self.raw(name)
+            self._count(name, "direct", len(column) - column.null_count)
+            return column
+        if name == "status":
+            return self.status.column
+        column = self._nothing()
+        for label, part in self._parts(name, recipe):
+            before = column.null_count
+            column = part if before == len(column) else pc.coalesce(column, part) if before else column
+            self._count(name, label, before - column.null_count)
+            if column.null_count == 0:
+                break
+        return self._not_before(name, column)
+
+    def _parts(self, name: str, recipe: Recipe) -> Iterator[tuple[str, pa.Array]]:
+        for place, source in enumerate(self._amounts(recipe) if name == "value" else recipe):
+            if self.bound.has(source):
+                part, unread = self._part(source, KINDS[name])
+                self.unread[name] += unread
+                yield self._label(source, first=place == 0), self._during(part, source.during)
+
+    def _amounts(self, recipe: Recipe) -> Recipe:
+        """The converted amount where there is one; the amount itself only where all are in one currency or one was chosen."""
+        if self.currency or not self.bound.converted:
+            return recipe
+        alike = not self.bound.units or len(self.evidence.currencies) <= 1
+        return (*self.bound.converted, *(source for source in recipe if alike or source.how == "default"))
+
+    def _label(self, source: Source, *, first: bool) -> str:
+        if source.how == "field":
+            return "direct" if first else f"fallback:{self.bound.header_of(source.names[0])}"
+        if source.how == "column":
+            return f"fallback:{source.names[0][1:]}"
+        if source.how == "default":
+            return f"default:{source.names[0]}"
+        headers = ", ".join(self.bound.header_of(name) for name in source.names if self.bound.position_of(name) is not None)
+        return f"derived:{source.how.replace('_', ' ')} {headers}"
+
+    def _part(self, source: Source, kind: Kind) -> tuple[pa.Array, int]:
+        if source.how == "column":
+            return self.column(source.names[0][1:]), 0
+        if source.how == "default":
+            return pa.repeat(pa.scalar(source.names[0], pa.string()), len(self.lines)), 0
+        if source.how == "latest":
+            return self._latest(source)
+        key = (source.how, source.names, kind)
+        if key not in self._converted:
+            self._converted[key] = self._read(source, kind)
+        return self._converted[key]
+
+    def _read(self, source: Source, kind: Kind) -> tuple[pa.Array, int]:
+        """An entry's cells converted; the dialect's words for nothing are looked for only where they could pass for a value."""
+        dialect = self.bound.dialect
+        columns = [self.raw(name) for name in source.names]
+        if source.how == "field" and kind is not Kind.STRING:
+            converted = self._convert(source.names[0], columns[0], kind)
+            return self._convert(source.names[0], without(columns[0], dialect.nulls), kind) if converted[1] and dialect.nulls else converted
+        columns = [without(column, dialect.nulls) for column in columns]
+        column = columns[0] if source.how == "field" else derive(source.how, columns, dialect.list_separator)
+        return self._convert(source.names[0], column, kind)
+
+    def _convert(self, name: str, column: pa.Array, kind: Kind) -> tuple[pa.Array, int]:
+        apostrophe = self.bound.dialect.leading_apostrophe
+        if kind is Kind.DATETIME:
+            return to_datetimes(column, self.clock, self.evidence.order, days=name in self.bound.dialect.days)
+        if kind in {Kind.DECIMAL, Kind.INTEGER}:
+            style = None if self.bound.dialect.number_style == "point" else self.evidence.style
+            return to_numbers(column, style, integer=kind is Kind.INTEGER, apostrophe=apostrophe)
+        if kind is Kind.BOOLEAN:
+            return to_booleans(column, blank="false" if name in self.bound.dialect.blank_is_false else None)
+        return column, 0
+
+    def _latest(self, source: Source) -> tuple[pa.Array, int]:
+        parts = [self._part(Source("field", (name,)), Kind.DATETIME) for name in source.names if self.bound.position_of(name) is not None]
+        return pc.max_element_wise(*[part for part, _ in parts]), sum(unread for _, unread in parts)
+
+    def _during(self, column: pa.Array, during: str | None) -> pa.Array:
+        if during is None or column.null_count == len(column):
+            return column
+        holds = pc.invert(self.status.is_open) if during == "closed" else pc.is_in(self.status.column, pa.array(MOMENTS[during]))
+        return pc.if_else(holds, column, None)
+
+    def _not_before(self, name: str, column: pa.Array) -> pa.Array:
+        """The platform refuses an addDatetime before creation: some CRMs let people move the creation date."""
+        earliest = next(declared.not_before for declared in COLUMNS if declared.name == name)
+        if earliest is None or not self.filled.get(name, Counter()).keys() - {f"fallback:{earliest}"}:
+            return column
+        floor = self.column(earliest)
+        early = pc.fill_null(pc.and_(pc.less(column, floor), pc.match_substring_regex(column, "^[12][0-9]{3}-")), False)
+        moved = pc.sum(early).as_py() or 0
+        if moved:
+            self._count(name, f"raised:{earliest}", moved)
+            self.filled[name]["direct"] -= moved
+        return pc.if_else(early, floor, column) if moved else column
+
+    @property
+    def status(self) -> Status:
+        """The status of every row, told by the dialect's rules."""
+        if self._status is None:
+            self._status = tell_status(self.bound, self.raw, self.flag, len(self.lines))
+            for label, count in self._status.told.items():
+                self._count("status", label, count)
+        return self._status
+
+    def _refuse_mangled(self, name: str, column: pa.ChunkedArray) -> None:
+        if not holds(column, b"+"):
+            return
+        mangled = pc.fill_null(pc.match_substring_regex(column, _MANGLED), False)
+        row = pc.index(mangled, True).as_py()
+        if row >= 0:
+            raise ExportUnmappable(
+                f"{self.evidence.reader.location}, line {self.lines[row]}: the {name} {column[row].as_py()!r} was rounded by a spreadsheet;"
+                " its last digits are lost. Export again and do not save it from a spreadsheet program."
+            )
+
+    def _count(self, name: str, label: str, rows: int) -> None:
+        if rows:
+            self.filled.setdefault(name, Counter())[label] += rows
+
+    def _nothing(self) -> pa.Array:
+        return pa.nulls(len(self.lines), pa.string())

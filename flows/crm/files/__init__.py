@@ -1,0 +1,1 @@
+"""From bytes to rows: fetching, archives, encodings, workbooks, the header row."""

@@ -1,0 +1,123 @@
+"""Where the table begins: its separator, the title lines above it, its header row."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from flows.crm.files.contents import Contents
+from flows.errors import ExportUnreadable
+
+SEPARATORS = (",", ";", "\t", "|")
+_SAMPLE = 1 << 18
+_TITLE_LINES = 30
+
+Recognises = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The header row and where the data begin. ``separator`` is None for a workbook; lines count from 1."""
+
+    headers: tuple[str, ...]
+    separator: str | None
+    header_line: int
+    first_line: int
+    """Line of the first row below the header."""
+    offset: int
+    """Bytes of the UTF-8 text before that row; for a workbook, rows."""
+    recognised: int
+
+
+def folded(header: str) -> str:
+    """A header as it is compared: without case, surrounding or repeated blanks."""
+    return " ".join(header.split()).casefold()
+
+
+def find_layout(contents: Contents, location: str, recognises: Recognises) -> Layout:
+    """The layout under which most headers are recognised. Raises ExportUnreadable for text that is no table."""
+    layout = _of_sheet(contents, recognises) if contents.rows else _of_text(contents, location, recognises)
+    if sum(1 for header in layout.headers if header.strip()) < 2:
+        sheets = f" It has other sheets ({', '.join(contents.unread)}): put that of the deals first." if contents.unread else ""
+        raise ExportUnreadable(
+            f"{location} is not a table: no row among its first {_TITLE_LINES} has two named columns."
+            f" Export the deals as CSV or XLSX.{sheets}"
+        )
+    return layout
+
+
+def _of_sheet(contents: Contents, recognises: Recognises) -> Layout:
+    assert contents.rows is not None  # noqa: S101 -- the caller asked; this tells mypy
+    rows = list(islice(contents.rows(), _TITLE_LINES))
+    best, cells = _header_row([cells for _, cells in rows], recognises)
+    number = rows[best][0]
+    return Layout(_distinct(cells), None, number, number + 1, best + 1, _score(cells, recognises))
+
+
+def _of_text(contents: Contents, location: str, recognises: Recognises) -> Layout:
+    assert contents.open is not None  # noqa: S101 -- the caller asked; this tells mypy
+    try:
+        with contents.open() as stream:
+            sample = stream.read(_SAMPLE).decode("utf-8", errors="ignore")
+    except UnicodeDecodeError as error:
+        raise ExportUnreadable(f"{location} is not valid {contents.encoding}: {error}. Export again as UTF-8.") from error
+    layouts = [_with_separator(sample, separator, recognises) for separator in SEPARATORS]
+    best = max(layouts, key=lambda layout: (layout.recognised, len(layout.headers)))
+    if not best.recognised and (sniffed := _sniffed(sample)):
+        return _with_separator(sample, sniffed, recognises)
+    return best
+
+
+def _sniffed(sample: str) -> str | None:
+    try:
+        return csv.Sniffer().sniff(sample, "".join(SEPARATORS)).delimiter
+    except csv.Error:
+        return None
+
+
+def _with_separator(sample: str, separator: str, recognises: Recognises) -> Layout:
+    lines = io.StringIO(sample, newline="\n").readlines()
+    reader = csv.reader(lines, delimiter=separator)
+    rows: list[list[str]] = []
+    ends = []
+    try:
+        for row in islice(reader, _TITLE_LINES):
+            rows.append(row)
+            ends.append(reader.line_num)
+    except csv.Error:
+        pass
+    best, cells = _header_row(rows or [[]], recognises)
+    end = ends[best] if ends else 0
+    begin = ends[best - 1] if best else 0
+    offset = len("".join(lines[:end]).encode("utf-8"))
+    return Layout(_distinct(cells), separator, begin + 1, end + 1, offset, _score(cells, recognises))
+
+
+def _header_row(rows: Sequence[list[str]], recognises: Recognises) -> tuple[int, list[str]]:
+    """The row with most recognised headers; where none has any, the first with as many names as the widest."""
+    scores = [_score(row, recognises) for row in rows]
+    if max(scores, default=0) == 0:
+        scores = [sum(1 for cell in row if cell.strip()) for row in rows]
+    best = max(range(len(rows)), key=lambda index: (scores[index], -index))
+    return best, list(rows[best])
+
+
+def _score(row: Iterable[str], recognises: Recognises) -> int:
+    return sum(1 for cell in row if recognises(cell))
+
+
+def _distinct(cells: Sequence[str]) -> tuple[str, ...]:
+    """Every header once: the second `Amount` becomes `Amount (2)`, a blank one `column 7`."""
+    taken: set[str] = set()
+    names = []
+    for position, cell in enumerate(cells, start=1):
+        name, copy = cell or f"column {position}", 1
+        while name in taken:
+            copy += 1
+            name = f"{cell or f'column {position}'} ({copy})"
+        taken.add(name)
+        names.append(name)
+    return tuple(names)

@@ -1,0 +1,229 @@
+"""The rows below the header as Arrow tables of text, each with the line it starts on, at the speed of Arrow's CSV reader.
+
+A block that Arrow reads into as many rows as it has lines needs no more; line breaks inside cells are counted; anything
+irregular (ragged rows, stray quotes) is read again with Python's csv module, which gives the same cells more slowly.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from flows.crm.files.blocks import LONGEST_ROW, Block, Lines, lines_of, row_aligned, row_starts, skip
+from flows.crm.files.contents import DAMAGED, Contents, damaged, is_utf8
+from flows.crm.files.header_row import Layout
+from flows.errors import ExportUnreadable
+
+_TOGETHER = 4
+"""Blocks that make a batch: Arrow's reader is fastest where a block stays in the processor's cache, all after it where batches are few."""
+
+_AHEAD = 2
+"""Batches that are being read while the rows of another are at work."""
+
+_SLOW_ROWS = 20_000
+_END = "\0end of rows"
+
+csv.field_size_limit(LONGEST_ROW)
+
+Row = tuple[int, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class RawRows:
+    """Some rows as text: one column a wanted header, named by its position; null for an empty cell.
+
+    ``blank`` rows without any cell filled were left out; ``padded`` ones had fewer cells than the header.
+    """
+
+    table: pa.Table
+    lines: Lines
+    blank: int = 0
+    padded: int = 0
+
+
+Reading = Future[list[RawRows] | None]
+
+_UNREADABLE = (ExportUnreadable, UnicodeDecodeError, *DAMAGED)
+
+
+class _NeverCloses(Exception):
+    """A quote opens on some line, and the text ends before it closes."""
+
+
+@dataclass(frozen=True)
+class TableReader:
+    """Reads the wanted columns (positions in the header) of one export, as often as asked."""
+
+    contents: Contents
+    layout: Layout
+    location: str
+
+    def read(self, wanted: Sequence[int]) -> Iterator[RawRows]:
+        """The rows, in batches of 16 MB or so. Raises ExportUnreadable for a row that is longer than the header or never ends."""
+        if self.contents.rows is not None:
+            yield from self._slow(islice(self.contents.rows(), self.layout.offset, None), wanted)
+            return
+        try:
+            yield from self._in_blocks(wanted)
+        except _NeverCloses as error:
+            raise ExportUnreadable(
+                f"{self.location}, {error}: a quote opens here and never closes. Mend the line, or export again."
+            ) from None
+        except UnicodeDecodeError as error:
+            told = f"{self.location} is not valid {self.contents.encoding} throughout: {error}. Export again as UTF-8."
+            raise ExportUnreadable(told) from error
+        except DAMAGED as error:
+            raise damaged(self.location, error) from error
+
+    def _in_blocks(self, wanted: Sequence[int]) -> Iterator[RawRows]:
+        """A few blocks at a time, some being read ahead; from those of which one ends within a cell, the rest goes the slow way."""
+        offset = self.layout.offset
+        with self._opened(offset) as stream, ThreadPoolExecutor(_AHEAD) as pool:
+            for some, line, reading in self._ahead(row_aligned(stream, self.location, self.layout.first_line), wanted, pool):
+                batches = reading.result()
+                if batches is None:
+                    with self._opened(offset) as rest:
+                        yield from self._slow(self._rows(lines_of(b"", rest), line), wanted)
+                    return
+                yield from batches
+                offset += sum(len(block.text) for block in some)
+
+    def _ahead(self, blocks: Iterator[Block], wanted: Sequence[int], pool: Executor) -> Iterator[tuple[list[Block], int, Reading]]:
+        """Some blocks at a time, the line where they start, and their rows, which are being read."""
+        coming: deque[tuple[list[Block], int, Reading]] = deque()
+        line = self.layout.first_line
+        try:
+            for some in _together(blocks):
+                coming.append((some, line, pool.submit(self._read_blocks, some, line, wanted)))
+                line += sum(block.newlines for block in some)
+                if len(coming) > _AHEAD:
+                    yield coming.popleft()
+        except _UNREADABLE:
+            yield from coming  # a stray quote among them may be what is wrong, and the slow way can read it
+            raise
+        yield from coming
+
+    def _opened(self, offset: int) -> BinaryIO:
+        assert self.contents.open is not None  # noqa: S101 -- the caller asked; this tells mypy
+        stream = self.contents.open()
+        skip(stream, offset)
+        return stream
+
+    def _read_blocks(self, blocks: Iterable[Block], line: int, wanted: Sequence[int]) -> list[RawRows] | None:
+        """The blocks' rows as one batch, if there are any, or None where a block ends within a cell."""
+        parts: list[RawRows] = []
+        for block in blocks:
+            rows = self._fast(block, line, wanted) or self._slow_block(block, line, wanted)
+            if rows is None:
+                return None
+            parts += rows
+            line += block.newlines
+        return [_joined(parts)] if len(parts) > 1 else parts
+
+    def _fast(self, block: Block, line: int, wanted: Sequence[int]) -> list[RawRows] | None:
+        """The block by Arrow, or None where it is not UTF-8, or Arrow and the line breaks disagree."""
+        separator = self.layout.separator or ","
+        if not block.balanced or block.ends_within_a_cell(separator) or not is_utf8(block.text):
+            return None
+        if (table := self._arrow(block.text, wanted)) is None:
+            return None
+        if table.num_rows == block.lines:
+            return [RawRows(table, np.arange(line, line + table.num_rows, dtype=np.int64))]
+        starts, blank = row_starts(block.text)
+        return [RawRows(table, starts + line, blank)] if len(starts) == table.num_rows else None
+
+    def _slow_block(self, block: Block, line: int, wanted: Sequence[int]) -> list[RawRows] | None:
+        """The block by the csv module, or None where it ends within a cell."""
+        try:
+            return list(self._slow(self._rows(lines_of(block.text), line), wanted))
+        except _NeverCloses:
+            return None
+
+    def _arrow(self, text: memoryview, wanted: Sequence[int]) -> pa.Table | None:
+        """The block by Arrow, or None where a row has more or fewer cells than the header."""
+        include = [str(position) for position in wanted]
+        try:
+            table = pacsv.read_csv(
+                pa.py_buffer(text),
+                read_options=pacsv.ReadOptions(
+                    column_names=[str(position) for position in range(len(self.layout.headers))], block_size=len(text) + 1
+                ),
+                parse_options=pacsv.ParseOptions(delimiter=self.layout.separator, newlines_in_values=True),
+                convert_options=pacsv.ConvertOptions(
+                    include_columns=include,
+                    column_types=dict.fromkeys(include, pa.string()),
+                    null_values=[""],
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=True,
+                    check_utf8=False,  # the block is: asking cell by cell takes a quarter of the reading
+                ),
+            )
+        except pa.ArrowInvalid:
+            return None
+        return table.combine_chunks()
+
+    def _rows(self, lines: Iterable[str], line: int) -> Iterator[Row]:
+        reader = csv.reader(chain(lines, [_END]), delimiter=self.layout.separator or ",")
+        start = line
+        try:
+            for cells in reader:
+                if cells == [_END]:
+                    return
+                if cells and cells[-1].endswith(_END):
+                    raise _NeverCloses(f"line {start}")
+                yield start, cells
+                start = line + reader.line_num
+        except csv.Error as error:
+            told = "a carriage return stands in a cell without quotes" if "new-line" in str(error) else str(error)
+            raise ExportUnreadable(f"{self.location}, line {start}: {told}. Mend the line, or export again.") from error
+
+    def _slow(self, rows: Iterator[Row], wanted: Sequence[int]) -> Iterator[RawRows]:
+        width = len(self.layout.headers)
+        while batch := list(islice(rows, _SLOW_ROWS)):
+            full = [(line, cells) for line, cells in batch if any(cell.strip() for cell in cells)]
+            for line, cells in full:
+                if len(cells) > width and any(cell.strip() for cell in cells[width:]):
+                    raise ExportUnreadable(
+                        f"{self.location}, line {line}: {len(cells)} cells where the header has {width};"
+                        f" the surplus begins with {cells[width]!r}."
+                        " A separator inside a cell is not quoted. Mend the line, or export again."
+                    )
+            columns = [pa.array([cells[p] or None if p < len(cells) else None for _, cells in full], pa.string()) for p in wanted]
+            table = pa.Table.from_arrays(columns, names=[str(position) for position in wanted])
+            lines = np.array([line for line, _ in full], dtype=np.int64)
+            yield RawRows(table, lines, len(batch) - len(full), sum(1 for _, cells in full if len(cells) < width))
+
+
+def _together(blocks: Iterator[Block]) -> Iterator[list[Block]]:
+    """A few blocks at a time; where no more can be read, those before it first."""
+    some: list[Block] = []
+    try:
+        for block in blocks:
+            some.append(block)
+            if len(some) == _TOGETHER:
+                yield some
+                some = []
+    except _UNREADABLE:
+        if some:
+            yield some
+        raise
+    if some:
+        yield some
+
+
+def _joined(parts: Sequence[RawRows]) -> RawRows:
+    return RawRows(
+        pa.concat_tables([part.table for part in parts]).combine_chunks(),
+        np.concatenate([part.lines for part in parts]),
+        sum(part.blank for part in parts),
+        sum(part.padded for part in parts),
+    )

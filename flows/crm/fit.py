@@ -1,0 +1,164 @@
+"""Which dialect fits an export, and what each of the 35 columns would get from it, with an example."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+
+import pyarrow as pa
+
+from expectations.schema import COLUMN_NAMES
+from flows.crm.bound_dialect import Bound, bind
+from flows.crm.column_map import DEALS_SCHEMA, Mapping
+from flows.crm.dialect import Dialect, Source, known_dialects, load_dialect
+from flows.crm.files.contents import read_contents
+from flows.crm.files.location import fetch
+from flows.crm.files.table_reader import RawRows, TableReader
+from flows.crm.format_inference import Evidence
+from flows.crm.row_filters import ALL, Sieve
+from flows.crm.values.dates import Clock
+from flows.errors import ExportError
+
+_SAMPLE_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DialectFit:
+    """How well a dialect fits: the headers it knows of the export's, and the indispensable columns it cannot fill."""
+
+    name: str
+    title: str
+    recognised: int
+    headers: int
+    missing: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether `--crm` with this dialect would read the export."""
+        return not self.missing
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFit:
+    """What a target column would get: ``sources`` in the order they are tried, or ``why_empty``.
+
+    ``example`` is the first value among the first rows, ``rows`` how many of those ``sample`` rows get one.
+    """
+
+    column: str
+    sources: tuple[str, ...]
+    example: str | None
+    rows: int
+    sample: int
+    why_empty: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The dialects from best to worst, and the best one's columns. ``trouble`` says what reading with it would stop at."""
+
+    path: str
+    encoding: str
+    separator: str | None
+    ranking: tuple[DialectFit, ...]
+    columns: tuple[ColumnFit, ...]
+    trouble: str | None = None
+
+
+def fit(location: str, crm: str | None = None) -> Fit:
+    """Rank the shipped dialects for the export; show the best one's columns, or those of ``crm``.
+
+    Raises ExportNotFound and ExportUnreadable as `open_export` does; what would raise ExportUnmappable is told in ``trouble``.
+    """
+    local = fetch(location)
+    try:
+        chosen = load_dialect(crm) if crm else None
+        dialects = [*known_dialects(), *([chosen] if chosen else [])]
+        contents = read_contents(
+            local.path,
+            local.location,
+            tuple(member for dialect in dialects for member in dialect.zip_members),
+            chosen.encoding if chosen else None,
+        )
+        bounds = [bind(dialect, contents, local.location) for dialect in dialects]
+        ranked = sorted(bounds, key=_rank)
+        best = next((bound for bound in ranked if chosen and bound.dialect is chosen), ranked[0])
+        reader = TableReader(contents, best.layout, local.location)
+        columns, trouble = _columns(reader, best)
+        ranking = tuple(_dialect_fit(bound) for bound in ranked if bound is best or not chosen or bound.dialect.name != chosen.name)
+        return Fit(local.location, contents.encoding, best.layout.separator, ranking, columns, trouble)
+    finally:
+        local.close()
+
+
+def _rank(bound: Bound) -> tuple[int, float, str]:
+    """Fewest indispensable columns missing first, then most headers recognised."""
+    fitted = _dialect_fit(bound)
+    return len(fitted.missing), -fitted.recognised / max(fitted.headers, 1), fitted.name
+
+
+def _dialect_fit(bound: Bound) -> DialectFit:
+    return DialectFit(bound.dialect.name, bound.dialect.title, bound.layout.recognised, len(bound.layout.headers), bound.missing)
+
+
+def _columns(reader: TableReader, bound: Bound) -> tuple[tuple[ColumnFit, ...], str | None]:
+    sample, filled, trouble = DEALS_SCHEMA.empty_table(), dict[str, Counter[str]](), None
+    try:
+        bound.require(reader.location)
+        sample, filled = _sampled(reader, bound)
+    except ExportError as error:
+        trouble = str(error)
+    return tuple(_column_fit(name, bound, sample, filled.get(name, Counter())) for name in COLUMN_NAMES), trouble
+
+
+def _sampled(reader: TableReader, bound: Bound) -> tuple[pa.Table, dict[str, Counter[str]]]:
+    from flows.crm.extraction import Account  # noqa: PLC0415 -- the extraction builds on all that is here but this
+
+    evidence, account = Evidence(reader, bound), Account()
+    pipeline = ALL if bound.dialect.pipeline and bound.position_of(bound.dialect.pipeline) is not None else None
+    sieve = Sieve(evidence, pipeline, None, _SAMPLE_ROWS)
+    clock = Clock(bound.dialect.crm_timezone, "UTC", datetime.now(UTC))
+    deals = [DEALS_SCHEMA.empty_table()]
+    for rows in islice(reader.read(bound.wanted), 1):
+        for _, part in sieve.sift(RawRows(rows.table.slice(0, _SAMPLE_ROWS), rows.lines[:_SAMPLE_ROWS]), account):
+            mapping = Mapping(bound, evidence, clock, part.table, part.lines)
+            deals.append(mapping.deals())
+            account.add(mapping)
+    return pa.concat_tables(deals, promote_options="default"), account.filled
+
+
+def _column_fit(name: str, bound: Bound, sample: pa.Table, filled: Counter[str]) -> ColumnFit:
+    values = sample[name].drop_null()
+    sources = tuple(_told(bound, source) for source in _chain(bound.dialect, name) if bound.has(source))
+    if name == "status" and not bound.dialect.verbatim:
+        sources = tuple(filled)
+    why = None if len(values) else _why_empty(name, bound, sampled=bool(sample.num_rows))
+    return ColumnFit(name, sources, values[0].as_py() if len(values) else None, len(values), sample.num_rows, why)
+
+
+def _chain(dialect: Dialect, name: str) -> tuple[Source, ...]:
+    return (*(dialect.converted if name == "value" else ()), *dialect.columns.get(name, ()))
+
+
+def _told(bound: Bound, source: Source) -> str:
+    while_ = f" (while {source.during})" if source.during else ""
+    if source.how == "column":
+        return f"{source.names[0][1:]}{while_}"
+    if source.how == "default":
+        return f"always {source.names[0]!r}"
+    headers = ", ".join(repr(bound.header_of(name)) for name in source.names if bound.position_of(name) is not None)
+    return f"{headers}{while_}" if source.how == "field" else f"{source.how.replace('_', ' ')} {headers}{while_}"
+
+
+def _why_empty(name: str, bound: Bound, *, sampled: bool) -> str:
+    if name == "lastSyncedAt":
+        return "the sync sets it"
+    chain = _chain(bound.dialect, name)
+    if bound.can_fill(name):
+        return "empty in every row looked at" if sampled else "not read"
+    headers = [bound.dialect.headers_of(name)[0] for source in chain if source.how not in {"column", "default"} for name in source.names]
+    if headers:
+        return f"the export has no {' or '.join(repr(header) for header in dict.fromkeys(headers))}"
+    return "this CRM's deal export does not hold it" if chain or name != "status" else "no flag, status or stage column"

@@ -1,0 +1,214 @@
+"""Which rows are deals: footers, blank rows, deleted ones, other pipelines and currencies are told apart and counted."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flows.crm.dialect import Drop
+from flows.crm.files.table_reader import RawRows
+from flows.crm.format_inference import Evidence, amounts_of, named, units_of
+from flows.crm.values.cells import one_chunk
+from flows.errors import ExportUnmappable, UsageError
+
+if TYPE_CHECKING:
+    from flows.crm.extraction import Account
+
+ALL = "*"
+
+
+@dataclass
+class Sieve:
+    """Sifts batches in order. ``pipeline`` (`*`: keep all, apart), ``currency`` and ``limit`` are the user's choices."""
+
+    evidence: Evidence
+    pipeline: str | None
+    currency: str | None
+    limit: int | None
+    pipelines: Counter[str] = field(default_factory=Counter)
+    _currencies: dict[str | None, set[str]] = field(default_factory=dict)
+    _unnamed: bool = False
+    _taken: Counter[str | None] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        dialect = self.evidence.bound.dialect
+        if self.currency and dialect.verbatim:
+            raise UsageError(f"{self.evidence.reader.location}, read as {dialect.name}, names no currencies. Leave the currency out.")
+        if self.pipeline and not self._has(dialect.pipeline):
+            looked = f" (looked for {dialect.headers_of(dialect.pipeline)[0]!r})" if dialect.pipeline else ""
+            raise UsageError(
+                f"{self.evidence.reader.location} has no pipeline column{looked}, so no pipeline can be chosen."
+                " Leave the pipeline out, or add the column to the export."
+            )
+
+    def sift(self, rows: RawRows, account: Account) -> Iterator[tuple[str | None, RawRows]]:
+        """The rows of the batch that are deals; one part, or one for each pipeline."""
+        account.rows += len(rows.lines) + rows.blank
+        account.short_rows += rows.padded
+        if rows.blank:
+            account.non_rows["blank row"] += rows.blank
+        rows = self._without(rows, account, "header repeated", self._headers(rows.table))
+        rows = self._without(rows, account, "footer", self._footers(rows.table))
+        for drop in self.evidence.bound.dialect.drops:
+            rows = self._without(rows, account, drop.why, self._dropped(rows.table, drop))
+        rows = self._without(rows, account, "blank row", self._blank(rows.table))
+        for pipeline, part in self._by_pipeline(rows, account):
+            yield pipeline, self._limited(pipeline, self._one_currency(pipeline, part, account), account)
+
+    def finish(self, account: Account) -> None:
+        """Raise UsageError if the chosen pipeline or currency was in no row."""
+        chosen = self.pipeline if self.pipeline != ALL else None
+        if chosen and account.rows and chosen not in self.pipelines:
+            raise UsageError(
+                f"No pipeline {chosen!r} in {self._where}.{_close(chosen, set(self.pipelines))} It has:{_listed(self.evidence.pipelines)}"
+            )
+        currencies = set[str]().union(*self._currencies.values())
+        if self.currency and self._unnamed and not currencies:
+            raise UsageError(f"No amount in {self._where} says its currency, so none can be chosen. Leave the currency out.")
+        if self.currency and currencies and self.currency not in currencies:
+            raise UsageError(f"No amount in {self.currency!r} in {self._where}. It has:{_listed(self.evidence.currencies)}")
+
+    @property
+    def _where(self) -> str:
+        return self.evidence.reader.location
+
+    def _has(self, name: str | None) -> bool:
+        return name is not None and self.evidence.bound.position_of(name) is not None
+
+    def _column(self, table: pa.Table, name: str) -> pa.Array:
+        return one_chunk(table.column(str(self.evidence.bound.position_of(name))))
+
+    def _identity(self) -> tuple[int, ...]:
+        """The positions whose emptiness or text marks a row that is no deal: those of the id."""
+        bound = self.evidence.bound
+        names = [name for source in bound.dialect.columns["id"] for name in source.names]
+        return tuple(position for name in names if (position := bound.position_of(name)) is not None)
+
+    def _no_id(self, table: pa.Table) -> pa.Array:
+        return pc.is_null(pc.coalesce(*[one_chunk(table.column(str(position))) for position in self._identity()]))
+
+    def _blank(self, table: pa.Table) -> pa.Array | None:
+        blank = self._no_id(table)
+        for column in table.columns:
+            if not pc.any(blank).as_py():
+                return None
+            blank = pc.and_(blank, pc.is_null(one_chunk(column)))
+        return blank
+
+    def _headers(self, table: pa.Table) -> pa.Array:
+        position = self._identity()[0]
+        return pc.equal(one_chunk(table.column(str(position))), self.evidence.bound.layout.headers[position])
+
+    def _footers(self, table: pa.Table) -> pa.Array | None:
+        patterns = self.evidence.bound.dialect.footers
+        if not patterns or not table.num_rows:
+            return None
+        first = one_chunk(table.column("0"))
+        candidates = pa.repeat(True, len(first)) if 0 in self._identity() else self._no_id(table)
+        if not pc.any(candidates).as_py():
+            return None
+        matches = [pc.match_substring_regex(first, pattern) for pattern in patterns]
+        found = matches[0]
+        for match in matches[1:]:
+            found = pc.or_(found, match)
+        return pc.and_(candidates, pc.fill_null(found, False))
+
+    def _dropped(self, table: pa.Table, drop: Drop) -> pa.Array | None:
+        if drop.field and self._has(drop.field):
+            values = pc.utf8_lower(pc.utf8_trim_whitespace(self._column(table, drop.field)))
+            return pc.is_in(values, pa.array(sorted(drop.values), pa.string()))
+        blank = [self._column(table, name) for name in drop.blank if self._has(name)]
+        return pc.is_null(pc.coalesce(*blank)) if blank else None
+
+    def _by_pipeline(self, rows: RawRows, account: Account) -> Iterator[tuple[str | None, RawRows]]:
+        name = self.evidence.bound.dialect.pipeline
+        if name is None or not self._has(name):
+            yield None, rows
+            return
+        column = named(self._column(rows.table, name))
+        self.pipelines.update({counted["values"]: counted["counts"] for counted in pc.value_counts(column.drop_null()).to_pylist()})
+        if self.pipeline == ALL:
+            for one in pc.unique(column.drop_null()).to_pylist():
+                yield one, _only(rows, pc.equal(column, one))
+            self._without(rows, account, "no pipeline", pc.is_null(column))
+        elif self.pipeline is not None:
+            self._set_aside(account, column, self.pipeline)
+            yield self.pipeline, _only(rows, pc.equal(column, self.pipeline))
+        else:
+            if len(self.pipelines) > 1:
+                raise ExportUnmappable(
+                    f"{self._where} holds several pipelines; each needs its own collection."
+                    f" Choose one with --pipeline NAME:{_listed(self.evidence.pipelines)}"
+                )
+            yield None, rows
+
+    def _set_aside(self, account: Account, column: pa.Array, chosen: str) -> None:
+        for counted in pc.value_counts(column).to_pylist():
+            if counted["values"] != chosen:
+                why = "no pipeline" if counted["values"] is None else f"pipeline {counted['values']}"
+                account.non_rows[why] += counted["counts"]
+
+    def _one_currency(self, pipeline: str | None, rows: RawRows, account: Account) -> RawRows:
+        bound = self.evidence.bound
+        if bound.dialect.verbatim or (bound.converted and not self.currency) or not len(rows.lines):
+            return rows
+        units = units_of(bound, rows.table)
+        seen = self._currencies.setdefault(pipeline, set())
+        seen.update(value for value in pc.unique(units).to_pylist() if value is not None)
+        if self.currency:
+            return self._in_currency(self.currency, units, rows, account)
+        if len(seen) > 1:
+            raise ExportUnmappable(
+                f"{self._where} holds amounts in several currencies or periods, which do not add up:{_listed(self.evidence.currencies)}"
+                "\nExport the converted amount as well, or choose one with --currency."
+            )
+        return rows
+
+    def _in_currency(self, currency: str, units: pa.Array, rows: RawRows, account: Account) -> RawRows:
+        """An amount that names no currency may be in any, unless the whole export has but one."""
+        unnamed = pc.and_(pc.is_valid(amounts_of(self.evidence.bound, rows.table)), pc.is_null(units))
+        if pc.any(unnamed).as_py():
+            self._unnamed = True
+            if len(self.evidence.currencies) > 1:
+                units = pc.if_else(unnamed, "", units)
+        return self._without(rows, account, f"amount not in {currency}", pc.not_equal(units, currency))
+
+    def _limited(self, pipeline: str | None, rows: RawRows, account: Account) -> RawRows:
+        room = len(rows.lines) if self.limit is None else max(0, self.limit - self._taken[pipeline])
+        kept = RawRows(rows.table.slice(0, room), rows.lines[:room])
+        account.deals += len(kept.lines)
+        self._taken[pipeline] += len(kept.lines)
+        if len(rows.lines) > room:
+            account.non_rows[f"beyond the limit of {self.limit}"] += len(rows.lines) - room
+        return kept
+
+    def _without(self, rows: RawRows, account: Account, why: str, mask: pa.Array | None) -> RawRows:
+        if mask is None or not pc.any(mask).as_py():
+            return rows
+        mask = pc.fill_null(mask, False)
+        account.non_rows[why] += pc.sum(mask).as_py()
+        return _only(rows, pc.invert(mask))
+
+
+def _only(rows: RawRows, mask: pa.Array) -> RawRows:
+    mask = pc.fill_null(mask, False)
+    if pc.all(mask).as_py():
+        return RawRows(rows.table, rows.lines)
+    return RawRows(rows.table.filter(mask), rows.lines[np.asarray(mask.to_numpy(zero_copy_only=False), dtype=bool)])
+
+
+def _listed(counts: Counter[str]) -> str:
+    return "".join(f"\n  {name}: {count} rows" for name, count in counts.most_common(20))
+
+
+def _close(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(re.sub(r"\s+", " ", name), sorted(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""

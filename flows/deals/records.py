@@ -1,0 +1,129 @@
+"""What the tasks hand each other: small frozen records that point to staged files, never the data itself.
+
+They reach Prefect's logs and survive the process, so they hold counts, ids and paths, and no row's content.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from expectations import CheckReport
+from flows.crm import ExportFacts
+from flows.deals.guard import ExportStats
+from flows.errors import UnexpectedAnswer
+from flows.nostradamus import UploadRequest
+
+_ASSUMED = "assumed:"
+
+
+@dataclass(frozen=True, slots=True)
+class StagedDeals:
+    """Deals extracted from an export, staged as an Arrow file: rows in file = ``deals`` + the sum of ``non_rows``."""
+
+    path: Path
+    export: ExportFacts
+    rows: int
+    deals: int
+    non_rows: dict[str, int]
+    filled: dict[str, dict[str, int]]
+    synced_at: datetime
+    """Naive, in the collection's timezone."""
+
+    @property
+    def assumed(self) -> str:
+        """What was assumed of deals for want of better, and of how many; empty where nothing was."""
+        return "; ".join(
+            f"{column} of {rows:,} of {self.deals:,} deals is assumed, since {how.removeprefix(_ASSUMED)}"
+            for column, hows in self.filled.items()
+            for how, rows in hows.items()
+            if how.startswith(_ASSUMED)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedDeals:
+    """Deals after the gate: rows to send + ``unchanged`` + quarantined = deals extracted."""
+
+    staged: StagedDeals
+    report: CheckReport
+    csv: Path
+    sha256: str
+    rows: int
+    unchanged: int
+    quarantine: Path | None
+    fingerprint: str
+    content: Path
+    """File of a hash of each id to send and of its row."""
+    totals: dict[str, str]
+    """Sum of ``value`` of the passing deals by status, as exact decimal text."""
+    stats: ExportStats
+
+    @property
+    def quarantined(self) -> int:
+        """Rows held back, because the platform would refuse the file for them."""
+        return self.report.failing
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedAppend:
+    """An upload that the platform accepted with 202; it is not validated yet."""
+
+    collection: str
+    fingerprint: str
+    request_id: str
+    accepted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedAppend:
+    """The gate before the forecast: an upload that the platform reports as ``completed``.
+
+    It takes the platform's own answer and refuses any other status, so that none can be made without one.
+    """
+
+    accepted: AcceptedAppend
+    answer: UploadRequest
+    completed_at: datetime
+
+    def __post_init__(self) -> None:
+        """Hold the gate.
+
+        Raises:
+            UnexpectedAnswer: the answer's status is not ``completed``.
+        """
+        if self.answer.status != "completed":
+            raise UnexpectedAnswer(
+                f"append request {self.accepted.request_id} is {self.answer.status}, not completed: no forecast is invoked."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class InvokedForecast:
+    """A forecast that the platform accepted to make."""
+
+    collection: str
+    fingerprint: str
+    invocation_id: str
+    args: dict[str, Any]
+    accepted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedForecast:
+    """A forecast that is ready to be downloaded."""
+
+    invoked: InvokedForecast
+    completed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A forecast brought home: its files, and its predictions as (month ``YYYY-MM-DD``, revenue)."""
+
+    invocation_id: str
+    folder: Path
+    files: dict[str, Path]
+    months: tuple[tuple[str, float], ...]

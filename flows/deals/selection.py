@@ -1,0 +1,217 @@
+"""Staged deals through the gate: what passes and is new becomes the CSV to be sent, what fails the quarantine."""
+
+from __future__ import annotations
+
+import ctypes
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expectations import CheckReport, Gate, GateError, Survey, Verdict
+from expectations.gate import load_checks
+from expectations.row_checks import deals_frame
+from expectations.schema import COLUMN_NAMES, STATUSES
+from flows.deals.content_index import Deals, Fingerprint, Hashes, Known, deals_of, hash_ids
+from flows.deals.deals_csv import CsvRows, DealsCsv
+from flows.deals.guard import ExportStats
+from flows.deals.quarantine import open_quarantine, quarantined
+from flows.deals.records import CheckedDeals, StagedDeals
+from flows.deals.staged_file import batches
+from flows.errors import UsageError
+from flows.ledger.store import Ledger
+from flows.options import SyncOptions
+
+_IN_CACHE = 2000
+"""Rows that are rendered, hashed and written together: their text stays in the processor's cache from one to the next."""
+
+_GIVEN_BACK_AFTER = 5
+"""Batches from one time that freed memory is given back to the next: what each leaves behind adds up over millions of rows."""
+
+
+def import_libraries() -> None:
+    """Import what a check takes beside this module, ahead of the first one."""
+    load_checks()
+
+
+def check_staged(
+    staged: StagedDeals, options: SyncOptions, known: Callable[[], Known], folder: Path, extra_suite: Path | None = None
+) -> CheckedDeals:
+    """Run every staged deal through the gate; write what passes and is not ``known`` as the CSV to be sent.
+
+    What is known is asked for when the survey is done, so that what both take is never in memory at once.
+
+    With ``full``, or where ``override`` would change anything, all that passes is written. The quarantine file is written
+    whenever a row fails, so that it can be looked at even where the sync then stops.
+
+    Raises:
+        UsageError: the settings name an extra suite that cannot be read, or has an expectation that cannot be evaluated.
+    """
+    _give_back()  # what came before; else the survey's comes on top of it, and the gate's on both
+    survey = Survey.of(batches(staged, ("id", "stage", "value")))
+    try:
+        gate = Gate(survey, now=staged.synced_at, extra_suite=extra_suite)
+    except ValueError as error:
+        raise UsageError(f"DEALCAST_EXTRA_SUITE names {extra_suite}, which is no suite of expectations: {error}") from error
+    _give_back()
+    try:
+        with _Selection(options, known(), folder) as selection:
+            for number, table in enumerate(batches(staged)):
+                if number % _GIVEN_BACK_AFTER == 0:
+                    _give_back()
+                selection.put(table, gate.check(deals_frame(table)))
+        staged.path.unlink()  # no longer needed: what a disk need not write is not in an upload's way
+        return selection.checked(staged, gate.report())
+    except GateError as error:
+        if extra_suite is None:
+            raise
+        raise UsageError(f"An expectation of {extra_suite}, which DEALCAST_EXTRA_SUITE names, breaks the check: {error}") from error
+
+
+def check_against_ledger(
+    staged: StagedDeals, options: SyncOptions, ledger_url: str, folder: Path, extra_suite: Path | None = None
+) -> CheckedDeals:
+    """As :func:`check_staged`, known being what the collection surely holds by the ledger; the report has no validation result.
+
+    Raises:
+        UsageError: as there.
+    """
+    ledger = Ledger(ledger_url)
+
+    def known() -> Known:
+        return Known.load(ledger, options.collection).sure(ledger, ledger.entries(options.collection))
+
+    checked = check_staged(staged, options, known, folder, extra_suite)
+    return replace(checked, report=replace(checked.report, validation_result=None))
+
+
+def _give_back() -> None:
+    """Return freed memory to the system: Arrow's, and what glibc, where that is the C library, holds for bytes and arrays."""
+    pa.default_memory_pool().release_unused()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
+
+
+class _Selection:
+    """What is picked up while the rows go by: the passing ones to send, their fingerprint and contents, the totals.
+
+    One batch is written while the next is checked and summed up, and no more wait in memory.
+    """
+
+    def __init__(self, options: SyncOptions, known: Known, folder: Path) -> None:
+        self._csv, self._quarantine, self._content = folder / "deals.csv", folder / "quarantine.csv", folder / "content.deals"
+        self._fingerprint = Fingerprint(options.collection, options.mode)
+        self._totals = dict.fromkeys(STATUSES, Decimal(0))
+        self._won_by_month: Counter[str] = Counter()
+        self._newest_update: str | None = None
+        self._known, self._full, self._override = known, options.full, options.mode == "override"
+        self._chosen = self._changed = 0
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opened:
+            self._to_send = opened.enter_context(DealsCsv(self._csv))
+            self._aside = opened.enter_context(open_quarantine(self._quarantine))
+            self._contents = opened.enter_context(self._content.open("wb"))
+            self._beside = opened.enter_context(ThreadPoolExecutor(1))
+            self._opened = opened.pop_all()
+        self._writing: Future[None] | None = None
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with self._opened:
+            self._wait()
+
+    def put(self, table: pa.Table, verdict: Verdict) -> None:
+        """Take in a batch; an error in writing the one before is raised here."""
+        passing, ids = table, hash_ids(table["id"].combine_chunks())
+        in_export = ids
+        if not verdict.all_pass:
+            self._aside.write_table(quarantined(table, verdict))
+            passing, ids = table.filter(verdict.passing), ids[verdict.passing.to_numpy(zero_copy_only=False)]
+        self._known.see(ids if self._override else in_export)  # an override removes what is held back
+        self._sum_up(passing)
+        self._wait()
+        self._writing = self._beside.submit(self._write, passing, ids)
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+
+    def _write(self, passing: pa.Table, ids: Hashes) -> None:
+        """Write those of a batch's passing rows that are to be sent."""
+        passing = passing.select(list(COLUMN_NAMES))
+        pieces = [slice(start, start + _IN_CACHE) for start in range(0, passing.num_rows, _IN_CACHE)]
+        if not pieces:
+            return
+        deals = np.concatenate([self._choose(passing[piece], ids[piece]) for piece in pieces])
+        self._fingerprint.add(deals)
+        self._contents.write(deals.tobytes())
+        self._chosen += len(deals)
+
+    def _choose(self, table: pa.Table, ids: Hashes) -> Deals:
+        rows = CsvRows.of(table)
+        deals = deals_of(ids, table, rows)
+        changed = self._known.changed(deals)
+        self._changed += int(changed.sum())
+        if not (self._full or self._override or changed.all()):
+            rows, deals = CsvRows.of(table.filter(pa.array(changed))), deals[changed]
+        self._to_send.write(rows)
+        return deals
+
+    def _sum_up(self, passing: pa.Table) -> None:
+        newest = pc.max(passing["lastUpdateDatetime"]).as_py()
+        self._newest_update = max(filter(None, (self._newest_update, newest)), default=None)
+        _add_totals(self._totals, passing)
+        _add_won(self._won_by_month, passing)
+
+    def checked(self, staged: StagedDeals, report: CheckReport) -> CheckedDeals:
+        """What all batches amount to; an override that would replace the deals by the same sends none, unless told to send all."""
+        same = self._override and not (self._full or self._changed or self._known.vanished()) and self._known.whole
+        rows = 0 if same else self._chosen
+        value = float(sum(self._totals.values()))
+        return CheckedDeals(
+            staged=staged,
+            report=report,
+            csv=self._csv,
+            sha256=self._to_send.sha256,
+            rows=rows,
+            unchanged=report.rows - report.failing - rows,
+            quarantine=self._quarantine if report.failing else None,
+            fingerprint=self._fingerprint.hex(),
+            content=self._content,
+            totals={status: str(total) for status, total in self._totals.items()},
+            stats=ExportStats(staged.deals, value, self._newest_update, self._known.vanished(), len(self._known), dict(self._won_by_month)),
+        )
+
+
+def _add_totals(totals: dict[str, Decimal], passing: pa.Table) -> None:
+    """Add up ``value`` by status, exactly: the gate has passed it as a plain decimal."""
+    for status in totals:
+        values = passing["value"].filter(pc.equal(passing["status"], status))
+        if len(values):
+            totals[status] += _exact_sum(values)
+
+
+def _add_won(won_by_month: Counter[str], passing: pa.Table) -> None:
+    """Add up the value of won deals by month of closing."""
+    won = passing.select(["closedDatetime", "value"]).filter(pc.equal(passing["status"], "closed_won"))
+    months = pc.utf8_slice_codeunits(won["closedDatetime"], 0, 7)
+    sums = pa.table({"month": months, "value": won["value"].cast(pa.float64())}).group_by("month").aggregate([("value", "sum")])
+    for month, value in zip(sums["month"].to_pylist(), sums["value_sum"].to_pylist(), strict=True):
+        won_by_month[month] += value
+
+
+def _exact_sum(values: pa.ChunkedArray) -> Decimal:
+    try:
+        return Decimal(pc.sum(values.cast(pa.decimal128(38, 6))).as_py())
+    except pa.ArrowInvalid:  # more digits than that: rare, and slower
+        return sum((Decimal(value) for value in values.to_pylist()), Decimal(0))

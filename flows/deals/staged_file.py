@@ -1,0 +1,188 @@
+"""Deals between the tasks: an Arrow file of all of them, staged in a private folder, batch by batch."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expectations.schema import SOURCE_LINE
+from flows.crm import ALL_PIPELINES, Extraction, open_export
+from flows.crm.column_map import DEALS_SCHEMA
+from flows.deals.records import StagedDeals
+from flows.ledger.store import private_folder
+from flows.options import SyncOptions
+
+STAGED_SCHEMA = DEALS_SCHEMA.append(pa.field(SOURCE_LINE, pa.int64()))
+
+AT_ONCE = 100_000
+"""Rows that are read and checked together ..."""
+
+_BYTES_AT_ONCE = 64 << 20
+"""... and no more where their text is long."""
+
+
+@contextmanager
+def staging_folder(home: Path) -> Iterator[Path]:
+    """A folder for the length of the block that only its owner can read; those of killed runs are removed first."""
+    place = private_folder(home / "staging")
+    with ExitStack() as at_work:
+        with _locked(place, fcntl.LOCK_EX):
+            for left in place.iterdir():
+                with (
+                    suppress(BlockingIOError, FileNotFoundError),
+                    _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB),
+                ):  # not locked: its run is dead
+                    shutil.rmtree(left)
+            folder = private_folder(place / uuid4().hex)
+            at_work.enter_context(_locked(folder, fcntl.LOCK_EX))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    """Hold a lock that ends with the process, however it ends."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def stage(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
+    """Extract the export into ``folder``, batch by batch.
+
+    ``lastSyncedAt`` is filled with this moment in the collection's ``timezone`` where the export leaves it empty.
+
+    Raises:
+        ExportError: the export cannot be read or mapped; the message says where and what to do.
+    """
+    extraction = _open(options, options.pipeline, timezone)
+    with ThreadPoolExecutor(1) as beside, _Staging(folder / "deals.arrow", _this_moment(timezone), beside) as staging:
+        for _, deals in extraction.tables():
+            staging.write(deals)
+    return staging.staged(extraction, dict(extraction.account.non_rows))
+
+
+def stage_pipelines(
+    options: SyncOptions, wanted: Collection[str], folder: Path, timezone: str
+) -> tuple[dict[str, StagedDeals], dict[str, int]]:
+    """Extract the export once, each of the ``wanted`` pipelines into a file of its own.
+
+    Returns:
+        The staged deals by pipeline, and how many deals each pipeline has that is not wanted; those that name none are under the
+        empty text.
+
+    Raises:
+        ExportError: as :func:`stage`.
+    """
+    extraction = _open(options, ALL_PIPELINES, timezone)
+    stagings: dict[str, _Staging] = {}
+    left: Counter[str] = Counter()
+    moment = _this_moment(timezone)
+    with ThreadPoolExecutor(1) as beside, ExitStack() as open_files:
+        for pipeline, deals in extraction.tables():
+            if pipeline not in wanted:
+                left[pipeline] += deals.num_rows
+                continue
+            if pipeline not in stagings:
+                stagings[pipeline] = open_files.enter_context(_Staging(folder / f"{uuid4().hex}.arrow", moment, beside))
+            stagings[pipeline].write(deals)
+    account = extraction.account
+    if unnamed := account.non_rows["no pipeline"]:
+        left[""] = unnamed
+    staged = {}
+    for pipeline, staging in stagings.items():
+        others = {"in another pipeline": account.deals - staging.deals} if account.deals > staging.deals else {}
+        staged[pipeline] = staging.staged(extraction, {**account.non_rows, **others})
+    return staged, dict(left)
+
+
+class _Staging:
+    """An Arrow file of deals being written ``beside`` what the caller does next; one batch at a time waits for that."""
+
+    def __init__(self, path: Path, moment: datetime, beside: Executor) -> None:
+        self.path, self.moment, self.deals = path, moment, 0
+        self._beside = beside
+        self._writing: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        self._sink = pa.OSFile(str(self.path), "wb")
+        self._writer = pa.ipc.new_file(self._sink, STAGED_SCHEMA)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with self._sink, self._writer:
+            self._wait()
+
+    def write(self, deals: pa.Table) -> None:
+        """Write ``deals``; an error in writing those before is raised here, or at the end."""
+        self._wait()
+        self._writing = self._beside.submit(self._put, deals)
+        self.deals += deals.num_rows
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+
+    def _put(self, deals: pa.Table) -> None:
+        table = deals.select(STAGED_SCHEMA.names).cast(STAGED_SCHEMA)
+        place = table.schema.get_field_index("lastSyncedAt")
+        self._writer.write_table(table.set_column(place, "lastSyncedAt", pc.fill_null(table["lastSyncedAt"], self.moment.isoformat())))
+
+    def staged(self, extraction: Extraction, non_rows: dict[str, int]) -> StagedDeals:
+        facts, account = extraction.facts, extraction.account
+        filled = {column: dict(how) for column, how in account.filled.items()}
+        return StagedDeals(self.path, facts, account.rows, self.deals, non_rows, filled, self.moment)
+
+
+def _open(options: SyncOptions, pipeline: str | None, timezone: str) -> Extraction:
+    return open_export(
+        options.export,
+        crm=options.crm,
+        pipeline=pipeline,
+        crm_timezone=options.crm_timezone,
+        timezone=timezone,
+        date_order=options.date_order,
+        currency=options.currency,
+        limit=options.limit,
+    )
+
+
+def _this_moment(timezone: str) -> datetime:
+    return datetime.now(ZoneInfo(timezone)).replace(tzinfo=None, microsecond=0)
+
+
+def batches(staged: StagedDeals, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """The staged deals, some :data:`AT_ONCE` rows at a time; read rather than mapped, so that memory does not grow with the file."""
+    with pa.OSFile(str(staged.path)) as source:
+        names = None if columns is None else [STAGED_SCHEMA.get_field_index(name) for name in columns]
+        reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=names))
+        group: list[pa.RecordBatch] = []
+        rows = size = 0
+        for number in range(reader.num_record_batches):
+            batch = reader.get_batch(number)
+            group.append(batch)
+            rows, size = rows + batch.num_rows, size + batch.nbytes
+            if rows >= AT_ONCE or size >= _BYTES_AT_ONCE:
+                yield pa.Table.from_batches(group)
+                group, rows, size = [], 0, 0
+        if group:
+            yield pa.Table.from_batches(group)

@@ -1,0 +1,159 @@
+"""What a collection holds beside what a sync of an export would send: by id, then cell by cell.
+
+Texts are compared exactly. Where two texts of a number column differ, they are equal if they are the same decimal
+(``1000.00`` and ``1000.0``), since the platform may write numbers in its own way. ``lastSyncedAt`` is not compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from expectations.schema import COLUMNS, Kind
+from flows.deals.content_index import CONTENT_COLUMNS
+from flows.errors import UnexpectedAnswer
+
+LISTED = 1000
+"""The most ids and the most differences that a comparison lists; its counts are always whole."""
+
+_NUMBERS = {column.name for column in COLUMNS if column.kind in (Kind.DECIMAL, Kind.INTEGER)}
+_BLOCK_BYTES = 16 << 20  # a row, with all its line breaks, must fit in one
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One cell that the platform holds otherwise than the export has it; None is an empty cell."""
+
+    id: str
+    column: str
+    held: str | None
+    export: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The counts, and the first :data:`LISTED` of each list. ``differing`` counts deals, ``columns`` their cells by column."""
+
+    held: int
+    expected: int
+    missing: int
+    extra: int
+    differing: int
+    repeated: int
+    """Rows held beyond the first of their id: a merge by id leaves none."""
+    rewritten: int
+    """Cells of number columns that are the same decimal in another writing; they count as equal."""
+    columns: dict[str, int]
+    missing_ids: tuple[str, ...]
+    extra_ids: tuple[str, ...]
+    differences: tuple[Difference, ...]
+
+    @property
+    def in_common(self) -> int:
+        """Deals of the export that the platform holds, equal or not."""
+        return self.expected - self.missing
+
+    def equal(self, *, extra_allowed: bool) -> bool:
+        """Whether every deal expected is held as it would be sent, once; ``extra_allowed`` as after an append."""
+        return not (self.missing or self.differing or self.repeated or (self.extra and not extra_allowed))
+
+
+def compare(dump: Path, deals: Path) -> Comparison:
+    """Compare the platform's dump of a collection with the deals CSV that a sync would send.
+
+    Raises:
+        UnexpectedAnswer: the dump is no CSV with the 35 columns.
+    """
+    held, expected = _read_dump(dump), _read(deals)
+    ids, held_ids = expected["id"].combine_chunks(), held["id"].combine_chunks()
+    place = pc.index_in(ids, value_set=held_ids)
+    missing = ids.filter(pc.is_null(place))
+    known = pc.is_in(held_ids, value_set=ids)
+    extra = held_ids.filter(pc.invert(known))
+    common = expected.filter(pc.is_valid(place))
+    cells = _Cells(common["id"])
+    for name in CONTENT_COLUMNS:
+        cells.compare(name, held[name].take(place.drop_null()), common[name])
+    return Comparison(
+        held=held.num_rows,
+        expected=expected.num_rows,
+        missing=len(missing),
+        extra=len(extra),
+        differing=len(pc.unique(pa.chunked_array(cells.rows, pa.uint64()))),
+        repeated=len(held_ids) - len(pc.unique(held_ids)),
+        rewritten=cells.rewritten,
+        columns=cells.counts,
+        missing_ids=tuple(missing[:LISTED].to_pylist()),
+        extra_ids=tuple(extra[:LISTED].to_pylist()),
+        differences=tuple(difference for _, difference in sorted(cells.found, key=lambda found: found[0])[:LISTED]),
+    )
+
+
+class _Cells:
+    """The cells that differ, column by column; ``found`` has each with its row, so that a deal's cells can stand together."""
+
+    def __init__(self, ids: pa.ChunkedArray) -> None:
+        self.ids = ids
+        self.rows: list[pa.Array] = []
+        self.counts: dict[str, int] = {}
+        self.rewritten = 0
+        self.found: list[tuple[int, Difference]] = []
+
+    def compare(self, column: str, held: pa.ChunkedArray, export: pa.ChunkedArray) -> None:
+        rows = pc.indices_nonzero(_differ(held, export))
+        if column in _NUMBERS and len(rows):
+            real = _differ(_plain(held.take(rows)), _plain(export.take(rows)))
+            self.rewritten += len(rows) - (pc.sum(real).as_py() or 0)
+            rows = rows.filter(real)
+        if len(rows):
+            self.counts[column] = len(rows)
+            self.rows.append(rows)
+            self.found += self._list(column, rows[:LISTED], held, export)
+
+    def _list(self, column: str, rows: pa.Array, held: pa.ChunkedArray, export: pa.ChunkedArray) -> Iterator[tuple[int, Difference]]:
+        texts = zip(rows.to_pylist(), *(cells.take(rows).to_pylist() for cells in (self.ids, held, export)), strict=True)
+        for row, identifier, there, here in texts:
+            yield row, Difference(identifier, column, there, here)
+
+
+def _differ(held: pa.ChunkedArray, export: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whether the cells differ; an empty one is equal to an empty one alone."""
+    return pc.fill_null(pc.not_equal(held, export), pc.xor(pc.is_null(held), pc.is_null(export)))
+
+
+def _plain(numbers: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Decimals without zeros that say nothing, exactly and whatever their number of digits; other texts as they are."""
+    is_decimal = pc.match_substring_regex(numbers, r"^[0-9]+(?:\.[0-9]+)?$")
+    short = pc.replace_substring_regex(numbers, r"^0+([0-9])", r"\1")
+    short = pc.replace_substring_regex(short, r"(\.[0-9]*[1-9])0+$", r"\1")
+    short = pc.replace_substring_regex(short, r"\.0+$", "")
+    return pc.if_else(is_decimal, short, numbers)
+
+
+def _read_dump(dump: Path) -> pa.Table:
+    """The deals held: a CSV with commas and a header, its columns in any order, others beside them left out (A)."""
+    try:
+        return _read(dump)
+    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        why = str(error).splitlines()[0][:200]
+        raise UnexpectedAnswer(f"The collection's dump is not a CSV with the 35 deal columns: {why}. Is it the platform's?") from error
+
+
+def _read(path: Path) -> pa.Table:
+    return pacsv.read_csv(
+        path,
+        read_options=pacsv.ReadOptions(block_size=_BLOCK_BYTES),
+        parse_options=pacsv.ParseOptions(newlines_in_values=True),
+        convert_options=pacsv.ConvertOptions(
+            column_types=dict.fromkeys(CONTENT_COLUMNS, pa.string()),
+            include_columns=list(CONTENT_COLUMNS),
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=True,
+            null_values=[""],
+        ),
+    )

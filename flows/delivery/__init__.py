@@ -1,0 +1,1 @@
+"""At-least-once delivery of an upload and an invocation: submit, poll, back off, download."""

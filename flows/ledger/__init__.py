@@ -1,0 +1,1 @@
+"""Durable state outside Prefect: what was begun and answered, who holds a collection, and which runs are dead."""

@@ -1,0 +1,154 @@
+"""One sync of a collection at a time, across processes and machines; a dead holder's claim does not last.
+
+Across machines it is a Prefect concurrency limit whose lease a dead holder loses within a minute. On one machine a locked
+file says at once that a holder died: the lock goes with the process, and what it wrote into the file stays.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from prefect.client.orchestration import get_client
+from prefect.concurrency._asyncio import ConcurrencySlotAcquisitionError  # what `concurrency` raises; not exported elsewhere
+from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.runtime import flow_run
+
+from flows.errors import CollectionBusy
+from flows.ledger.dead_runs import close_abandoned
+from flows.ledger.store import Ledger, private_folder
+from flows.runtime.prefect_api import ONE_CALL
+
+LEASE_SECONDS = 60
+"""The shortest lease that Prefect grants."""
+
+_HOLDER = "_holder.json"
+_NAMING_SECONDS = 1.0
+"""How long to wait for a holder that has just claimed to write its name."""
+
+_ORPHAN_SECONDS = 10.0
+"""The same before a slot counts as nobody's: a Prefect server that forgot at a restart who held it never frees it by itself."""
+
+Holder = dict[str, str]
+"""Who claims: host, pid, since, and the Prefect flow run; empty where nobody does."""
+
+
+@contextmanager
+def claim(collection: str, ledger: Ledger, home: Path) -> Iterator[None]:
+    """Hold ``collection`` for the length of the block, and close the Prefect runs of holders that died.
+
+    Raises:
+        CollectionBusy: another sync holds it; the message says who, where and since when.
+    """
+    limit = f"dealcast-{collection}"
+    with _machine_lock(home / "claims" / f"{collection}.lock", collection) as lock, ExitStack() as slot:
+        died, recorded = _read(lock), _recorded(ledger, collection)
+        mine = _name(lock)
+        _ensure(limit, outdated=limit if died and recorded in ({}, died) else None)
+        if not _take(slot, limit):
+            outdated = _id_of(limit)
+            if _named(lambda: _recorded(ledger, collection), _ORPHAN_SECONDS):
+                raise _busy(collection, lambda: _recorded(ledger, collection))
+            _ensure(limit, outdated=outdated)
+            if not _take(slot, limit):
+                raise _busy(collection, lambda: _recorded(ledger, collection))
+        try:
+            ledger.put(collection, _HOLDER, json.dumps(mine).encode())
+            close_abandoned(collection, {holder.get("flow_run") for holder in (died, recorded)})
+            yield
+        finally:
+            ledger.delete(collection, _HOLDER)
+            with ONE_CALL:
+                slot.close()
+
+
+@contextmanager
+def _machine_lock(path: Path, collection: str) -> Iterator[IO[str]]:
+    """Lock the file; it is left empty, unless the process dies."""
+    private_folder(path.parent)
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise _busy(collection, lambda: _read(lock)) from error
+        try:
+            yield lock
+        finally:
+            lock.truncate(0)
+
+
+def _ensure(limit: str, *, outdated: str | None) -> None:
+    """Make the limit exist; an ``outdated`` one (name or id) is made anew, which frees a slot that nobody holds any more."""
+    with ONE_CALL, get_client(sync_client=True) as client:
+        if outdated is not None:
+            with suppress(ObjectNotFound):
+                client.delete_global_concurrency_limit_by_name(outdated)
+        with suppress(ObjectAlreadyExists):  # made by another in this moment
+            client.upsert_global_concurrency_limit_by_name(limit, 1)
+
+
+def _id_of(limit: str) -> str | None:
+    with ONE_CALL, get_client(sync_client=True) as client, suppress(ObjectNotFound):
+        return str(client.read_global_concurrency_limit_by_name(limit).id)
+    return None
+
+
+def _take(slot: ExitStack, limit: str) -> bool:
+    """Whether ``slot`` now holds the limit's only slot."""
+    with ONE_CALL, suppress(ConcurrencySlotAcquisitionError):
+        slot.enter_context(concurrency(limit, occupy=1, strict=True, max_retries=0, lease_duration=LEASE_SECONDS))
+        return True
+    return False
+
+
+def _name(lock: IO[str]) -> Holder:
+    """Write into the lock who holds it."""
+    since = datetime.now(UTC).isoformat(timespec="milliseconds")
+    holder = {"host": socket.gethostname(), "pid": str(os.getpid()), "since": since, "flow_run": str(flow_run.id)}
+    lock.truncate(0)
+    lock.write(json.dumps(holder))
+    lock.flush()
+    return holder
+
+
+def _read(lock: IO[str]) -> Holder:
+    lock.seek(0)
+    return _holder(lock.read())
+
+
+def _recorded(ledger: Ledger, collection: str) -> Holder:
+    return _holder(ledger.get(collection, _HOLDER) or b"{}")
+
+
+def _holder(text: str | bytes) -> Holder:
+    try:
+        return dict(json.loads(text))
+    except ValueError:
+        return {}
+
+
+def _named(read: Callable[[], Holder], seconds: float) -> Holder:
+    """Who holds the claim, as soon as it says so; empty where it does not within ``seconds``."""
+    end = time.monotonic() + seconds
+    while not (holder := read()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return holder
+
+
+def _busy(collection: str, read: Callable[[], Holder]) -> CollectionBusy:
+    holder = _named(read, _NAMING_SECONDS)
+    who = f"process {holder['pid']} on {holder['host']}, since {holder['since']}" if holder else "another process"
+    return CollectionBusy(
+        f"Another sync of collection {collection} is at work: {who}. Nothing was sent. Run again when it is done; "
+        f"if it died, its claim ends within {LEASE_SECONDS} s, unless Prefect's server forgot it at a restart: then "
+        f"`prefect gcl delete dealcast-{collection}` ends it."
+    )

@@ -1,0 +1,1 @@
+"""Prefect API settings, cancellation, time zones, atomic files and logging."""

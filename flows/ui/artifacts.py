@@ -1,0 +1,162 @@
+"""What a run shows in the Prefect UI: few artifacts, one key per kind and collection, so that the UI keeps their history.
+
+Nothing of a row is in them but its line, its id, and values of columns that hold no text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+from uuid import UUID
+
+import httpx
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.exceptions import PrefectException
+from prefect.runtime import flow_run
+
+from expectations import CheckReport, Failure, Severity
+from expectations.schema import COLUMNS, Kind
+from flows.delivery.forecast_files import Months
+from flows.errors import DealcastError
+from flows.ledger.store import NAME, Ledger
+from flows.runtime.prefect_api import ONE_CALL
+from flows.settings import load_settings
+from flows.ui.chart import draw, markdown_image
+from flows.ui.run_subject import subject_of_run
+
+ArtifactKind = Literal["report", "progress", "rejected", "forecast", "certificate"]
+
+STEPS = logging.getLogger("dealcast.progress")
+"""Says what a run is doing at this moment; the command line shows it, Prefect's log does not."""
+
+LISTED = 200
+"""Rows in the table of rejected rows; the quarantine file has them all."""
+
+REFRESH_SECONDS = 3.0
+"""The shortest time between two updates of a progress artifact: each is a call to Prefect's API."""
+
+_STARTED: dict[tuple[str, str], tuple[UUID, float]] = {}
+"""(flow run, collection) -> its progress artifact, and when it was last updated."""
+
+_TEXT_COLUMNS = frozenset(column.name for column in COLUMNS if column.kind is Kind.STRING)
+_LETTER = re.compile(r"[^\W\d_]")
+_LONGEST = 40
+
+
+def artifact_key(kind: ArtifactKind, collection: str) -> str:
+    """The artifact's key, by the collection's name if it is known: Prefect admits ``a-z0-9-`` only, so a hash keeps it unique."""
+    name = known_as(collection)
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if plain != collection:
+        plain = f"{plain}-{hashlib.sha256(collection.encode()).hexdigest()[:4]}"
+    return f"{kind}-{plain}"
+
+
+def known_as(collection: str) -> str:
+    """The name by which people know the collection where the platform has told it, else its id."""
+    try:
+        name = Ledger(load_settings().ledger_url).get(collection, NAME)
+    except (DealcastError, OSError):
+        name = None
+    return name.decode() if name else collection
+
+
+def links(collection: str, kinds: Iterable[ArtifactKind]) -> str:
+    """Markdown links to the collection's other artifacts, with their history."""
+    return " · ".join(f"[{kind}](/artifacts/key/{artifact_key(kind, collection)})" for kind in kinds)
+
+
+def show_report(collection: str, markdown: str, headline: str) -> None:
+    """The run's report, on success and on failure alike."""
+    _show(create_markdown_artifact, markdown, artifact_key("report", collection), headline)
+
+
+def show_certificate(collection: str, certificate: Mapping[str, Any]) -> None:
+    """What was sent, what the platform made of it, with which versions."""
+    text = f"```json\n{json.dumps(certificate, indent=1)}\n```"
+    _show(create_markdown_artifact, text, artifact_key("certificate", collection), "What was sent, and what became of it")
+
+
+def show_forecast(collection: str, invocation_id: str, months: Months, history: Mapping[str, float]) -> None:
+    """The forecast as a chart and a table."""
+    rows = "\n".join(f"| {month[:7]} | {revenue:,.2f} |" for month, revenue in months)
+    total = sum(revenue for _, revenue in months)
+    image = markdown_image(draw(history, months), f"Revenue by month: won, and forecast for {known_as(collection)}")
+    table = f"| month | revenue |\n|---|---:|\n{rows}"
+    text = f"# {known_as(collection)}: {total:,.0f} in {len(months)} months\n\n{image}\n\n{table}\n\nInvocation `{invocation_id}`.\n"
+    _show(create_markdown_artifact, text, artifact_key("forecast", collection), f"{total:,.0f} in {len(months)} months")
+
+
+def show_rejected(collection: str, report: CheckReport, place: str | None) -> None:
+    """The rows that the gate holds back, searchable; made only where there are any."""
+    failures = [failure for failure in report.failures if failure.severity is Severity.CRITICAL]
+    if not failures:
+        return
+    rules = {result.rule: result.text for result in report.results}
+    table = [_rejected_row(failure, rules) for failure in failures[:LISTED]]
+    note = f"{report.failing:,} of {report.rows:,} deals would be refused by the platform. All of them: {place}"
+    _show(create_table_artifact, table, artifact_key("rejected", collection), note)
+
+
+def show_progress(collection: str, percent: float, words: str) -> bool:
+    """How far the run is, with what it waits for in the platform's own words; False while the last update is too young.
+
+    Where ``collection`` is one of many, its run shows how far they all are, not each.
+    """
+    STEPS.info(words)
+    run = str(flow_run.id) if FlowRunContext.get() or TaskRunContext.get() else ""
+    if not run or subject_of_run() not in (None, collection):
+        return False
+    artifact, updated = _STARTED.get((run, collection), (None, 0.0))
+    due = percent >= 100 or time.monotonic() - updated >= REFRESH_SECONDS
+    if artifact is None and percent < 100:
+        made = _show(create_progress_artifact, percent, artifact_key("progress", collection), words)
+        if made is not None:
+            _STARTED[run, collection] = made, time.monotonic()
+    elif artifact is not None and due:
+        _STARTED[run, collection] = artifact, time.monotonic()
+        _show(update_progress_artifact, artifact, percent, words)
+    if percent >= 100:
+        _STARTED.pop((run, collection), None)
+    return due
+
+
+def _show(create: Callable[..., Any], *arguments: Any) -> UUID | None:
+    """Create an artifact inside a run; that Prefect cannot take it is a warning, since the sync matters more than its picture."""
+    if FlowRunContext.get() is None and TaskRunContext.get() is None:
+        return None
+    try:
+        with ONE_CALL:
+            made: UUID = create(*arguments)
+    except (httpx.HTTPError, PrefectException, OSError) as error:
+        logging.getLogger("prefect.flow_runs").warning("An artifact was not shown: %s", error)
+        return None
+    return made
+
+
+def _rejected_row(failure: Failure, rules: Mapping[str, str]) -> dict[str, Any]:
+    """One failed cell; text may be people's data, so only other columns' values are shown, and of those no letter."""
+    if failure.value is None:
+        shown = "(empty)"
+    elif failure.column in _TEXT_COLUMNS:
+        shown = f"(text of {len(failure.value)} characters)"
+    else:
+        shown = _LETTER.sub("x", failure.value)[:_LONGEST]
+    return {
+        "line": failure.line,
+        "id": failure.id,
+        "column": failure.column,
+        "value": shown,
+        "rule": rules.get(failure.rule, failure.rule),
+    }

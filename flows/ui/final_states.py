@@ -1,0 +1,136 @@
+"""How a run ends in Prefect's run list: a name that says what happened, a state whose message says why, a report on failure too."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, ParamSpec
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
+from prefect.exceptions import PrefectException
+from prefect.states import Completed, Failed
+
+from flows.errors import AppendRejected, DealcastError, FileTrouble, OutcomeUnknown, StoppedByGuard
+from flows.runtime.prefect_api import ONE_CALL
+from flows.ui.artifacts import known_as, show_progress, show_report
+from flows.ui.events import BLOCKED, tell_change
+from flows.ui.report import Outcome
+from flows.ui.run_subject import subject_of_run
+
+P = ParamSpec("P")
+FlowEnd = State[Any] | Outcome
+
+_EXCERPT = 160
+
+WATCHED: dict[str, Any] = {"on_completion": [tell_change], "on_failure": [tell_change], "on_crashed": [tell_change]}
+"""The hooks of a flow whose deployments people are told about."""
+
+
+def concluded(subject: Callable[P, str]) -> Callable[[Callable[P, FlowEnd]], Callable[P, State[Any]]]:
+    """Make a flow's or task's body end in a state that says what happened; inside a flow, its run is named after it too.
+
+    An error that dealcast raises on purpose ends in a failed state, under its own or the standard name, since automations on
+    failed runs listen to `Failed`; the message begins with :func:`title`. ``subject`` finds the collection in the arguments.
+    """
+
+    def decorate(body: Callable[P, FlowEnd]) -> Callable[P, State[Any]]:
+        @functools.wraps(body)
+        def run(*args: P.args, **kwargs: P.kwargs) -> State[Any]:
+            about = subject(*args, **kwargs)
+            name_run(about, "at work")
+            try:
+                ended = body(*args, **kwargs)
+            except OutcomeUnknown as error:
+                ended = Failed(name="OutcomeUnknown", message=str(error), data=error)
+            except DealcastError as error:
+                ended = Failed(message=str(error), data=error)
+            except OSError as error:
+                trouble = FileTrouble.of(error)
+                ended = Failed(message=str(trouble), data=trouble)
+            state = _state_of(about, ended)
+            name_run(about, _short(state))
+            return state
+
+        run.__signature__ = inspect.signature(body, eval_str=True)  # type: ignore[attr-defined] # prefect reads it; text annotations would be looked up in this module
+        return run
+
+    return decorate
+
+
+def title(error: BaseException) -> str:
+    """What happened, in a few words: `Blocked by guard`, `Refused: 2 columns`, else the error's name as words."""
+    words = _words(type(error))
+    if isinstance(error, AppendRejected) and error.columns:
+        count = len(error.columns)
+        return f"{words}: {count} column{'' if count == 1 else 's'}"
+    return words
+
+
+def kind_of(message: str) -> type[DealcastError]:
+    """The error with whose :func:`title` a failed run's message begins; where there is none, the run did not end by dealcast's will."""
+    kinds = [DealcastError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return next((kind for kind in kinds if re.match(rf"{_words(kind)}[.:]", message)), DealcastError)
+
+
+def _words(kind: type[BaseException]) -> str:
+    if kind is StoppedByGuard:
+        return BLOCKED
+    if kind is AppendRejected:
+        return "Refused"
+    return re.sub(r"(?<=[a-z])[A-Z]", lambda found: f" {found[0].lower()}", kind.__name__)
+
+
+def name_run(subject: str, what: str) -> None:
+    """Name the current flow run `subject 2026-11-23 · what`, if it is about ``subject`` alone; a collection goes by its name."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or subject_of_run() != subject:
+        return
+    name = f"{known_as(subject)} {datetime.now(UTC):%Y-%m-%d} · {what}"
+    try:
+        with ONE_CALL, get_client(sync_client=True) as client:
+            client.update_flow_run(context.flow_run.id, name=name)
+    except (httpx.HTTPError, PrefectException, OSError) as error:  # a name is not worth the run
+        logging.getLogger("prefect.flow_runs").warning("The run was not named: %s", error)
+
+
+def _state_of(about: str, ended: FlowEnd) -> State[Any]:
+    if isinstance(ended, Outcome):
+        ended = Completed(message=_sentence(ended.headline), data=ended)
+    error = ended.data
+    if isinstance(error, DealcastError):
+        _show_failure(about, error)
+        return Failed(name=ended.name or "Failed", message=f"{title(error)}. {ended.message}", data=error)
+    show_progress(about, 100, "done")
+    return ended
+
+
+def _show_failure(collection: str, error: DealcastError) -> None:
+    """The report of a run that failed: what happened, and that no forecast was invoked if none was, readable without a log."""
+    show_progress(collection, 100, title(error).lower())
+    what, why = title(error), " ".join(str(error).split())
+    text = re.sub(r"\n(?! *- )", "\n\n", str(error))  # in Markdown a line after a list would be the list's
+    forecast = "" if error.invoked else "**Forecast not invoked.** "
+    show_report(collection, f"# {known_as(collection)}: {what}\n\n{forecast}{text}\n", f"{what}. {why[:_EXCERPT]}")
+
+
+def _short(ended: State[Any]) -> str:
+    """The end in a few words, for the run list."""
+    if isinstance(ended.data, BaseException):
+        words = title(ended.data)
+        return f"{words[0].lower()}{words[1:]}"
+    if isinstance(ended.data, Outcome):
+        return ended.data.short
+    return (ended.message or ended.name or str(ended.type)).rstrip(".")
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

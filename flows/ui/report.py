@@ -1,0 +1,207 @@
+"""What is left of a run for people: report, certificate, quarantine, and the artifacts in the Prefect UI."""
+
+from __future__ import annotations
+
+import json
+import platform as machine
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from flows.crm.files.location import sha256_of
+from flows.deals.records import CheckedDeals, Forecast
+from flows.delivery.forecast_files import write_whole
+from flows.ledger.store import Entry, Ledger
+from flows.nostradamus import UploadRequest
+from flows.options import SyncOptions
+from flows.runtime.step_log import say
+from flows.settings import Settings
+
+_SAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a sync ended: what was checked, what the ledger knows of the sending, and the forecast if there is one."""
+
+    options: SyncOptions
+    folder: Path
+    checked: CheckedDeals | None = None
+    entry: Entry | None = None
+    forecast: Forecast | None = None
+    sent: bool = False
+
+    @property
+    def headline(self) -> str:
+        """The outcome in one line."""
+        if self.checked is not None and self.options.dry_run:
+            return f"dry run: {self.checked.rows:,} deals would be sent, {self.checked.quarantined:,} held back"
+        sent = (
+            f"{self.entry.rows:,} deals sent, {self.entry.quarantined:,} held back"
+            if self.sent and self.entry
+            else f"nothing new to send{self._aside}"
+        )
+        return f"{sent}, forecast of {len(self.forecast.months)} months" if self.forecast else sent
+
+    @property
+    def short(self) -> str:
+        """The outcome in as few words as a list of runs has room for."""
+        if self.checked is not None and self.options.dry_run:
+            return f"dry run, {self.checked.rows:,} to send"
+        if not self.sent or self.entry is None:
+            return "forecast only" if self.forecast else f"nothing new{self._aside}"
+        return f"{self.entry.rows:,} sent" + (f", {self.entry.quarantined:,} held back" if self.entry.quarantined else "")
+
+    @property
+    def _aside(self) -> str:
+        return f", {self.checked.quarantined:,} held back" if self.checked is not None and self.checked.quarantined else ""
+
+    @property
+    def won_by_month(self) -> dict[str, float]:
+        """Revenue of the export's won deals by month of closing, ``YYYY-MM``; empty where nothing was read."""
+        if self.checked is not None:
+            return self.checked.stats.won_by_month
+        return dict(self.entry.export.get("won_by_month", {})) if self.entry else {}
+
+
+@dataclass(frozen=True, slots=True)
+class DoneElsewhere:
+    """How a sync ended that another process did: its forecast and its report lie there."""
+
+    collection: str
+    headline: str
+
+
+def out_folder(options: SyncOptions, settings: Settings) -> Path:
+    """Where a sync leaves its files."""
+    return Path(options.out).expanduser() if options.out else settings.home_folder / "forecasts" / options.collection
+
+
+def keep_quarantine(checked: CheckedDeals, folder: Path, ledger: Ledger, collection: str) -> Path | None:
+    """Put the quarantine file into ``folder``; where no row failed, an earlier one goes, since it would mislead.
+
+    People mend that file: one that is the export itself, or no longer as it was written, is kept. The folder is made in any case:
+    one that cannot be made is to show before anything is sent.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / "quarantine.csv"
+    if place.exists() and place.resolve() == Path(checked.staged.export.path).resolve():
+        place = folder / "quarantine-again.csv"
+    written = f"_{place.name}.sha256"
+    if place.exists() and sha256_of(place).encode() != ledger.get(collection, written):
+        edited = place.with_name(f"{place.stem}-edited-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.csv")
+        place.rename(edited)
+        say("check", f"{place} was edited, and is kept as {edited.name}")
+    place.unlink(missing_ok=True)
+    if checked.quarantine is None:
+        return None
+    place.touch(mode=0o600)
+    shutil.copyfile(checked.quarantine, place)
+    ledger.put(collection, written, sha256_of(place).encode())
+    return place
+
+
+def keep_rejection(answer: UploadRequest, folder: Path) -> Path:
+    """Write the platform's whole answer, which may name people's data, to a file that only its owner reads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / "rejection.json"
+    place.touch(mode=0o600)
+    place.write_text(json.dumps(answer.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False), encoding="utf-8")
+    return place
+
+
+def publish(outcome: Outcome, ledger: Ledger) -> None:
+    """Write ``report.md`` and, once data were sent, ``certificate.json``; then close the ledger's entry."""
+    text = report_text(outcome)
+    write_whole(outcome.folder / "report.md", text.encode())
+    entry = outcome.entry
+    if entry is not None and not entry.certified:
+        write_whole(outcome.folder / "certificate.json", json.dumps(certificate(entry), indent=1).encode())
+        ledger.write(entry.model_copy(update={"certified": True}))
+        ledger.prune(entry.collection)
+
+
+def certificate(entry: Entry) -> dict[str, Any]:
+    """What was sent, what the platform made of it, and with which versions: enough to prove a sync later."""
+    return {
+        "collection": entry.collection,
+        "fingerprint": entry.fingerprint,
+        "mode": entry.mode,
+        "export": entry.export,
+        "file_sha256": entry.csv_sha256,
+        "rows_sent": entry.rows,
+        "rows_unchanged": entry.unchanged,
+        "rows_quarantined": entry.quarantined,
+        "value_by_status": entry.totals,
+        "append": {
+            "request_id": entry.upload.id,
+            "accepted_at": _iso(entry.upload.accepted_at),
+            "completed_at": _iso(entry.upload.completed_at),
+        },
+        "forecast": None
+        if entry.forecast is None
+        else {
+            "invocation_id": entry.forecast.id,
+            "arguments": entry.wanted,
+            "accepted_at": _iso(entry.forecast.accepted_at),
+            "completed_at": _iso(entry.forecast.completed_at),
+        },
+        "versions": {name: version(name) for name in ("dealcast", "prefect", "great-expectations", "pandas", "httpx")}
+        | {"python": machine.python_version()},
+    }
+
+
+def report_text(outcome: Outcome, name: str | None = None) -> str:
+    """The report in Markdown; it holds counts and rules, and of the rows only their line numbers."""
+    parts = [f"# {name or outcome.options.collection}: {outcome.headline}"]
+    if outcome.forecast is not None:
+        rows = [f"| {month[:7]} | {revenue:,.2f} |" for month, revenue in outcome.forecast.months]
+        parts.append("\n".join(["## Forecast", "", "| month | revenue |", "|---|---:|", *rows]))
+    if outcome.entry is not None:
+        parts.append(_platform(outcome.entry, sent=outcome.sent))
+    if outcome.checked is not None:
+        parts += [_gate(outcome.checked), _came(outcome.checked)]
+    parts.append(f"Files: `{outcome.folder}`")
+    return "\n\n".join(parts) + "\n"
+
+
+def _came(checked: CheckedDeals) -> str:
+    staged = checked.staged
+    lines = [
+        "## What came",
+        "",
+        f"`{staged.export.path}` ({staged.export.dialect}, {staged.export.encoding}), {staged.rows:,} rows: {staged.deals:,} deals",
+    ]
+    lines += [f"* {count:,} not taken: {why}" for why, count in staged.non_rows.items()]
+    filled = [
+        f"| {column} | {', '.join(f'{how}: {rows:,}' for how, rows in hows.items())} |" for column, hows in staged.filled.items() if hows
+    ]
+    return "\n".join([*lines, "", "| column | filled by: rows |", "|---|---|", *filled])
+
+
+def _gate(checked: CheckedDeals) -> str:
+    report = checked.report
+    head = f"{report.rows:,} checked, {checked.rows:,} to send, {checked.unchanged:,} unchanged, {checked.quarantined:,} held back"
+    lines = ["## What was checked", "", f"{head}, {report.warnings:,} with a warning"]
+    if report.failed_rules:
+        lines += ["", "| column | rule | rows | severity | first lines |", "|---|---|---:|---|---|"]
+    for rule in report.failed_rules:
+        first = ", ".join(str(failure.line) for failure in rule.samples[:_SAMPLES])
+        lines.append(f"| {rule.column} | {rule.text} | {rule.failed:,} | {rule.severity} | {first} |")
+    return "\n".join(lines)
+
+
+def _platform(entry: Entry, *, sent: bool) -> str:
+    seconds = entry.upload.seconds()
+    took = f", completed after {seconds:.0f} s" if seconds is not None else ""
+    said = (
+        f"{entry.mode} request `{entry.upload.id}`{took}" if sent else f"nothing new; the last {entry.mode} was request `{entry.upload.id}`"
+    )
+    return f"## What the platform said\n\n{said}"
+
+
+def _iso(moment: Any) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="seconds")

@@ -1,0 +1,115 @@
+"""Who is told what: once for each change of a deployment's state, at a real receiver."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import pytest
+from prefect.states import Cancelled, Completed, Failed
+
+from deployments.commands.automations import read_automations
+from flows.errors import CollectionBusy, StoppedByGuard
+from flows.nostradamus import Nostradamus
+from flows.ui.events import BUSY, condition
+from flows.ui.final_states import title
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+    from tests.deployments.conftest import Stage
+
+EXPORT = Path(__file__).resolve().parents[3] / "deployments/commands/demo/hubspot-crm-exports-all-deals-2026-11-02.csv"
+_QUIET_SECONDS = 4.0
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[str, list[str]]]:
+    """A webhook on loopback, and the texts that came to it."""
+    texts: list[str] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            texts.append(json.loads(self.rfile.read(int(self.headers["content-length"])))["text"])
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook", texts
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _emitted(stage: Stage, since: datetime) -> list[str]:
+    """What dealcast told Prefect of its deployments, in order."""
+    wanted = {"occurred": {"since": since.isoformat()}, "event": {"prefix": ["dealcast.sync."]}, "order": "ASC"}
+    return [event["event"] for event in stage.ask("events/filter", {"filter": wanted, "limit": 50})["events"]]
+
+
+@pytest.mark.usefixtures("worker")
+def test_failure_failure_recovery_is_told_twice(stage: Stage) -> None:
+    with Nostradamus(stage.sandbox.url, stage.sandbox.token) as platform:
+        collection = platform.create_collection("acme-alerts", "Europe/Rome").id
+    begun = datetime.now(UTC)
+    good = {"export": str(EXPORT), "crm": "hubspot", "crm_timezone": "Europe/Rome", "collection": collection, "forecast": "never"}
+    with receiver() as (url, texts):
+        for _ in range(2):
+            done = stage.dealcast("automations", "--webhook", url)
+            assert done.returncode == 0, done.stderr
+        assert len(stage.ask("automations/filter", {})) == len(read_automations()), "installing twice leaves none twice"
+        ended = [
+            stage.start("sync-deals/on-demand", options={**good, "export": "missing.csv"})["state_type"],
+            stage.start("sync-deals/on-demand", options={**good, "export": "missing.csv"})["state_type"],
+            stage.start("sync-deals/on-demand", options=good)["state_type"],
+        ]
+        assert ended == ["FAILED", "FAILED", "COMPLETED"]
+        stage.wait_for(lambda: len(set(texts)) >= 2, 30, "two notifications")
+        time.sleep(_QUIET_SECONDS)
+        emitted = stage.wait_for(lambda: found if len(found := _emitted(stage, begun)) >= 2 else None, 30, "two events")
+    assert emitted == ["dealcast.sync.failing", "dealcast.sync.recovered"]
+    texts = list(dict.fromkeys(texts))  # prefect delivers at least once: again where its database was locked
+    assert len(texts) == 2, "\n".join(texts)
+    assert texts[0].startswith("dealcast is failing: ")
+    assert "Export not found" in texts[0]
+    assert texts[1].startswith("dealcast has recovered: ")
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (Completed(name="NothingNew"), "well"),
+        (Failed(message=f"{title(StoppedByGuard())}. The guard stopped the sync"), "blocked"),
+        (Failed(message="Export not found. No file"), "failing"),
+        (Failed(name="OutcomeUnknown", message="Outcome unknown. Sent, no answer"), "failing"),
+        (Failed(message=f"{title(CollectionBusy())}. Another sync is at work"), None),
+        (Cancelled(), None),
+    ],
+)
+def test_what_an_ended_run_says_of_its_deployment(state: State[object], expected: str | None) -> None:
+    """A run that came while another was at work, or was cancelled, says nothing."""
+    assert condition(state) == expected
+
+
+def test_a_busy_collection_is_known_by_its_title() -> None:
+    assert title(CollectionBusy()) == BUSY
+
+
+def test_the_sweep_knows_every_name_under_which_a_run_ends() -> None:
+    """A name that it does not expect would get a run that ended well marked as crashed."""
+    (sweep,) = [each for each in read_automations() if each["trigger"]["posture"] == "Proactive"]
+    assert {f"prefect.flow-run.{name}" for name in ("Completed", "NothingNew", "Failed", "OutcomeUnknown", "Cancelled", "Crashed")} <= set(
+        sweep["trigger"]["expect"]
+    )

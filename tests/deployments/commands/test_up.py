@@ -1,0 +1,83 @@
+"""`dealcast up`, as on a fresh clone: a first scheduled run completes, and Ctrl-C leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from importlib import import_module
+from inspect import signature
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from deployments.commands.up import deployments
+
+PATIENCE = 180.0
+"""Seconds from the command to the first completed scheduled run."""
+
+_GONE_WITHIN = 30.0
+
+
+@pytest.mark.timeout(400)
+def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = str(listening.getsockname()[1])
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DEALCAST_", "PREFECT_"))}
+    environment["DEALCAST_HOME"] = str(tmp_path / "home")
+    command = [str(Path(sys.executable).with_name("dealcast")), "up", "--port", port, "--every", "1"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
+        lines: list[str] = []
+        reader = threading.Thread(target=lambda: lines.extend(iter(child.stdout.readline, "")) if child.stdout else None, daemon=True)
+        reader.start()
+        try:
+            run = _until(lambda: next((line for line in lines if line.split()[:1] == ["run"]), None), PATIENCE, lines)
+            assert "480 sent" in run
+            assert "Completed" in run
+            found = re.search(r"(http://127\.0\.0\.1:\d+)/runs/flow-run/(\S+)", run)
+            assert found is not None
+            answer = httpx.get(f"{found[1]}/api/flow_runs/{found[2]}", trust_env=False).json()
+            assert (answer["auto_scheduled"], answer["state_type"]) == (True, "COMPLETED")
+            assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o700, "forecasts and Prefect's database are the owner's alone"
+            assert httpx.get(found[1], trust_env=False, follow_redirects=True).is_success, "the UI answers"
+            family = psutil.Process(child.pid).children(recursive=True)
+            assert len(family) >= 2, "server and worker"
+        finally:
+            child.send_signal(signal.SIGINT)
+            code = child.wait(_GONE_WITHIN)
+        reader.join(5)
+    assert code == 0, "".join(lines)
+    assert not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_of_the_shipped_schedules_only_the_weekly_one_stays(tmp_path: Path) -> None:
+    """The table of pipelines is the team's own: a scheduled run without it could only fail."""
+    document = deployments(tmp_path / "deals.csv", "acme")
+    scheduled = {each["name"]: each["schedules"] for each in document["deployments"] if each["schedules"]}
+    assert set(scheduled) == {"weekly-resync"}
+
+
+def test_each_shipped_deployment_gets_only_parameters_that_its_flow_has(tmp_path: Path) -> None:
+    for each in deployments(tmp_path / "deals.csv", "acme")["deployments"]:
+        module, _, name = each["entrypoint"].rpartition(".")
+        parameters = signature(getattr(import_module(module), name).fn).parameters
+        assert set(each["parameters"]) <= set(parameters), each["name"]
+
+
+def _until(look: Callable[[], str | None], seconds: float, lines: list[str]) -> str:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = look()
+        if found is not None:
+            return found
+        time.sleep(0.5)
+    raise AssertionError("".join(lines))

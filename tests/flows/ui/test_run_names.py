@@ -1,0 +1,87 @@
+"""What Prefect keeps of a run: its name, its artifacts, its log, and nothing of a row's content."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+
+from flows.errors import AppendRejected, ExportNotFound, StoppedByGuard
+from flows.ui.artifacts import artifact_key
+from flows.ui.final_states import title
+
+if TYPE_CHECKING:
+    import pytest
+    from prefect.client.schemas.objects import State
+
+    from tests.flows.conftest import Fault, Sync, WriteDeals
+
+SECRET = {"name": "Wilhelmina Quarkenbush", "description": "calls from +49 170 5550123", "value": "not-a-Quarkenbush-number"}
+
+
+def kept(state: State[Any]) -> tuple[str, dict[str, str]]:
+    """The run's name, and its artifacts' data by the first word of their key."""
+    run_id = state.state_details.flow_run_id
+    assert run_id is not None
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id])))
+        return client.read_flow_run(run_id).name, {str(each.key).split("-")[0]: str(each.data) for each in found}
+
+
+def test_a_good_run_is_named_by_what_it_sent(sync: Sync, write_deals: WriteDeals) -> None:
+    name, artifacts = kept(sync(write_deals(3)))
+    assert name.startswith("test 20")
+    assert name.endswith(" · 3 sent")
+    assert set(artifacts) == {"report", "progress", "forecast", "certificate"}
+
+
+def test_a_run_stopped_by_the_gate_lists_the_rows_and_no_one_s_data(
+    sync: Sync, write_deals: WriteDeals, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Line, id, column and rule; of a value only its shape. The log has counts."""
+    caplog.set_level(logging.INFO)
+    state = sync(write_deals(2, SECRET))
+    name, artifacts = kept(state)
+    assert name.endswith(" · stopped by gate")
+    assert "extra-0" in artifacts["rejected"]
+    assert "Forecast not invoked" in artifacts["report"]
+    for text in (*artifacts.values(), state.message or "", caplog.text):
+        assert "Quarkenbush" not in text
+        assert "5550123" not in text
+
+
+def test_the_report_of_a_forecast_that_failed_does_not_say_that_none_was_invoked(sync: Sync, write_deals: WriteDeals, fault: Fault) -> None:
+    fault("fail", "/api/invocation", "POST")
+    name, artifacts = kept(sync(write_deals()))
+    assert name.endswith(" · forecast failed")
+    assert "Forecast failed" in artifacts["report"]
+    assert "Forecast not invoked" not in artifacts["report"]
+
+
+def test_every_step_logs_one_line_with_its_facts_as_extras(sync: Sync, write_deals: WriteDeals, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert sync(write_deals(2, {"name": SECRET["name"], "description": SECRET["description"]})).is_completed()
+    steps = [record for record in caplog.records if hasattr(record, "dealcast_step") and not getattr(record, "dealcast_waiting", False)]
+    named = [record.dealcast_step for record in steps]
+    assert [step for step in named if step != "await"] == ["extract", "check", "submit", "invoke", "download", "report"]
+    submit = next(record for record in steps if record.dealcast_step == "submit")
+    assert submit.dealcast_rows == 3  # type: ignore[attr-defined] # an extra
+    assert submit.dealcast_request_id in submit.getMessage()  # type: ignore[attr-defined] # an extra
+    assert "Quarkenbush" not in caplog.text
+    assert "5550123" not in caplog.text
+
+
+def test_titles_are_words() -> None:
+    assert title(StoppedByGuard("")) == "Blocked by guard"
+    assert title(AppendRejected("", ["status", "value"])) == "Refused: 2 columns"
+    assert title(AppendRejected("", ["status"])) == "Refused: 1 column"
+    assert title(AppendRejected("")) == "Refused"
+    assert title(ExportNotFound("")) == "Export not found"
+
+
+def test_ids_that_look_alike_to_prefect_keep_their_own_keys(home: Any) -> None:  # noqa: ARG001 - the ledger is looked up there
+    assert artifact_key("report", "acme") == "report-acme"
+    assert artifact_key("report", "acme.eu").startswith("report-acme-eu-")
+    assert artifact_key("report", "acme.eu") != artifact_key("report", "acme_eu")
