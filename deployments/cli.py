@@ -87,14 +87,14 @@ def main() -> None:
     """Keep a sales-forecasting platform fed with a company's CRM deals.
 
     An export is read, checked with Great Expectations before anything is sent, appended to a collection of the platform,
-    and only once the platform has completed that is a forecast invoked and brought home.
+    and only once the platform has completed that is a forecast invoked and downloaded.
 
     \b
     Begin here:
       dealcast demo                                      see it all on a shipped export, no account needed
       dealcast crms EXPORT                               which dialect fits your export, and what it fills
       dealcast check EXPORT --crm hubspot                what the platform would refuse; nothing is sent
-      dealcast sync EXPORT --crm hubspot --collection ID send it, and bring the forecast home
+      dealcast sync EXPORT --crm hubspot --collection ID send it, and download the forecast
 
     \b
     Environment:
@@ -121,7 +121,7 @@ def main() -> None:
 )
 @click.option("--full", is_flag=True, help="Send every deal, not only what is new or changed since the last completed sync.")
 @click.option(
-    "--quarantine-limit", metavar="0|N|P%", default="0", show_default=True, help="Failing rows to hold back before the sync stops."
+    "--quarantine-limit", metavar="0|N|P%", default="0", show_default=True, help="Failing rows to quarantine before the sync stops."
 )
 @click.option("--accept-shrink", is_flag=True, help="Go on although the export is much smaller, or older, than the last one.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N deals (of each pipeline), for a trial.")
@@ -133,7 +133,7 @@ def main() -> None:
 @click.option("--out", metavar="DIR", help="Where forecast, certificate, report and quarantine go. Default: in DEALCAST_HOME.")
 @_voice_options
 def sync(no_forecast: bool, forecast: str, pipelines: str | None, quiet: bool, as_json: bool, **options: Any) -> None:
-    """Send an export's new and changed deals to a collection and bring a forecast home.
+    """Send an export's new and changed deals to a collection and download a forecast.
 
     EXPORT is a path, a glob (the newest match wins) or any fsspec URL: .csv, .csv.gz, .zip, .xlsx.
 
@@ -164,7 +164,7 @@ def sync(no_forecast: bool, forecast: str, pipelines: str | None, quiet: bool, a
 @click.option("--forget", is_flag=True, help="Wait no longer for what the platform never ends: the next sync sends or invokes it anew.")
 @_voice_options
 def resume(collection: str, request_id: str | None, forget: bool, quiet: bool, as_json: bool) -> None:
-    """Go on with a sync that was accepted and did not end: wait for it, and bring its forecast home.
+    """Go on with a sync that was accepted and did not end: wait for it, and download its forecast.
 
     \b
     Examples:

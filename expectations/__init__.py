@@ -4,7 +4,7 @@
 """
 
 from expectations.check_report import CheckReport, Failure, GateError, RuleResult
-from expectations.file_profile import Survey
+from expectations.file_profile import FileProfile
 from expectations.gate import FAILURES_SCHEMA, Gate, Verdict, build_docs, check, suite
 from expectations.schema import Severity
 
@@ -12,11 +12,11 @@ __all__ = [
     "FAILURES_SCHEMA",
     "CheckReport",
     "Failure",
+    "FileProfile",
     "Gate",
     "GateError",
     "RuleResult",
     "Severity",
-    "Survey",
     "Verdict",
     "build_docs",
     "check",

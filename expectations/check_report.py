@@ -69,7 +69,7 @@ class CheckReport:
 
     @property
     def stopped_by(self) -> tuple[RuleResult, ...]:
-        """Critical expectations about the file as a whole that it does not meet: no quarantine mends them."""
+        """Critical expectations about the file as a whole that it does not meet: no quarantine fixes them."""
         return tuple(result for result in self.results if not result.column and result.failed and result.severity is Severity.CRITICAL)
 
     @property

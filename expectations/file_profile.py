@@ -1,6 +1,6 @@
 """A first look at the whole file: what no single batch can know.
 
-Ids must be unique across the file, and a value is an outlier beside all other values of its stage. The survey streams: it
+Ids must be unique across the file, and a value is an outlier beside all other values of its stage. The profile streams: it
 keeps 8 bytes a row, the ids themselves only in a temporary file, and per stage three sums.
 """
 
@@ -76,7 +76,7 @@ class HashPile:
 
 
 @dataclass(frozen=True)
-class Survey:
+class FileProfile:
     """What the whole file says about its rows; made by :meth:`of`.
 
     ``stages`` are those with a spread of values, ``low`` and ``high`` the amounts beyond which a value is an outlier there.
@@ -90,7 +90,7 @@ class Survey:
     _lookalikes: pa.Array
 
     @classmethod
-    def of(cls, batches: Iterable[pa.Table | pa.RecordBatch]) -> Survey:
+    def of(cls, batches: Iterable[pa.Table | pa.RecordBatch]) -> FileProfile:
         """Read all batches once; only the columns ``id``, ``stage`` and ``value`` are looked at."""
         rows, hashes = 0, HashPile()
         spreads: list[Future[pa.Table]] = []

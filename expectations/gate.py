@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.check_report import LISTED, SAMPLES, CheckReport, Failure, GateError, RuleResult
-from expectations.file_profile import Survey
+from expectations.file_profile import FileProfile
 from expectations.formats import one_chunk
 from expectations.gx.deferral import absent, deferred
-from expectations.row_checks import Examination, Findings, Positions, deals_table
+from expectations.row_checks import Findings, Positions, RowChecks, deals_table
 from expectations.rules import RULES, Rule
 from expectations.schema import SOURCE_LINE, Severity
 
@@ -79,7 +79,7 @@ class Gate:
     """Judges a file batch by batch; :meth:`report` sums up.
 
     Args:
-        survey: what the whole file says, made before from the same rows.
+        profile: what the whole file says, made before from the same rows.
         now: naive, in the collection's timezone; without it nothing is overdue or in the future.
         extra_suite: a JSON file in Great Expectations' own suite format, whose expectations are held as well.
         rules: what to hold the deals to.
@@ -88,8 +88,10 @@ class Gate:
         ValueError: ``extra_suite`` cannot be read as a suite.
     """
 
-    def __init__(self, survey: Survey, now: datetime | None = None, extra_suite: Path | None = None, rules: Sequence[Rule] = RULES) -> None:
-        self._survey, self._now = survey, now
+    def __init__(
+        self, profile: FileProfile, now: datetime | None = None, extra_suite: Path | None = None, rules: Sequence[Rule] = RULES
+    ) -> None:
+        self._profile, self._now = profile, now
         self._session = load_checks()(rules, extra_suite)
         self._rules: dict[tuple[str, str], Rule] = {rule.key: rule for rule in (*rules, *self._session.extra_rules)}
         self._rows: Counter[str] = Counter()
@@ -104,10 +106,10 @@ class Gate:
             ValueError: the frame is not a deals frame (a column missing, repeated or not text).
             GateError: Great Expectations or the metric broke.
         """
-        examination = Examination(deals_table(frame), self._survey, self._now)
-        findings = self._session.validate(frame, examination)
-        verdict = self._verdict(examination.table, findings)
-        self._count(findings, verdict, examination.table)
+        row_checks = RowChecks(deals_table(frame), self._profile, self._now)
+        findings = self._session.validate(frame, row_checks)
+        verdict = self._verdict(row_checks.table, findings)
+        self._count(findings, verdict, row_checks.table)
         return verdict
 
     def report(self) -> CheckReport:
@@ -203,7 +205,7 @@ def check(frame: pd.DataFrame, now: datetime | None = None) -> CheckReport:
         ValueError: the frame is not a deals frame.
         GateError: Great Expectations or the metric broke.
     """
-    gate = Gate(Survey.of([deals_table(frame)]), now)
+    gate = Gate(FileProfile.of([deals_table(frame)]), now)
     gate.check(frame)
     return gate.report()
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import rules
-from expectations.file_profile import Survey
+from expectations.file_profile import FileProfile
 from expectations.formats import ALMOST, amounts, holds, matches, one_chunk, sound, text
 from expectations.schema import COLUMN_NAMES, COLUMNS, SOURCE_LINE, Column, Kind, Null
 
@@ -91,25 +91,25 @@ def _both(*masks: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 @dataclass(frozen=True)
-class Examination:
+class RowChecks:
     """One frame's rows against all rules.
 
     ``now`` is naive, in the collection's timezone; without it nothing is overdue or in the future.
     """
 
     table: pa.Table
-    survey: Survey
+    profile: FileProfile
     now: datetime | None = None
     _sound: Masks = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, survey: Survey | None = None, now: datetime | None = None) -> Examination:
-        """Examine ``frame``; without a survey the frame is taken for the whole file."""
+    def of(cls, frame: pd.DataFrame, profile: FileProfile | None = None, now: datetime | None = None) -> RowChecks:
+        """Examine ``frame``; without a profile the frame is taken for the whole file."""
         table = deals_table(frame)
-        return cls(table, survey or Survey.of([table]), now)
+        return cls(table, profile or FileProfile.of([table]), now)
 
-    def __deepcopy__(self, memo: object) -> Examination:
-        """Itself: pandas copies the attributes of a frame, and the examination rides on one."""
+    def __deepcopy__(self, memo: object) -> RowChecks:
+        """Itself: pandas copies the attributes of a frame, and the row_checks rides on one."""
         return self
 
     @cached_property
@@ -129,7 +129,7 @@ class Examination:
         if column.null is Null.FORBIDDEN:
             yield rules.REQUIRED, _where(pc.is_null(values))
         if column.unique:
-            yield rules.UNIQUE, self.survey.duplicated(values)
+            yield rules.UNIQUE, self.profile.duplicated(values)
         if column.choices:
             yield rules.ONE_OF, _where(pc.invert(_is_in(values, column.choices)))
         match column.kind:
@@ -197,8 +197,8 @@ class Examination:
         return _where(pc.and_(self._has_status("closed_won"), pc.equal(self._amounts, 0)))
 
     def _outliers(self) -> Positions:
-        stage = pc.index_in(self.table["stage"], value_set=self.survey.stages)
-        low, high = self.survey.low.take(stage), self.survey.high.take(stage)
+        stage = pc.index_in(self.table["stage"], value_set=self.profile.stages)
+        low, high = self.profile.low.take(stage), self.profile.high.take(stage)
         small = pc.and_(pc.less(self._amounts, low), pc.greater(self._amounts, 0))
         return _where(pc.or_(small, pc.greater(self._amounts, high)))
 

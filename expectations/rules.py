@@ -36,7 +36,7 @@ def not_before(column: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One thing that must hold for one column; ``text`` goes on from the column's name and tells what to mend."""
+    """One thing that must hold for one column; ``text`` goes on from the column's name and tells what to fix."""
 
     column: str
     name: str

@@ -21,7 +21,7 @@
     │   ├── PlatformBusy         (Transient)
     │   ├── StillProcessing      (Transient)
     │   ├── DeadlinePassed       (Terminal)
-    │   ├── Ended                (Terminal)
+    │   ├── Interrupted                (Terminal)
     │   └── CollectionBusy                          another sync of the collection is at work
     ├── StoppedByGuard                          7   the export as a whole is not to be trusted
     └── OutcomeUnknown       (Terminal)         8   sent, and no answer came
@@ -48,7 +48,7 @@ class Transient:
 
 
 class Terminal:
-    """Marks an error that no repetition mends."""
+    """Marks an error that no repetition fixes."""
 
 
 class DealcastError(Exception):
@@ -69,7 +69,7 @@ class FileTrouble(DealcastError):
         if error.filename is None and error.errno not in _FULL:
             raise error
         where = error.filename or "A file cannot be written"
-        return cls(f"{where}: {error.strerror}. Mend that, or name another place, and run the same again.")
+        return cls(f"{where}: {error.strerror}. Fix that, or name another place, and run the same again.")
 
 
 class UsageError(DealcastError):
@@ -170,9 +170,9 @@ class OutcomeUnknown(Terminal, DealcastError):
     exit_code = 8
 
 
-class Ended(PlatformUnavailable, Terminal):
-    """The run was ended from outside while it waited for the platform."""
+class Interrupted(PlatformUnavailable, Terminal):
+    """The run was interrupted while it waited for the platform."""
 
 
 class CollectionBusy(PlatformUnavailable):
-    """Another sync of the same collection holds its claim."""
+    """Another sync of the same collection holds its lock."""

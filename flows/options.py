@@ -41,7 +41,7 @@ class SyncOptions(BaseModel):
         "append", description="append: merge by id; override: replace all that the collection holds"
     )
     full: bool = Field(False, description="send every deal, not only what is new or changed since the last completed sync")
-    quarantine_limit: str = Field("0", description="failing rows to hold back before the sync stops: a number, or a share such as 2%")
+    quarantine_limit: str = Field("0", description="failing rows to quarantine before the sync stops: a number, or a share such as 2%")
     accept_shrink: bool = Field(False, description="go on although the export is much smaller or older than the last completed one")
     limit: int | None = Field(None, ge=1, description="take only the first deals of the export (of each of its pipelines), for a trial")
     dry_run: bool = Field(False, description="read and check, send nothing")
@@ -69,7 +69,7 @@ class SyncOptions(BaseModel):
             raise ValueError("write a number of rows such as 20, or a share such as 2%")
         return value
 
-    def may_hold_back(self, rows: int) -> int:
+    def quarantine_allowance(self, rows: int) -> int:
         """How many failing rows of ``rows`` the quarantine may hold."""
         if self.quarantine_limit.endswith("%"):
             return int(rows * Decimal(self.quarantine_limit[:-1]) / 100)

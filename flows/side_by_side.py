@@ -14,7 +14,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.errors import CollectionBusy, DealcastError, StoppedByGuard
-from flows.runtime.cancellation import end_run, unless_ended
+from flows.runtime.cancellation import interrupt_run, raise_if_interrupted
 from flows.runtime.step_log import say
 from flows.ui.artifacts import show_progress
 from flows.ui.final_states import name_run
@@ -24,21 +24,21 @@ AT_ONCE = 64
 
 THREADS = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=AT_ONCE))  # prefect's future is invariant
 
-_HARD_WORKERS = BoundedSemaphore(os.cpu_count() or 1)
+_HEAVY_STEPS = BoundedSemaphore(os.cpu_count() or 1)
 
 _SAYS_LITTLE: dict[type[DealcastError], int] = {StoppedByGuard: 1, CollectionBusy: 2}
 """Errors that people are told less of, or nothing, the higher the less: they stand for all only where there is no other."""
 
 
 @contextmanager
-def hard_work() -> Iterator[None]:
+def heavy_step() -> Iterator[None]:
     """The reading or checking of an export: more at once than there are processors would only take more memory.
 
     Raises:
-        Ended: the run is being ended from outside.
+        Interrupted: the run is being interrupted.
     """
-    with _HARD_WORKERS:
-        unless_ended("this was begun; nothing was sent")
+    with _HEAVY_STEPS:
+        raise_if_interrupted("this was begun; nothing was sent")
         yield
 
 
@@ -62,8 +62,8 @@ def states_of(
             good += future.state.is_completed()
             show_ended(subject, good, ended - good, len(futures), done=done, percent=percent)
     except BaseException:  # SIGTERM, Ctrl-C, a cancellation, none of which reaches the threads
-        end_run()
-        say("cancelled", "The run was ended. Start it again the same way: each collection goes on where the ledger stands.")
+        interrupt_run()
+        say("cancelled", "The run was ended. Start it again the same way: each collection resumes from the last recorded step.")
         raise
     return {name: future.state for name, future in futures.items()}
 

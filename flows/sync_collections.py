@@ -19,7 +19,7 @@ from prefect.runtime import flow_run, task_run
 from prefect.states import Completed, Crashed, Failed, Pending
 from pydantic import ValidationError
 
-from flows.delivery.backoff import PATIENCE, is_transient
+from flows.delivery.backoff import MAX_POLLS, is_transient
 from flows.errors import StillProcessing, UsageError
 from flows.options import SyncOptions
 from flows.runtime.step_log import say
@@ -105,7 +105,7 @@ def hand_out(table: Table, deployment: str) -> dict[str, UUID]:
     return runs
 
 
-@task(task_run_name="await_runs", retries=PATIENCE, retry_delay_seconds=_LOOKS, retry_condition_fn=is_transient, **UNCACHED)
+@task(task_run_name="await_runs", retries=MAX_POLLS, retry_delay_seconds=_LOOKS, retry_condition_fn=is_transient, **UNCACHED)
 def await_runs(runs: dict[str, UUID], deployment: str) -> dict[str, State[Any]]:
     """Flow runs -> the states they ended in: one look an attempt.
 

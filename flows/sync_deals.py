@@ -15,13 +15,13 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.utilities.annotations import opaque
 
-from flows.deals.content_index import absorb
-from flows.deals.guard import trust
+from flows.deals.content_index import merge_into_index
+from flows.deals.guard import save_baseline
 from flows.deals.records import AcceptedAppend, CheckedDeals, Forecast, InvokedForecast, StagedDeals
 from flows.deals.staged_file import staging_folder
-from flows.delivery.backoff import PATIENCE, SEND_JITTER, delays, expected_seconds, is_alike, pauses, seconds_since
+from flows.delivery.backoff import MAX_POLLS, SEND_JITTER, expected_seconds, is_alike, poll_backoff, seconds_since, send_backoff
 from flows.errors import AppendRejected, DealcastError, NotFound, OutcomeUnknown, StoppedByGuard, UsageError
-from flows.ledger.collection_lock import claim
+from flows.ledger.collection_lock import lock_collection
 from flows.ledger.store import Entry, Ledger
 from flows.options import SyncOptions, checked_id
 from flows.runtime.step_log import say
@@ -67,7 +67,7 @@ def _run_name() -> str:
 @flow(name="sync-deals", flow_run_name=_run_name, persist_result=False, **WATCHED)
 @concluded(lambda options: options.collection)
 def sync_deals(options: SyncOptions) -> State[Any] | Outcome:
-    """Bring a CRM export's deals to the platform, and a forecast home.
+    """Bring a CRM export's deals to the platform, and download a forecast.
 
     Args:
         options: the export, its dialect, the collection, and the policies between them.
@@ -81,7 +81,7 @@ def sync_deals(options: SyncOptions) -> State[Any] | Outcome:
 @flow(name="resume-sync", flow_run_name=_run_name, persist_result=False, **WATCHED)
 @concluded(lambda collection, request_id=None, forget=False: collection)  # noqa: ARG005 - it has the flow's own parameters
 def resume_sync(collection: str, request_id: str | None = None, forget: bool = False) -> State[Any] | Outcome:
-    """Go on with a sync that was accepted and did not end: wait for it, and bring its forecast home. No export is read.
+    """Go on with a sync that was accepted and did not end: wait for it, and download its forecast. No export is read.
 
     Args:
         collection: id of the platform's collection.
@@ -97,7 +97,7 @@ def resume_sync(collection: str, request_id: str | None = None, forget: bool = F
             return Completed(name="NothingNew", message=f"Nothing of {request_id or collection} is left to resume.")
         if forget:
             return Completed(name="Forgotten", message=_forget(entry, run.ledger))
-        return _bring_home(entry, entry.wanted, SyncOptions.model_validate(entry.options), None, run)
+        return _finish_sync(entry, entry.wanted, SyncOptions.model_validate(entry.options), None, run)
 
 
 def sync_export(options: SyncOptions) -> State[Any] | Outcome:
@@ -105,7 +105,7 @@ def sync_export(options: SyncOptions) -> State[Any] | Outcome:
     with open_run(options.collection) as run:
         timezone = sending(find_collection, run.settings)(options)
         if not options.dry_run:
-            settle_earlier(options.collection, run)
+            reconcile_pending(options.collection, run)
         deals = extract_deals(options, run.folder, timezone)
         return sync_extracted(deals, options, run)
 
@@ -126,10 +126,10 @@ def sync_extracted(deals: StagedDeals, options: SyncOptions, run: Run) -> State[
     entry = run.ledger.read(options.collection, accepted.fingerprint)
     if entry is None:
         raise UsageError(f"The ledger at {run.settings.ledger_url} does not keep what is written: use one that does.")
-    return _bring_home(entry, forecast_args(options), options, checked, run)
+    return _finish_sync(entry, forecast_args(options), options, checked, run)
 
 
-def _bring_home(
+def _finish_sync(
     entry: Entry, args: dict[str, Any] | None, options: SyncOptions, checked: CheckedDeals | None, run: Run, *, sent: bool = True
 ) -> State[Any] | Outcome:
     """From an accepted append to the report: what a sync and a resumed one have in common."""
@@ -152,7 +152,7 @@ def _bring_home(
 
 
 def _fetched(invoked: InvokedForecast, options: SyncOptions, run: Run) -> Forecast:
-    """The invoked forecast, waited for and brought home."""
+    """The invoked forecast, waited for and downloaded."""
     try:
         usual = _usual_seconds(invoked, run)
         finished = _waiting(await_forecast, invoked, usual, run)(invoked, usual)
@@ -167,22 +167,22 @@ def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: Run) -> State
     last = run.ledger.last_completed(options.collection)
     args = forecast_args(options)
     if checked.stats.deals and not is_part(checked, options):
-        trust(run.ledger, options.collection, checked.stats.remembered())
+        save_baseline(run.ledger, options.collection, checked.stats.as_baseline())
     if last is None or (last.certified and (args is None or (last.wanted == args and options.forecast == "if-new"))):
         outcome = publish_report(_whole(Outcome(options, out_folder(options, run.settings), checked, last)))
         none = "No deal can be sent, and no sync has completed yet"
         if last:
             when = f"{last.upload.completed_at:%Y-%m-%d %H:%M} UTC"
             none = f"Nothing new since the last completed sync (request {last.upload.id}, completed {when})"
-        aside = f"; {checked.quarantined:,} held back" if checked.quarantined else ""
+        aside = f"; {checked.quarantined:,} quarantined" if checked.quarantined else ""
         why = f"{none}: nothing was sent, nothing invoked{aside}."
         return Completed(name="NothingNew", message=why, data=outcome)
     if last.certified:
         last = run.ledger.write(last.model_copy(update={"forecast": None, "certified": False}))
-    return _bring_home(last, args, options, checked, run, sent=False)
+    return _finish_sync(last, args, options, checked, run, sent=False)
 
 
-def settle_earlier(collection: str, run: Run) -> None:
+def reconcile_pending(collection: str, run: Run) -> None:
     """Learn what became of uploads that an earlier run left: nothing new is compared, let alone sent, before that is known."""
     for entry in run.ledger.entries(collection):
         _stop_if_unknown(entry, run)
@@ -212,8 +212,8 @@ def _stop_if_unknown(entry: Entry, run: Run) -> None:
 def _take_in(accepted: AcceptedAppend, ledger: Ledger) -> None:
     """Count a completed upload as held by the platform, once."""
     entry = ledger.read(accepted.collection, accepted.fingerprint)
-    if entry is not None and entry.upload.state == "completed" and not entry.absorbed:
-        absorb(ledger, entry)
+    if entry is not None and entry.upload.state == "completed" and not entry.indexed:
+        merge_into_index(ledger, entry)
 
 
 def _unfinished_entry(collection: str, request_id: str | None, ledger: Ledger) -> Entry | None:
@@ -252,12 +252,12 @@ def _whole(record: R) -> R:
 
 def sending(step: Task[P, R], settings: Settings) -> Task[P, R]:
     """``step`` with retries for a platform that cannot take it now."""
-    return step.with_options(retries=settings.send_retries, retry_delay_seconds=pauses(settings), retry_jitter_factor=SEND_JITTER)
+    return step.with_options(retries=settings.send_retries, retry_delay_seconds=send_backoff(settings), retry_jitter_factor=SEND_JITTER)
 
 
 def _waiting(step: Task[P, R], sent: AcceptedAppend | InvokedForecast, usual: float | None, run: Run) -> Task[P, R]:
     """``step`` with as many looks as the deadline allows, spaced by how long the collection's earlier ones took."""
-    return step.with_options(retries=PATIENCE, retry_delay_seconds=delays(run.settings, usual, seconds_since(sent.accepted_at)))
+    return step.with_options(retries=MAX_POLLS, retry_delay_seconds=poll_backoff(run.settings, usual, seconds_since(sent.accepted_at)))
 
 
 def _usual_seconds(sent: AcceptedAppend | InvokedForecast, run: Run) -> float | None:
@@ -271,26 +271,26 @@ def _usual_seconds(sent: AcceptedAppend | InvokedForecast, run: Run) -> float | 
 
 @contextmanager
 def open_run(collection: str) -> Iterator[Run]:
-    """Claim the collection and make a private staging folder; both end with the run, and one that is cancelled says how to go on."""
+    """Lock the collection and make a private staging folder; both end with the run, and one that is cancelled says how to go on."""
     try:
         checked_id(collection)
     except ValueError as error:
         raise UsageError(f"--collection {collection!r}: {error}.") from error
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
-    with claim(collection, ledger, settings.home_folder), staging_folder(settings.home_folder) as folder:
+    with lock_collection(collection, ledger, settings.home_folder), staging_folder(settings.home_folder) as folder:
         try:
             yield Run(settings, ledger, folder)
         except BaseException as error:
-            ended = interruption(error)
+            ended = interrupted_by(error)
             if ended is None:
                 raise
-            say("cancelled", how_to_go_on(collection, ledger))
+            say("cancelled", how_to_resume(collection, ledger))
             raise ended from None
 
 
-def interruption(error: BaseException) -> BaseException | None:
-    """What ended the run from outside: SIGTERM, Ctrl-C, a cancellation, a lost claim; None where it is an error of its own.
+def interrupted_by(error: BaseException) -> BaseException | None:
+    """What ended the run from outside: SIGTERM, Ctrl-C, a cancellation, a lost lock; None where it is an error of its own.
 
     Prefect's engine can stumble over a signal that comes while it begins a task: then an error hides what it was raised in handling.
     """
@@ -300,8 +300,8 @@ def interruption(error: BaseException) -> BaseException | None:
     return found
 
 
-def how_to_go_on(collection: str, ledger: Ledger) -> str:
-    """What is left of a run that was ended from outside, and the command that goes on with it."""
+def how_to_resume(collection: str, ledger: Ledger) -> str:
+    """What is left of a run that was interrupted, and the command that goes on with it."""
     left = [entry for entry in ledger.entries(collection) if not entry.finished]
     if left and left[-1].upload.id:
         return f"The run was ended. Request {left[-1].upload.id} is accepted: go on with `dealcast resume --collection {collection}`."

@@ -21,7 +21,7 @@ from flows.options import SyncOptions
 from flows.runtime.step_log import say
 from flows.settings import load_settings
 from flows.side_by_side import THREADS, ended_as_one, states_of
-from flows.sync_deals import open_run, sending, settle_earlier, sync_extracted
+from flows.sync_deals import open_run, reconcile_pending, sending, sync_extracted
 from flows.sync_tables import read_lines
 from flows.tasks import UNCACHED, find_collection
 from flows.ui.final_states import WATCHED, concluded
@@ -69,11 +69,11 @@ def sync_pipeline(options: SyncOptions, deals: StagedDeals | None) -> State[Any]
     if deals is None:
         raise StoppedByGuard(
             f"The export has no deals in pipeline {options.pipeline!r}; nothing was sent to {options.collection}."
-            " Mend the pipeline's name in the table, or take its line out."
+            " Fix the pipeline's name in the table, or take its line out."
         )
     with open_run(options.collection) as run:
         if not options.dry_run:
-            settle_earlier(options.collection, run)
+            reconcile_pending(options.collection, run)
         return sync_extracted(deals, options, run)
 
 
@@ -113,7 +113,7 @@ def _options_of(options: SyncOptions, pipeline: str, collection: str) -> SyncOpt
         return SyncOptions.model_validate(options.model_dump() | {"pipeline": pipeline, "collection": collection, "out": out})
     except ValidationError as error:
         why = "; ".join(e["msg"].removeprefix("Value error, ") for e in error.errors())
-        raise UsageError(f"Pipeline {pipeline!r} has the collection {collection!r}: {why}. Mend the table.") from error
+        raise UsageError(f"Pipeline {pipeline!r} has the collection {collection!r}: {why}. Fix the table.") from error
 
 
 def _extract(options: SyncOptions, found: dict[str, tuple[str, str]], named: Collection[str], folder: Path) -> dict[str, StagedDeals]:

@@ -46,7 +46,7 @@ def read_lines(path: str, unique: Sequence[str], others: Collection[str] | None 
         raise UsageError(f"{path} names no {unique[0]}: write one line for each.")
     for line, row in rows:
         if len(row) != len(header):
-            raise UsageError(f"{path}, line {line} has {len(row)} cells, the header {len(header)}. Mend it.")
+            raise UsageError(f"{path}, line {line} has {len(row)} cells, the header {len(header)}. Fix it.")
     lines = {line: {name: cell.strip() for name, cell in zip(header, row, strict=True)} for line, row in rows}
     for name in unique:
         check_unique(path, name, lines)

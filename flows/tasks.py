@@ -13,11 +13,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled
 
 from flows.deals.content_index import keep_content
-from flows.deals.guard import guard, trusted
+from flows.deals.guard import guard, load_baseline
 from flows.deals.records import AcceptedAppend, CheckedDeals, CompletedAppend, CompletedForecast, Forecast, InvokedForecast, StagedDeals
 from flows.deals.selection import check_against_ledger
 from flows.deals.staged_file import stage
-from flows.delivery.backoff import JITTER, is_transient, obey
+from flows.delivery.backoff import JITTER, honor_retry_after, is_transient
 from flows.delivery.forecast_files import download
 from flows.delivery.poll import look, unfinished, wait_for_first_look
 from flows.delivery.submit import send_once
@@ -35,12 +35,12 @@ from flows.ledger.store import Entry, Ledger, Sending
 from flows.nostradamus import Nostradamus, UploadRequest
 from flows.nostradamus.validation_errors import columns, describe
 from flows.options import SyncOptions
-from flows.runtime.cancellation import unless_ended
+from flows.runtime.cancellation import raise_if_interrupted
 from flows.runtime.data_process import beside
 from flows.runtime.step_log import say
 from flows.runtime.time_zones import checked_zone
 from flows.settings import Settings, load_settings
-from flows.side_by_side import hard_work
+from flows.side_by_side import heavy_step
 from flows.ui.artifacts import ArtifactKind, known_as, links, show_certificate, show_forecast, show_progress, show_rejected, show_report
 from flows.ui.report import Outcome, certificate, keep_quarantine, keep_rejection, out_folder, publish, report_text
 
@@ -69,7 +69,7 @@ def find_collection(options: SyncOptions) -> str:
 def extract_deals(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
     """Export -> deals: read, map by the dialect, stage; every row of the file is a deal or a named non-row."""
     show_progress(options.collection, 5, f"reading {options.export}")
-    with hard_work():
+    with heavy_step():
         deals = beside(stage, options, folder, timezone)
     aside = "".join(f", {count:,} {why}" for why, count in deals.non_rows.items())
     how = f"{deals.export.form}, dialect {deals.export.dialect}"
@@ -89,29 +89,29 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
     """
     settings = load_settings()
     show_progress(options.collection, 20, f"checking {deals.deals:,} deals")
-    with hard_work():
+    with heavy_step():
         checked = beside(check_against_ledger, deals, options, settings.ledger_url, folder, settings.extra_suite)
     kept = keep_quarantine(checked, out_folder(options, settings), _ledger(), options.collection)
     show_rejected(options.collection, checked.report, str(kept))
     report = checked.report
     say(
         "check",
-        f"{report.rows:,} deals checked: {checked.rows:,} to send, {checked.unchanged:,} unchanged, {checked.quarantined:,} held back, "
+        f"{report.rows:,} deals checked: {checked.rows:,} to send, {checked.unchanged:,} unchanged, {checked.quarantined:,} quarantined, "
         f"{report.warnings:,} with a warning",
         rows=report.rows,
         to_send=checked.rows,
-        held_back=checked.quarantined,
+        quarantined=checked.quarantined,
     )
-    allowed = options.may_hold_back(report.rows)
+    allowed = options.quarantine_allowance(report.rows)
     if report.stopped_by:
-        raise StoppedByGate(f"{report.why_stopped}; nothing was sent. Mend the export, or the suite that DEALCAST_EXTRA_SUITE names.")
+        raise StoppedByGate(f"{report.why_stopped}; nothing was sent. Fix the export, or the suite that DEALCAST_EXTRA_SUITE names.")
     if checked.quarantined > allowed:
         critical = [rule for rule in report.failed_rules if rule.severity == "critical"]
         worst = "; ".join(f"{rule.column}: {rule.text} ({rule.failed:,})" for rule in critical)
         raise StoppedByGate(
-            f"{checked.quarantined:,} of {report.rows:,} deals would be refused by the platform, {allowed:,} may be held back; "
+            f"{checked.quarantined:,} of {report.rows:,} deals would be refused by the platform, {allowed:,} may be quarantined; "
             f"nothing was sent. Failed: {worst}. "
-            f"Mend the rows named in {kept}, or send the rest with --quarantine-limit {checked.quarantined}."
+            f"Fix the rows named in {kept}, or send the rest with --quarantine-limit {checked.quarantined}."
         )
     return checked
 
@@ -121,11 +121,11 @@ def guard_export(checked: CheckedDeals, options: SyncOptions) -> None:
     """Stop an export that as a whole is not to be trusted (empty, shrunk, older), unless told to accept it."""
     if options.accept_shrink or (is_part(checked, options) and options.mode == "append"):
         return
-    guard(checked.stats, trusted(_ledger(), options.collection))
+    guard(checked.stats, load_baseline(_ledger(), options.collection))
 
 
 def is_part(checked: CheckedDeals, options: SyncOptions) -> bool:
-    """Whether the deals are but some of those that there are, and no measure for others: a trial's, or those of a mended quarantine."""
+    """Whether the deals are but some of those that there are, and no measure for others: a trial's, or those of a fixed quarantine."""
     return options.limit is not None or checked.staged.export.quarantine
 
 
@@ -141,7 +141,7 @@ def submit_append(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend
     show_progress(options.collection, 45, f"sending {checked.rows:,} deals")
     with _reached(settings) as platform:
         if any(earlier.upload.state == "unsent" and earlier.upload.sends for earlier in ledger.entries(options.collection)):
-            _knock(platform)
+            _probe(platform)
 
         def post() -> str:
             return platform.upload(options.collection, checked.csv, mode=options.mode).id
@@ -319,7 +319,7 @@ def _entry_for(checked: CheckedDeals, options: SyncOptions, ledger: Ledger) -> E
             "sha256": export.sha256,
             "limited": is_part(checked, options),
             "won_by_month": checked.stats.won_by_month,
-            **checked.stats.remembered(),
+            **checked.stats.as_baseline(),
         },
         csv_sha256=checked.sha256,
         rows=checked.rows,
@@ -337,18 +337,18 @@ def _reached(settings: Settings) -> Iterator[Nostradamus]:
     """The platform, for the requests of one task; where it asks to come back later, the block ends that much later.
 
     Raises:
-        Ended: the run is being ended from outside.
+        Interrupted: the run is being interrupted.
     """
-    unless_ended("it asked the platform; run the same again, and it goes on where it stands")
+    raise_if_interrupted("it asked the platform; run the same again, and it resumes from the last recorded step")
     with settings.platform() as platform:
         try:
             yield platform
         except PlatformBusy as error:
-            obey(error)
+            honor_retry_after(error)
             raise
 
 
-def _knock(platform: Nostradamus) -> None:
+def _probe(platform: Nostradamus) -> None:
     """Ask something small of a platform that could not take an earlier send: an outage is not to cost an upload at each try."""
     with suppress(PlatformRefused):
         next(platform.collections(), None)

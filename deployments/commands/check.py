@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from expectations import CheckReport, Failure, build_docs
-from flows.deals.content_index import Known
+from flows.deals.content_index import ContentIndex
 from flows.deals.records import CheckedDeals
 from flows.deals.selection import check_staged
 from flows.deals.staged_file import stage
@@ -37,7 +37,7 @@ def check_export(*, as_json: bool, docs: Path | None, timezone: str | None, **va
     options = SyncOptions(collection="check", **values)
     with TemporaryDirectory(prefix="dealcast-check-") as place:
         staged = stage(options, Path(place), timezone or "UTC")
-        checked = check_staged(staged, options, Known, Path(place), load_settings().extra_suite)
+        checked = check_staged(staged, options, ContentIndex, Path(place), load_settings().extra_suite)
     if as_json:
         click.echo(json.dumps(as_object(checked), ensure_ascii=False, indent=1))
     else:
@@ -77,7 +77,7 @@ def as_object(checked: CheckedDeals) -> dict[str, Any]:
 
 
 def show(checked: CheckedDeals) -> None:
-    """The report in the terminal: what came, what failed by rule, and the first rows to mend."""
+    """The report in the terminal: what came, what failed by rule, and the first rows to fix."""
     console, staged, report = Console(markup=False), checked.staged, checked.report
     export = staged.export
     aside = "".join(f", {count:,} {why}" for why, count in staged.non_rows.items())
@@ -99,7 +99,7 @@ def show(checked: CheckedDeals) -> None:
 def _verdict(report: CheckReport) -> str:
     lines = [f"{report.passed:,} deals can be sent, {report.failing:,} would be refused, {report.warnings:,} have a warning"]
     if report.failing:
-        lines.append(f"Mend them, or hold them back with `dealcast sync ... --quarantine-limit {report.failing}`.")
+        lines.append(f"Fix them, or hold them back with `dealcast sync ... --quarantine-limit {report.failing}`.")
     if report.stopped_by:
         lines.append(f"{report.why_stopped}: a sync would send nothing.")
     return os.linesep.join(lines)

@@ -96,7 +96,7 @@ def _conclude(state: State[Any], collection: str | None, voice: Voice) -> Outcom
         again = (
             f"Go on with `dealcast resume --collection {collection}`."
             if collection
-            else "Run the same again: each goes on where it stands."
+            else "Run the same again: each resumes from the last recorded step."
         )
         raise DealcastError(f"The run ended early ({state.name}: {state.message}). {again}")
     raise error if isinstance(error, BaseException) else DealcastError(f"The run ended as {state.name}: {state.message}")

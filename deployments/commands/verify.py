@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.deals.content_index import Known
+from flows.deals.content_index import ContentIndex
 from flows.deals.records import CheckedDeals
 from flows.deals.selection import check_staged
 from flows.deals.staged_file import stage, staging_folder
@@ -48,7 +48,7 @@ def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"
     options = _options(collection=collection, mode=mode, full=True, **values)
     with settings.platform() as platform, staging_folder(settings.home_folder) as folder:
         staged = stage(options, folder, timezone or _timezone_of(collection, platform))
-        checked = check_staged(staged, options, Known, folder, settings.extra_suite)
+        checked = check_staged(staged, options, ContentIndex, folder, settings.extra_suite)
         platform.dump(collection, folder / "dump.csv")
         found = compare(folder / "dump.csv", checked.csv)
     equal = found.equal(extra_allowed=mode == "append")

@@ -17,7 +17,7 @@ from great_expectations.validator.v1_validator import Validator
 from expectations.check_report import GateError
 from expectations.gx.extra_suite import ExtraSuite
 from expectations.gx.suite import ATTRIBUTE, SUITE_NAME, build_suite, merge
-from expectations.row_checks import Examination, Findings
+from expectations.row_checks import Findings, RowChecks
 from expectations.rules import Rule
 
 pandas_execution_engine.HASH_THRESHOLD = -1  # every cell of a frame is hashed otherwise, for a fingerprint that nobody reads
@@ -50,18 +50,18 @@ class Session:
         """The rules that the user's own suite adds."""
         return self._extra.rules if self._extra else ()
 
-    def validate(self, frame: pd.DataFrame, examination: Examination) -> Findings:
+    def validate(self, frame: pd.DataFrame, row_checks: RowChecks) -> Findings:
         """Validate one batch and return the rows that break each rule."""
         carrier = frame.copy(deep=False)
-        carrier.attrs = {ATTRIBUTE: examination}
+        carrier.attrs = {ATTRIBUTE: row_checks}
         results = self._run(carrier, self._suite)
         self._merged = _merged(self._merged, results)
-        findings = {key: examination.findings[key] for key in map(_key, results)}
+        findings = {key: row_checks.findings[key] for key in map(_key, results)}
         if self._extra:
-            extra = self._run(self._extra.typed(examination.table), self._extra.per_row, {"result_format": "COMPLETE"})
+            extra = self._run(self._extra.typed(row_checks.table), self._extra.per_row, {"result_format": "COMPLETE"})
             findings = findings | self._extra.findings(extra)
             self._merged_extra = _merged(self._merged_extra, extra)
-            self._extra.keep(examination.table)
+            self._extra.keep(row_checks.table)
         return findings
 
     def conclude(self) -> tuple[dict[tuple[str, str], int], ExpectationSuiteValidationResult]:

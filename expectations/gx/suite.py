@@ -27,14 +27,14 @@ from great_expectations.validator.validator import ValidationDependencies
 
 from expectations.check_report import SAMPLES
 from expectations.formats import one_chunk
-from expectations.row_checks import Examination, Positions
+from expectations.row_checks import Positions, RowChecks
 from expectations.rules import RULES, Rule
 from expectations.schema import SOURCE_LINE
 
-METRIC = "table.deals.examination"
+METRIC = "table.deals.row_checks"
 SUITE_NAME = "deals"
 ATTRIBUTE = "dealcast_examination"
-"""Where a frame carries its examination; a frame without one is examined as a whole file of its own."""
+"""Where a frame carries its row_checks; a frame without one is examined as a whole file of its own."""
 
 
 Samples = list[dict[str, Any]]
@@ -68,9 +68,9 @@ class DealsExamination(TableMetricProvider):
 
 
 def examined(frame: pd.DataFrame) -> Examined:
-    """The examination that the frame carries, or a new one, summed up."""
-    examination = frame.attrs.get(ATTRIBUTE) or Examination.of(frame)
-    table, findings = examination.table, examination.findings
+    """The row_checks that the frame carries, or a new one, summed up."""
+    row_checks = frame.attrs.get(ATTRIBUTE) or RowChecks.of(frame)
+    table, findings = row_checks.table, row_checks.findings
     return Examined(table.num_rows, {key: (len(found), _samples(table, key[0], found)) for key, found in findings.items()})
 
 

@@ -13,7 +13,7 @@ from expectations.formats import holds
 from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
 from flows.crm.bound_dialect import Bound
 from flows.crm.dialect import MOMENTS, Recipe, Source
-from flows.crm.format_inference import Evidence
+from flows.crm.format_inference import FormatInference
 from flows.crm.values.cells import one_chunk, without
 from flows.crm.values.dates import Clock, to_datetimes
 from flows.crm.values.derivations import derive
@@ -34,7 +34,7 @@ class Mapping:
     """One batch on its way to the 35 columns. ``filled`` and ``unread`` count rows by target column."""
 
     bound: Bound
-    evidence: Evidence
+    inference: FormatInference
     clock: Clock
     table: pa.Table
     lines: pa.Array
@@ -99,7 +99,7 @@ class Mapping:
         """The converted amount where there is one; the amount itself only where all are in one currency or one was chosen."""
         if self.currency or not self.bound.converted:
             return recipe
-        alike = not self.bound.units or len(self.evidence.currencies) <= 1
+        alike = not self.bound.units or len(self.inference.currencies) <= 1
         return (*self.bound.converted, *(source for source in recipe if alike or source.how == "default"))
 
     def _label(self, source: Source, *, first: bool) -> str:
@@ -138,9 +138,9 @@ class Mapping:
     def _convert(self, name: str, column: pa.Array, kind: Kind) -> tuple[pa.Array, int]:
         apostrophe = self.bound.dialect.leading_apostrophe
         if kind is Kind.DATETIME:
-            return to_datetimes(column, self.clock, self.evidence.order, days=name in self.bound.dialect.days)
+            return to_datetimes(column, self.clock, self.inference.order, days=name in self.bound.dialect.days)
         if kind in {Kind.DECIMAL, Kind.INTEGER}:
-            style = None if self.bound.dialect.number_style == "point" else self.evidence.style
+            style = None if self.bound.dialect.number_style == "point" else self.inference.style
             return to_numbers(column, style, integer=kind is Kind.INTEGER, apostrophe=apostrophe)
         if kind is Kind.BOOLEAN:
             return to_booleans(column, blank="false" if name in self.bound.dialect.blank_is_false else None)
@@ -185,8 +185,8 @@ class Mapping:
         row = pc.index(mangled, True).as_py()
         if row >= 0:
             raise ExportUnmappable(
-                f"{self.evidence.reader.location}, line {self.lines[row]}: the {name} {column[row].as_py()!r} was rounded by a spreadsheet;"
-                " its last digits are lost. Export again and do not save it from a spreadsheet program."
+                f"{self.inference.reader.location}, line {self.lines[row]}: the {name} {column[row].as_py()!r} was rounded"
+                " by a spreadsheet; its last digits are lost. Export again and do not save it from a spreadsheet program."
             )
 
     def _count(self, name: str, label: str, rows: int) -> None:

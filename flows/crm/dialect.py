@@ -146,7 +146,7 @@ def _read(crm: str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--crm {crm}: the dialect file cannot be read: {error}. Check the path.") from error
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"--crm {crm} is not valid TOML: {error}. Mend that line; `dealcast crms` lists the shipped dialects.") from error
+        raise UsageError(f"--crm {crm} is not valid TOML: {error}. Fix that line; `dealcast crms` lists the shipped dialects.") from error
     close = difflib.get_close_matches(crm.casefold(), _shipped_names(), n=1, cutoff=0.4)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise UsageError(f"Unknown --crm {crm!r}.{hint} Known: {', '.join(_shipped_names())}; or give the path of your own .toml dialect.")

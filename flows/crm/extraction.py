@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from types import TracebackType
@@ -13,21 +12,24 @@ from typing import TYPE_CHECKING, Final, Self
 import pyarrow as pa
 
 from expectations.row_checks import deals_frame
-from expectations.schema import COLUMN_NAMES, SOURCE_LINE
+from expectations.schema import SOURCE_LINE
 from flows.crm.bound_dialect import bind
 from flows.crm.column_map import Mapping
 from flows.crm.dialect import Order, load_dialect
 from flows.crm.files.contents import read_contents
 from flows.crm.files.location import LocalExport, fetch
 from flows.crm.files.table_reader import RawRows, TableReader
-from flows.crm.format_inference import Evidence
-from flows.crm.row_filters import Sieve
+from flows.crm.format_inference import FormatInference
+from flows.crm.row_counts import RowCounts
+from flows.crm.row_filters import RowFilters
 from flows.crm.values.dates import Clock
-from flows.deals.quarantine import is_quarantine
 from flows.runtime.time_zones import checked_zone
 
 if TYPE_CHECKING:
     import pandas as pd
+
+QUARANTINE_REASONS = ("failed_column", "failed_value", "failed_rule")
+"""The columns that a quarantine has before the deal's own."""
 
 ALL_PIPELINES: Final = "*"
 """As ``pipeline``: keep every pipeline apart, for `Extraction.tables`."""
@@ -38,7 +40,7 @@ class ExportFacts:
     """What was read, as it lies. ``separator`` is None for a workbook, ``modified`` where nobody knows.
 
     ``member`` is the archive's file or the workbook's sheet that is read, ``unread`` are its filled sheets that are not, and
-    ``quarantine`` says that it is one that a sync has left, to be mended.
+    ``quarantine`` says that it is one that a sync has left, to be fixed.
     """
 
     path: str
@@ -65,34 +67,6 @@ class ExportFacts:
         return ", ".join(parts)
 
 
-@dataclass
-class Account:
-    """Where every row went and every value came from; complete once the extraction is exhausted.
-
-    ``rows`` below the header = ``deals`` + all of ``non_rows``. ``filled`` says by target column how many rows got a value how: ``direct``,
-    ``fallback:<header or column>``, ``derived:<from what>``, ``default:<value>``, ``assumed:<why>``, ``raised:<column>``. ``unread`` counts
-    cells that could not be converted and keep their text for the gate to name.
-    """
-
-    rows: int = 0
-    deals: int = 0
-    non_rows: Counter[str] = field(default_factory=Counter)
-    filled: dict[str, Counter[str]] = field(default_factory=dict)
-    unread: Counter[str] = field(default_factory=Counter)
-    short_rows: int = 0
-
-    @property
-    def empty(self) -> list[str]:
-        """The target columns that no row has a value for."""
-        return [name for name in COLUMN_NAMES if not self.filled.get(name)]
-
-    def add(self, mapping: Mapping) -> None:
-        """Take in a mapped batch."""
-        for name, counts in mapping.filled.items():
-            self.filled.setdefault(name, Counter()).update(counts)
-        self.unread.update(+mapping.unread)
-
-
 class Extraction:
     """The deals frames of one export: iterate once. Errors in the data (`ExportError`) may come while iterating.
 
@@ -100,15 +74,15 @@ class Extraction:
     deal starts. Use as a context manager, or exhaust it, to remove what was fetched.
     """
 
-    def __init__(self, local: LocalExport, evidence: Evidence, sieve: Sieve, clock: Clock) -> None:
-        self.account = Account()
-        self._local, self._evidence, self._sieve, self._clock = local, evidence, sieve, clock
+    def __init__(self, local: LocalExport, inference: FormatInference, row_filters: RowFilters, clock: Clock) -> None:
+        self.counts = RowCounts()
+        self._local, self._inference, self._row_filters, self._clock = local, inference, row_filters, clock
         self._exhausted = False
 
     @cached_property
     def facts(self) -> ExportFacts:
         """What is read; asking waits for the digest, which is taken beside the reading."""
-        reader = self._evidence.reader
+        reader = self._inference.reader
         return ExportFacts(
             path=self._local.location,
             sha256=self._local.sha256,
@@ -116,16 +90,16 @@ class Extraction:
             modified=self._local.modified,
             encoding=reader.contents.encoding,
             separator=reader.layout.separator,
-            dialect=self._evidence.bound.dialect.name,
+            dialect=self._inference.bound.dialect.name,
             member=reader.contents.member,
             unread=reader.contents.unread,
-            quarantine=is_quarantine(reader.layout.headers),
+            quarantine=set(QUARANTINE_REASONS) <= set(reader.layout.headers),
         )
 
     @property
     def pipelines(self) -> dict[str, int]:
         """The export's pipelines with their rows, most first; empty when the dialect knows no pipeline column in it."""
-        counts = self._sieve.pipelines if self._exhausted else self._evidence.pipelines
+        counts = self._row_filters.pipelines if self._exhausted else self._inference.pipelines
         return dict(counts.most_common())
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
@@ -135,11 +109,11 @@ class Extraction:
     def tables(self) -> Iterator[tuple[str, pa.Table]]:
         """The frames as Arrow tables, each with its pipeline: the empty text, unless the export was opened with `ALL_PIPELINES`."""
         try:
-            for rows in self._evidence.reader.read(self._evidence.bound.wanted):
-                for pipeline, kept in self._sieve.sift(rows, self.account):
+            for rows in self._inference.reader.read(self._inference.bound.wanted):
+                for pipeline, kept in self._row_filters.sift(rows, self.counts):
                     if len(kept.lines):
                         yield pipeline or "", self._table(kept)
-            self._sieve.finish(self.account)
+            self._row_filters.finish(self.counts)
             self._exhausted = True
         finally:
             self.close()
@@ -155,9 +129,9 @@ class Extraction:
         self.close()
 
     def _table(self, rows: RawRows) -> pa.Table:
-        mapping = Mapping(self._evidence.bound, self._evidence, self._clock, rows.table, rows.lines, self._sieve.currency)
+        mapping = Mapping(self._inference.bound, self._inference, self._clock, rows.table, rows.lines, self._row_filters.currency)
         deals = mapping.deals()
-        self.account.add(mapping)
+        self.counts.add(mapping.filled, mapping.unread)
         return deals.append_column(SOURCE_LINE, pa.array(rows.lines))
 
 
@@ -189,8 +163,8 @@ def open_export(
         contents = read_contents(local.path, local.location, dialect.zip_members, dialect.encoding)
         bound = bind(dialect, contents, local.location)
         bound.require(local.location)
-        evidence = Evidence(TableReader(contents, bound.layout, local.location), bound, date_order)
-        return Extraction(local, evidence, Sieve(evidence, pipeline, currency, limit), clock)
+        inference = FormatInference(TableReader(contents, bound.layout, local.location), bound, date_order)
+        return Extraction(local, inference, RowFilters(inference, pipeline, currency, limit), clock)
     except BaseException:
         local.close()
         raise

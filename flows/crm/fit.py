@@ -16,8 +16,9 @@ from flows.crm.dialect import Dialect, Source, known_dialects, load_dialect
 from flows.crm.files.contents import read_contents
 from flows.crm.files.location import fetch
 from flows.crm.files.table_reader import RawRows, TableReader
-from flows.crm.format_inference import Evidence
-from flows.crm.row_filters import ALL, Sieve
+from flows.crm.format_inference import FormatInference
+from flows.crm.row_counts import RowCounts
+from flows.crm.row_filters import ALL, RowFilters
 from flows.crm.values.dates import Clock
 from flows.errors import ExportError
 
@@ -114,19 +115,18 @@ def _columns(reader: TableReader, bound: Bound) -> tuple[tuple[ColumnFit, ...], 
 
 
 def _sampled(reader: TableReader, bound: Bound) -> tuple[pa.Table, dict[str, Counter[str]]]:
-    from flows.crm.extraction import Account  # noqa: PLC0415 -- the extraction builds on all that is here but this
 
-    evidence, account = Evidence(reader, bound), Account()
+    inference, counts = FormatInference(reader, bound), RowCounts()
     pipeline = ALL if bound.dialect.pipeline and bound.position_of(bound.dialect.pipeline) is not None else None
-    sieve = Sieve(evidence, pipeline, None, _SAMPLE_ROWS)
+    row_filters = RowFilters(inference, pipeline, None, _SAMPLE_ROWS)
     clock = Clock(bound.dialect.crm_timezone, "UTC", datetime.now(UTC))
     deals = [DEALS_SCHEMA.empty_table()]
     for rows in islice(reader.read(bound.wanted), 1):
-        for _, part in sieve.sift(RawRows(rows.table.slice(0, _SAMPLE_ROWS), rows.lines[:_SAMPLE_ROWS]), account):
-            mapping = Mapping(bound, evidence, clock, part.table, part.lines)
+        for _, part in row_filters.sift(RawRows(rows.table.slice(0, _SAMPLE_ROWS), rows.lines[:_SAMPLE_ROWS]), counts):
+            mapping = Mapping(bound, inference, clock, part.table, part.lines)
             deals.append(mapping.deals())
-            account.add(mapping)
-    return pa.concat_tables(deals, promote_options="default"), account.filled
+            counts.add(mapping.filled, mapping.unread)
+    return pa.concat_tables(deals, promote_options="default"), counts.filled
 
 
 def _column_fit(name: str, bound: Bound, sample: pa.Table, filled: Counter[str]) -> ColumnFit:

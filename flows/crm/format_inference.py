@@ -39,7 +39,7 @@ class Sighting:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class FormatInference:
     """The whole export's answers. ``date_order`` is the user's own word, above the dialect's."""
 
     reader: TableReader

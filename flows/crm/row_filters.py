@@ -15,21 +15,21 @@ import pyarrow.compute as pc
 
 from flows.crm.dialect import Drop
 from flows.crm.files.table_reader import RawRows
-from flows.crm.format_inference import Evidence, amounts_of, named, units_of
+from flows.crm.format_inference import FormatInference, amounts_of, named, units_of
 from flows.crm.values.cells import one_chunk
 from flows.errors import ExportUnmappable, UsageError
 
 if TYPE_CHECKING:
-    from flows.crm.extraction import Account
+    from flows.crm.row_counts import RowCounts
 
 ALL = "*"
 
 
 @dataclass
-class Sieve:
+class RowFilters:
     """Sifts batches in order. ``pipeline`` (`*`: keep all, apart), ``currency`` and ``limit`` are the user's choices."""
 
-    evidence: Evidence
+    inference: FormatInference
     pipeline: str | None
     currency: str | None
     limit: int | None
@@ -39,56 +39,56 @@ class Sieve:
     _taken: Counter[str | None] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        dialect = self.evidence.bound.dialect
+        dialect = self.inference.bound.dialect
         if self.currency and dialect.verbatim:
-            raise UsageError(f"{self.evidence.reader.location}, read as {dialect.name}, names no currencies. Leave the currency out.")
+            raise UsageError(f"{self.inference.reader.location}, read as {dialect.name}, names no currencies. Leave the currency out.")
         if self.pipeline and not self._has(dialect.pipeline):
             looked = f" (looked for {dialect.headers_of(dialect.pipeline)[0]!r})" if dialect.pipeline else ""
             raise UsageError(
-                f"{self.evidence.reader.location} has no pipeline column{looked}, so no pipeline can be chosen."
+                f"{self.inference.reader.location} has no pipeline column{looked}, so no pipeline can be chosen."
                 " Leave the pipeline out, or add the column to the export."
             )
 
-    def sift(self, rows: RawRows, account: Account) -> Iterator[tuple[str | None, RawRows]]:
+    def sift(self, rows: RawRows, counts: RowCounts) -> Iterator[tuple[str | None, RawRows]]:
         """The rows of the batch that are deals; one part, or one for each pipeline."""
-        account.rows += len(rows.lines) + rows.blank
-        account.short_rows += rows.padded
+        counts.rows += len(rows.lines) + rows.blank
+        counts.short_rows += rows.padded
         if rows.blank:
-            account.non_rows["blank row"] += rows.blank
-        rows = self._without(rows, account, "header repeated", self._headers(rows.table))
-        rows = self._without(rows, account, "footer", self._footers(rows.table))
-        for drop in self.evidence.bound.dialect.drops:
-            rows = self._without(rows, account, drop.why, self._dropped(rows.table, drop))
-        rows = self._without(rows, account, "blank row", self._blank(rows.table))
-        for pipeline, part in self._by_pipeline(rows, account):
-            yield pipeline, self._limited(pipeline, self._one_currency(pipeline, part, account), account)
+            counts.non_rows["blank row"] += rows.blank
+        rows = self._without(rows, counts, "header repeated", self._headers(rows.table))
+        rows = self._without(rows, counts, "footer", self._footers(rows.table))
+        for drop in self.inference.bound.dialect.drops:
+            rows = self._without(rows, counts, drop.why, self._dropped(rows.table, drop))
+        rows = self._without(rows, counts, "blank row", self._blank(rows.table))
+        for pipeline, part in self._by_pipeline(rows, counts):
+            yield pipeline, self._limited(pipeline, self._one_currency(pipeline, part, counts), counts)
 
-    def finish(self, account: Account) -> None:
+    def finish(self, counts: RowCounts) -> None:
         """Raise UsageError if the chosen pipeline or currency was in no row."""
         chosen = self.pipeline if self.pipeline != ALL else None
-        if chosen and account.rows and chosen not in self.pipelines:
+        if chosen and counts.rows and chosen not in self.pipelines:
             raise UsageError(
-                f"No pipeline {chosen!r} in {self._where}.{_close(chosen, set(self.pipelines))} It has:{_listed(self.evidence.pipelines)}"
+                f"No pipeline {chosen!r} in {self._where}.{_close(chosen, set(self.pipelines))} It has:{_listed(self.inference.pipelines)}"
             )
         currencies = set[str]().union(*self._currencies.values())
         if self.currency and self._unnamed and not currencies:
             raise UsageError(f"No amount in {self._where} says its currency, so none can be chosen. Leave the currency out.")
         if self.currency and currencies and self.currency not in currencies:
-            raise UsageError(f"No amount in {self.currency!r} in {self._where}. It has:{_listed(self.evidence.currencies)}")
+            raise UsageError(f"No amount in {self.currency!r} in {self._where}. It has:{_listed(self.inference.currencies)}")
 
     @property
     def _where(self) -> str:
-        return self.evidence.reader.location
+        return self.inference.reader.location
 
     def _has(self, name: str | None) -> bool:
-        return name is not None and self.evidence.bound.position_of(name) is not None
+        return name is not None and self.inference.bound.position_of(name) is not None
 
     def _column(self, table: pa.Table, name: str) -> pa.Array:
-        return one_chunk(table.column(str(self.evidence.bound.position_of(name))))
+        return one_chunk(table.column(str(self.inference.bound.position_of(name))))
 
     def _identity(self) -> tuple[int, ...]:
         """The positions whose emptiness or text marks a row that is no deal: those of the id."""
-        bound = self.evidence.bound
+        bound = self.inference.bound
         names = [name for source in bound.dialect.columns["id"] for name in source.names]
         return tuple(position for name in names if (position := bound.position_of(name)) is not None)
 
@@ -105,10 +105,10 @@ class Sieve:
 
     def _headers(self, table: pa.Table) -> pa.Array:
         position = self._identity()[0]
-        return pc.equal(one_chunk(table.column(str(position))), self.evidence.bound.layout.headers[position])
+        return pc.equal(one_chunk(table.column(str(position))), self.inference.bound.layout.headers[position])
 
     def _footers(self, table: pa.Table) -> pa.Array | None:
-        patterns = self.evidence.bound.dialect.footers
+        patterns = self.inference.bound.dialect.footers
         if not patterns or not table.num_rows:
             return None
         first = one_chunk(table.column("0"))
@@ -128,8 +128,8 @@ class Sieve:
         blank = [self._column(table, name) for name in drop.blank if self._has(name)]
         return pc.is_null(pc.coalesce(*blank)) if blank else None
 
-    def _by_pipeline(self, rows: RawRows, account: Account) -> Iterator[tuple[str | None, RawRows]]:
-        name = self.evidence.bound.dialect.pipeline
+    def _by_pipeline(self, rows: RawRows, counts: RowCounts) -> Iterator[tuple[str | None, RawRows]]:
+        name = self.inference.bound.dialect.pipeline
         if name is None or not self._has(name):
             yield None, rows
             return
@@ -138,63 +138,63 @@ class Sieve:
         if self.pipeline == ALL:
             for one in pc.unique(column.drop_null()).to_pylist():
                 yield one, _only(rows, pc.equal(column, one))
-            self._without(rows, account, "no pipeline", pc.is_null(column))
+            self._without(rows, counts, "no pipeline", pc.is_null(column))
         elif self.pipeline is not None:
-            self._set_aside(account, column, self.pipeline)
+            self._set_aside(counts, column, self.pipeline)
             yield self.pipeline, _only(rows, pc.equal(column, self.pipeline))
         else:
             if len(self.pipelines) > 1:
                 raise ExportUnmappable(
                     f"{self._where} holds several pipelines; each needs its own collection."
-                    f" Choose one with --pipeline NAME:{_listed(self.evidence.pipelines)}"
+                    f" Choose one with --pipeline NAME:{_listed(self.inference.pipelines)}"
                 )
             yield None, rows
 
-    def _set_aside(self, account: Account, column: pa.Array, chosen: str) -> None:
+    def _set_aside(self, counts: RowCounts, column: pa.Array, chosen: str) -> None:
         for counted in pc.value_counts(column).to_pylist():
             if counted["values"] != chosen:
                 why = "no pipeline" if counted["values"] is None else f"pipeline {counted['values']}"
-                account.non_rows[why] += counted["counts"]
+                counts.non_rows[why] += counted["counts"]
 
-    def _one_currency(self, pipeline: str | None, rows: RawRows, account: Account) -> RawRows:
-        bound = self.evidence.bound
+    def _one_currency(self, pipeline: str | None, rows: RawRows, counts: RowCounts) -> RawRows:
+        bound = self.inference.bound
         if bound.dialect.verbatim or (bound.converted and not self.currency) or not len(rows.lines):
             return rows
         units = units_of(bound, rows.table)
         seen = self._currencies.setdefault(pipeline, set())
         seen.update(value for value in pc.unique(units).to_pylist() if value is not None)
         if self.currency:
-            return self._in_currency(self.currency, units, rows, account)
+            return self._in_currency(self.currency, units, rows, counts)
         if len(seen) > 1:
             raise ExportUnmappable(
-                f"{self._where} holds amounts in several currencies or periods, which do not add up:{_listed(self.evidence.currencies)}"
+                f"{self._where} holds amounts in several currencies or periods, which do not add up:{_listed(self.inference.currencies)}"
                 "\nExport the converted amount as well, or choose one with --currency."
             )
         return rows
 
-    def _in_currency(self, currency: str, units: pa.Array, rows: RawRows, account: Account) -> RawRows:
+    def _in_currency(self, currency: str, units: pa.Array, rows: RawRows, counts: RowCounts) -> RawRows:
         """An amount that names no currency may be in any, unless the whole export has but one."""
-        unnamed = pc.and_(pc.is_valid(amounts_of(self.evidence.bound, rows.table)), pc.is_null(units))
+        unnamed = pc.and_(pc.is_valid(amounts_of(self.inference.bound, rows.table)), pc.is_null(units))
         if pc.any(unnamed).as_py():
             self._unnamed = True
-            if len(self.evidence.currencies) > 1:
+            if len(self.inference.currencies) > 1:
                 units = pc.if_else(unnamed, "", units)
-        return self._without(rows, account, f"amount not in {currency}", pc.not_equal(units, currency))
+        return self._without(rows, counts, f"amount not in {currency}", pc.not_equal(units, currency))
 
-    def _limited(self, pipeline: str | None, rows: RawRows, account: Account) -> RawRows:
+    def _limited(self, pipeline: str | None, rows: RawRows, counts: RowCounts) -> RawRows:
         room = len(rows.lines) if self.limit is None else max(0, self.limit - self._taken[pipeline])
         kept = RawRows(rows.table.slice(0, room), rows.lines[:room])
-        account.deals += len(kept.lines)
+        counts.deals += len(kept.lines)
         self._taken[pipeline] += len(kept.lines)
         if len(rows.lines) > room:
-            account.non_rows[f"beyond the limit of {self.limit}"] += len(rows.lines) - room
+            counts.non_rows[f"beyond the limit of {self.limit}"] += len(rows.lines) - room
         return kept
 
-    def _without(self, rows: RawRows, account: Account, why: str, mask: pa.Array | None) -> RawRows:
+    def _without(self, rows: RawRows, counts: RowCounts, why: str, mask: pa.Array | None) -> RawRows:
         if mask is None or not pc.any(mask).as_py():
             return rows
         mask = pc.fill_null(mask, False)
-        account.non_rows[why] += pc.sum(mask).as_py()
+        counts.non_rows[why] += pc.sum(mask).as_py()
         return _only(rows, pc.invert(mask))
 
 

@@ -22,7 +22,7 @@ from expectations.file_profile import HashPile
 from expectations.formats import memory, offsets
 from expectations.schema import COLUMN_NAMES
 from flows.deals.deals_csv import CsvRows
-from flows.deals.guard import trust
+from flows.deals.guard import save_baseline
 from flows.ledger.store import CONTENT, PIECE, Entry, Ledger
 
 CONTENT_COLUMNS = tuple(name for name in COLUMN_NAMES if name != "lastSyncedAt")
@@ -36,7 +36,7 @@ DEAL = np.dtype([("id", "<u8"), ("content", "<u8")])
 
 _NONE: Hashes = np.empty(0, np.uint64)
 
-_KNOWN = f"_known{CONTENT}"
+_INDEX = f"_known{CONTENT}"
 _CELL = "\x1f"
 
 
@@ -75,7 +75,7 @@ class Fingerprint:
         return self._hash.hexdigest()[:32]
 
 
-class Known:
+class ContentIndex:
     """The deals that a collection is known to hold."""
 
     def __init__(self, ids: Hashes = _NONE, contents: Hashes = _NONE, *, whole: bool = True) -> None:
@@ -84,10 +84,10 @@ class Known:
         self._seen = np.zeros(len(ids), dtype=bool)
 
     @classmethod
-    def load(cls, ledger: Ledger, collection: str) -> Known:
+    def load(cls, ledger: Ledger, collection: str) -> ContentIndex:
         """What the ledger has; nothing where no sync has completed."""
         id_pile, content_pile = HashPile(), HashPile()
-        for piece in ledger.pieces(collection, _KNOWN):
+        for piece in ledger.pieces(collection, _INDEX):
             deals = np.frombuffer(piece, DEAL)
             id_pile.add(deals["id"])
             content_pile.add(deals["content"])
@@ -100,15 +100,15 @@ class Known:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def sure(self, ledger: Ledger, entries: Sequence[Entry]) -> Known:
+    def without_doubtful(self, ledger: Ledger, entries: Sequence[Entry]) -> ContentIndex:
         """The same less what those of ``entries`` that are in doubt may have changed: an override, everything."""
         doubtful = [entry for entry in entries if entry.in_doubt]
         if any(entry.mode == "override" for entry in doubtful):
-            return Known(whole=False)
+            return ContentIndex(whole=False)
         if not doubtful:
             return self
         kept = ~_among(self._ids, _ids_sent(ledger, doubtful))
-        return Known(self._ids[kept], self._contents[kept], whole=False)
+        return ContentIndex(self._ids[kept], self._contents[kept], whole=False)
 
     def changed(self, deals: Deals) -> npt.NDArray[np.bool_]:
         """Which of ``deals`` are new or differ from what is known."""
@@ -138,20 +138,20 @@ def keep_content(ledger: Ledger, collection: str, fingerprint: str, content: Pat
         ledger.stream(collection, f"{fingerprint}{CONTENT}", iter(partial(source.read, PIECE), b""))
 
 
-def absorb(ledger: Ledger, entry: Entry) -> Entry:
+def merge_into_index(ledger: Ledger, entry: Entry) -> Entry:
     """Count what a completed ``entry`` sent as held by the platform, and earlier syncs that did not end as superseded.
 
-    A crash at any point is mended by doing it again: what is known is written first, and never holds what is in doubt.
+    A crash at any point is fixed by doing it again: what is known is written first, and never holds what is in doubt.
     """
     earlier = [other for other in ledger.entries(entry.collection) if other.created_at < entry.created_at]
     sent = ledger.pieces(entry.collection, _content(entry))
-    ledger.stream(entry.collection, _KNOWN, chain(_kept(ledger, entry, earlier), sent))
+    ledger.stream(entry.collection, _INDEX, chain(_kept(ledger, entry, earlier), sent))
     if not entry.export.get("limited"):
-        trust(ledger, entry.collection, entry.export | ({"vanished": 0} if entry.mode == "override" else {}))
+        save_baseline(ledger, entry.collection, entry.export | ({"vanished": 0} if entry.mode == "override" else {}))
     for other in earlier:
         if other.in_doubt or not other.finished:
             _supersede(ledger, other)
-    entry = ledger.write(entry.model_copy(update={"absorbed": True}))
+    entry = ledger.write(entry.model_copy(update={"indexed": True}))
     ledger.delete(entry.collection, _content(entry))
     return entry
 
@@ -162,7 +162,7 @@ def _kept(ledger: Ledger, entry: Entry, earlier: Sequence[Entry]) -> Iterator[by
     if "override" in (entry.mode, *(other.mode for other in doubtful)):
         return
     gone: Hashes | None = None
-    for piece in ledger.pieces(entry.collection, _KNOWN):
+    for piece in ledger.pieces(entry.collection, _INDEX):
         if gone is None:
             gone = _ids_sent(ledger, [entry, *doubtful])
         deals = np.frombuffer(piece, DEAL)
@@ -194,7 +194,7 @@ def _supersede(ledger: Ledger, entry: Entry) -> None:
     if entry.upload.state != "completed":
         change["upload"] = entry.upload.model_copy(update={"state": "superseded"})
     else:
-        change["absorbed"] = True
+        change["indexed"] = True
     ledger.write(entry.model_copy(update=change))
     ledger.delete(entry.collection, _content(entry))
 

@@ -10,7 +10,7 @@ from typing import Any
 from flows.errors import StoppedByGuard
 from flows.ledger.store import Ledger
 
-_TRUSTED = "_export.json"
+_BASELINE = "_export.json"
 
 SHRINK_LIMIT = 0.2
 """The share by which deals, value or known ids may fall before the guard asks."""
@@ -28,20 +28,20 @@ class ExportStats:
     won_by_month: dict[str, float] = field(default_factory=dict)
     """Value of the won deals by month of closing, ``YYYY-MM``."""
 
-    def remembered(self) -> dict[str, Any]:
+    def as_baseline(self) -> dict[str, Any]:
         """What the next sync's guard compares with."""
         return {"deals": self.deals, "value": self.value, "newest_update": self.newest_update, "vanished": self.vanished}
 
 
-def trust(ledger: Ledger, collection: str, stats: Mapping[str, Any]) -> None:
-    """Make an export, as :meth:`ExportStats.remembered`, the one that the next is compared with."""
+def save_baseline(ledger: Ledger, collection: str, stats: Mapping[str, Any]) -> None:
+    """Make an export, as :meth:`ExportStats.as_baseline`, the one that the next is compared with."""
     remembered = {name: stats.get(name) for name in ("deals", "value", "newest_update", "vanished")}
-    ledger.put(collection, _TRUSTED, json.dumps(remembered).encode())
+    ledger.put(collection, _BASELINE, json.dumps(remembered).encode())
 
 
-def trusted(ledger: Ledger, collection: str) -> dict[str, Any] | None:
+def load_baseline(ledger: Ledger, collection: str) -> dict[str, Any] | None:
     """The export of the last completed sync, or None before the first."""
-    data = ledger.get(collection, _TRUSTED)
+    data = ledger.get(collection, _BASELINE)
     return None if data is None else dict(json.loads(data))
 
 

@@ -1,8 +1,7 @@
-"""Deals that the gate holds back: a CSV that names what to mend, and that syncs by itself once mended (``--crm canonical``)."""
+"""Deals that the gate quarantines: a CSV that names what to fix, and that syncs by itself once fixed (``--crm canonical``)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,24 +10,18 @@ import pyarrow.csv as pacsv
 
 from expectations import Severity, Verdict
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE
-
-_REASONS = ("failed_column", "failed_value", "failed_rule")
+from flows.crm.extraction import QUARANTINE_REASONS
 
 QUARANTINE_SCHEMA = pa.schema(
     [
         ("line", pa.int64()),
-        *((name, pa.string()) for name in _REASONS),
+        *((name, pa.string()) for name in QUARANTINE_REASONS),
         *((name, pa.string()) for name in COLUMN_NAMES),
     ]
 )
 """A row per deal: its line in the export, what failed (several joined with ``; ``), and the deal as the 35 columns."""
 
 _JOIN = "; "
-
-
-def is_quarantine(headers: Collection[str]) -> bool:
-    """Whether a file with these headers is a quarantine, mended or not: some of an export's deals, never all."""
-    return set(_REASONS) <= set(headers)
 
 
 def open_quarantine(path: Path) -> pacsv.CSVWriter:

@@ -63,7 +63,7 @@ class CheckedDeals:
 
     @property
     def quarantined(self) -> int:
-        """Rows held back, because the platform would refuse the file for them."""
+        """Rows quarantined, because the platform would refuse the file for them."""
         return self.report.failing
 
 
@@ -121,7 +121,7 @@ class CompletedForecast:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """A forecast brought home: its files, and its predictions as (month ``YYYY-MM-DD``, revenue)."""
+    """A forecast downloaded: its files, and its predictions as (month ``YYYY-MM-DD``, revenue)."""
 
     invocation_id: str
     folder: Path

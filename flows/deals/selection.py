@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations import CheckReport, Gate, GateError, Survey, Verdict
+from expectations import CheckReport, FileProfile, Gate, GateError, Verdict
 from expectations.gate import load_checks
 from expectations.row_checks import deals_frame
 from expectations.schema import COLUMN_NAMES, STATUSES
-from flows.deals.content_index import Deals, Fingerprint, Hashes, Known, deals_of, hash_ids
+from flows.deals.content_index import ContentIndex, Deals, Fingerprint, Hashes, deals_of, hash_ids
 from flows.deals.deals_csv import CsvRows, DealsCsv
 from flows.deals.guard import ExportStats
 from flows.deals.quarantine import open_quarantine, quarantined
@@ -44,11 +44,11 @@ def import_libraries() -> None:
 
 
 def check_staged(
-    staged: StagedDeals, options: SyncOptions, known: Callable[[], Known], folder: Path, extra_suite: Path | None = None
+    staged: StagedDeals, options: SyncOptions, known: Callable[[], ContentIndex], folder: Path, extra_suite: Path | None = None
 ) -> CheckedDeals:
     """Run every staged deal through the gate; write what passes and is not ``known`` as the CSV to be sent.
 
-    What is known is asked for when the survey is done, so that what both take is never in memory at once.
+    What is known is asked for when the profile is done, so that what both take is never in memory at once.
 
     With ``full``, or where ``override`` would change anything, all that passes is written. The quarantine file is written
     whenever a row fails, so that it can be looked at even where the sync then stops.
@@ -56,10 +56,10 @@ def check_staged(
     Raises:
         UsageError: the settings name an extra suite that cannot be read, or has an expectation that cannot be evaluated.
     """
-    _give_back()  # what came before; else the survey's comes on top of it, and the gate's on both
-    survey = Survey.of(batches(staged, ("id", "stage", "value")))
+    _give_back()  # what came before; else the profile's comes on top of it, and the gate's on both
+    profile = FileProfile.of(batches(staged, ("id", "stage", "value")))
     try:
-        gate = Gate(survey, now=staged.synced_at, extra_suite=extra_suite)
+        gate = Gate(profile, now=staged.synced_at, extra_suite=extra_suite)
     except ValueError as error:
         raise UsageError(f"DEALCAST_EXTRA_SUITE names {extra_suite}, which is no suite of expectations: {error}") from error
     _give_back()
@@ -87,8 +87,8 @@ def check_against_ledger(
     """
     ledger = Ledger(ledger_url)
 
-    def known() -> Known:
-        return Known.load(ledger, options.collection).sure(ledger, ledger.entries(options.collection))
+    def known() -> ContentIndex:
+        return ContentIndex.load(ledger, options.collection).without_doubtful(ledger, ledger.entries(options.collection))
 
     checked = check_staged(staged, options, known, folder, extra_suite)
     return replace(checked, report=replace(checked.report, validation_result=None))
@@ -107,7 +107,7 @@ class _Selection:
     One batch is written while the next is checked and summed up, and no more wait in memory.
     """
 
-    def __init__(self, options: SyncOptions, known: Known, folder: Path) -> None:
+    def __init__(self, options: SyncOptions, known: ContentIndex, folder: Path) -> None:
         self._csv, self._quarantine, self._content = folder / "deals.csv", folder / "quarantine.csv", folder / "content.deals"
         self._fingerprint = Fingerprint(options.collection, options.mode)
         self._totals = dict.fromkeys(STATUSES, Decimal(0))
@@ -137,7 +137,7 @@ class _Selection:
         if not verdict.all_pass:
             self._aside.write_table(quarantined(table, verdict))
             passing, ids = table.filter(verdict.passing), ids[verdict.passing.to_numpy(zero_copy_only=False)]
-        self._known.see(ids if self._override else in_export)  # an override removes what is held back
+        self._known.see(ids if self._override else in_export)  # an override removes what is quarantined
         self._sum_up(passing)
         self._wait()
         self._writing = self._beside.submit(self._write, passing, ids)

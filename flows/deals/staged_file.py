@@ -78,7 +78,7 @@ def stage(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
     with ThreadPoolExecutor(1) as beside, _Staging(folder / "deals.arrow", _this_moment(timezone), beside) as staging:
         for _, deals in extraction.tables():
             staging.write(deals)
-    return staging.staged(extraction, dict(extraction.account.non_rows))
+    return staging.staged(extraction, dict(extraction.counts.non_rows))
 
 
 def stage_pipelines(
@@ -105,13 +105,13 @@ def stage_pipelines(
             if pipeline not in stagings:
                 stagings[pipeline] = open_files.enter_context(_Staging(folder / f"{uuid4().hex}.arrow", moment, beside))
             stagings[pipeline].write(deals)
-    account = extraction.account
-    if unnamed := account.non_rows["no pipeline"]:
+    counts = extraction.counts
+    if unnamed := counts.non_rows["no pipeline"]:
         left[""] = unnamed
     staged = {}
     for pipeline, staging in stagings.items():
-        others = {"in another pipeline": account.deals - staging.deals} if account.deals > staging.deals else {}
-        staged[pipeline] = staging.staged(extraction, {**account.non_rows, **others})
+        others = {"in another pipeline": counts.deals - staging.deals} if counts.deals > staging.deals else {}
+        staged[pipeline] = staging.staged(extraction, {**counts.non_rows, **others})
     return staged, dict(left)
 
 
@@ -148,9 +148,9 @@ class _Staging:
         self._writer.write_table(table.set_column(place, "lastSyncedAt", pc.fill_null(table["lastSyncedAt"], self.moment.isoformat())))
 
     def staged(self, extraction: Extraction, non_rows: dict[str, int]) -> StagedDeals:
-        facts, account = extraction.facts, extraction.account
-        filled = {column: dict(how) for column, how in account.filled.items()}
-        return StagedDeals(self.path, facts, account.rows, self.deals, non_rows, filled, self.moment)
+        facts, counts = extraction.facts, extraction.counts
+        filled = {column: dict(how) for column, how in counts.filled.items()}
+        return StagedDeals(self.path, facts, counts.rows, self.deals, non_rows, filled, self.moment)
 
 
 def _open(options: SyncOptions, pipeline: str | None, timezone: str) -> Extraction:

@@ -1,4 +1,4 @@
-"""When to look again: one retry condition and one table of delays for every task that talks to the platform.
+"""When to look again: one retry condition and one table of poll_backoff for every task that talks to the platform.
 
 Prefect does the retrying and the waiting; this module only says whether, and after how many seconds.
 """
@@ -13,10 +13,10 @@ from prefect.context import TaskRunContext
 
 from flows.errors import DeadlinePassed, StillProcessing, Transient
 from flows.ledger.store import Sending
-from flows.runtime.cancellation import rest
+from flows.runtime.cancellation import interruptible_sleep
 from flows.settings import Settings
 
-PATIENCE = 10_000
+MAX_POLLS = 10_000
 """Retries of a polling task: the deadline ends it long before."""
 
 JITTER = 0.01
@@ -63,7 +63,7 @@ def is_too_soon(accepted_at: datetime, settings: Settings, expected: float | Non
     return seconds_since(accepted_at) < min(first_look(settings, expected), settings.deadline)
 
 
-def delays(settings: Settings, expected: float | None = None, elapsed: float = 0.0) -> list[float]:
+def poll_backoff(settings: Settings, expected: float | None = None, elapsed: float = 0.0) -> list[float]:
     """Seconds between looks, ``elapsed`` seconds after acceptance: the first as :func:`first_look` says, then each about a tenth later.
 
     ``expected`` is how many seconds the platform is expected to take, when a look comes in any case; without history, looks are
@@ -80,7 +80,7 @@ def delays(settings: Settings, expected: float | None = None, elapsed: float = 0
     return waits
 
 
-def pauses(settings: Settings) -> list[float]:
+def send_backoff(settings: Settings) -> list[float]:
     """Seconds between sends to a platform that cannot take them: each half as long again as the one before, up to the settings' cap."""
     return [min(settings.poll_delay * 1.5**number, settings.poll_delay_max) for number in range(_MOST_DELAYS)]
 
@@ -133,7 +133,7 @@ def seconds_since(moment: datetime) -> float:
     return (datetime.now(UTC) - moment).total_seconds()
 
 
-def obey(error: Transient, left: float = _LONGEST_REQUESTED_WAIT) -> None:
+def honor_retry_after(error: Transient, left: float = _LONGEST_REQUESTED_WAIT) -> None:
     """Wait as long as the platform asked to (Retry-After), up to a quarter of an hour or what is ``left``; Prefect's own delay follows.
 
     After the last attempt there is nothing to wait for.
@@ -141,4 +141,4 @@ def obey(error: Transient, left: float = _LONGEST_REQUESTED_WAIT) -> None:
     context = TaskRunContext.get()
     another = context is None or context.task_run.run_count <= context.task.retries
     if error.retry_after and another:
-        rest(min(error.retry_after, _LONGEST_REQUESTED_WAIT, left))
+        interruptible_sleep(min(error.retry_after, _LONGEST_REQUESTED_WAIT, left))

@@ -1,4 +1,4 @@
-"""The forecast brought home: three formats that must agree, written whole beside the certificate."""
+"""The forecast downloaded: three formats that must agree, written whole beside the certificate."""
 
 from __future__ import annotations
 

@@ -7,10 +7,10 @@ from typing import Any
 from prefect.runtime import task_run
 
 from flows.deals.records import AcceptedAppend, InvokedForecast
-from flows.delivery.backoff import is_too_soon, obey, overdue, seconds_since, still_processing
-from flows.errors import Ended, NotFound, PlatformUnavailable, StillProcessing, Transient, UnexpectedAnswer
+from flows.delivery.backoff import honor_retry_after, is_too_soon, overdue, seconds_since, still_processing
+from flows.errors import Interrupted, NotFound, PlatformUnavailable, StillProcessing, Transient, UnexpectedAnswer
 from flows.ledger.store import Entry
-from flows.runtime.cancellation import is_ending
+from flows.runtime.cancellation import is_interrupted
 from flows.runtime.step_log import say
 from flows.settings import Settings
 from flows.ui.artifacts import show_progress
@@ -24,10 +24,12 @@ def look(sent: AcceptedAppend | InvokedForecast, entry: Entry, settings: Setting
     """One GET of where an upload or an invocation stands.
 
     Raises:
-        Ended: the run is being ended from outside.
+        Interrupted: the run is being interrupted.
     """
-    if is_ending():
-        raise Ended(f"The run was ended while {_name_of(sent)} was at work. Go on with `dealcast resume --collection {sent.collection}`.")
+    if is_interrupted():
+        raise Interrupted(
+            f"The run was ended while {_name_of(sent)} was at work. Go on with `dealcast resume --collection {sent.collection}`."
+        )
     try:
         with settings.platform() as platform:
             if isinstance(sent, AcceptedAppend):
@@ -41,7 +43,7 @@ def look(sent: AcceptedAppend | InvokedForecast, entry: Entry, settings: Setting
         if seconds_since(sent.accepted_at) > settings.deadline:
             raise overdue(_name_of(sent), f"out of sight ({error})", sent.accepted_at, settings, sent.collection) from error
         if isinstance(error, Transient):
-            obey(error, settings.deadline - seconds_since(sent.accepted_at))
+            honor_retry_after(error, settings.deadline - seconds_since(sent.accepted_at))
         raise
 
 

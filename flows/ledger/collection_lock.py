@@ -1,4 +1,4 @@
-"""One sync of a collection at a time, across processes and machines; a dead holder's claim does not last.
+"""One sync of a collection at a time, across processes and machines; a dead holder's lock does not last.
 
 Across machines it is a Prefect concurrency limit whose lease a dead holder loses within a minute. On one machine a locked
 file says at once that a holder died: the lock goes with the process, and what it wrote into the file stays.
@@ -33,24 +33,24 @@ LEASE_SECONDS = 60
 
 _HOLDER = "_holder.json"
 _NAMING_SECONDS = 1.0
-"""How long to wait for a holder that has just claimed to write its name."""
+"""How long to wait for a holder that has just locked to write its name."""
 
 _ORPHAN_SECONDS = 10.0
 """The same before a slot counts as nobody's: a Prefect server that forgot at a restart who held it never frees it by itself."""
 
 Holder = dict[str, str]
-"""Who claims: host, pid, since, and the Prefect flow run; empty where nobody does."""
+"""Who locks: host, pid, since, and the Prefect flow run; empty where nobody does."""
 
 
 @contextmanager
-def claim(collection: str, ledger: Ledger, home: Path) -> Iterator[None]:
+def lock_collection(collection: str, ledger: Ledger, home: Path) -> Iterator[None]:
     """Hold ``collection`` for the length of the block, and close the Prefect runs of holders that died.
 
     Raises:
         CollectionBusy: another sync holds it; the message says who, where and since when.
     """
     limit = f"dealcast-{collection}"
-    with _machine_lock(home / "claims" / f"{collection}.lock", collection) as lock, ExitStack() as slot:
+    with _machine_lock(home / "locks" / f"{collection}.lock", collection) as lock, ExitStack() as slot:
         died, recorded = _read(lock), _recorded(ledger, collection)
         mine = _name(lock)
         _ensure(limit, outdated=limit if died and recorded in ({}, died) else None)
@@ -137,7 +137,7 @@ def _holder(text: str | bytes) -> Holder:
 
 
 def _named(read: Callable[[], Holder], seconds: float) -> Holder:
-    """Who holds the claim, as soon as it says so; empty where it does not within ``seconds``."""
+    """Who holds the lock, as soon as it says so; empty where it does not within ``seconds``."""
     end = time.monotonic() + seconds
     while not (holder := read()) and time.monotonic() < end:
         time.sleep(0.02)
@@ -149,6 +149,6 @@ def _busy(collection: str, read: Callable[[], Holder]) -> CollectionBusy:
     who = f"process {holder['pid']} on {holder['host']}, since {holder['since']}" if holder else "another process"
     return CollectionBusy(
         f"Another sync of collection {collection} is at work: {who}. Nothing was sent. Run again when it is done; "
-        f"if it died, its claim ends within {LEASE_SECONDS} s, unless Prefect's server forgot it at a restart: then "
+        f"if it died, its lock ends within {LEASE_SECONDS} s, unless Prefect's server forgot it at a restart: then "
         f"`prefect gcl delete dealcast-{collection}` ends it."
     )

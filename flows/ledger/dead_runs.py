@@ -1,4 +1,4 @@
-"""Prefect runs that a kill left in state Running: found when the next sync of their collection claims it, and closed.
+"""Prefect runs that a kill left in state Running: found when the next sync of their collection locks it, and closed.
 
 Prefect learns of a run's end from the run itself; one that is killed says nothing, and would look alive for ever.
 """
@@ -29,17 +29,17 @@ from flows.runtime.prefect_api import ONE_CALL
 FLOWS = ("sync-deals", "resume-sync")
 
 _UNNAMED_AFTER = timedelta(minutes=3)
-"""A run that is neither the holder nor this young was killed before it could claim, or by a machine that lost its claim."""
+"""A run that is neither the holder nor this young was killed before it could lock, or by a machine that lost its lock."""
 
 _ALIVE = (StateType.RUNNING, StateType.CANCELLING)
 
 
 def close_abandoned(collection: str, dead: Set[str | None]) -> list[UUID]:
-    """Set to Crashed the runs of ``collection`` that nobody works on; the caller holds the collection's claim.
+    """Set to Crashed the runs of ``collection`` that nobody works on; the caller holds the collection's lock.
 
     Args:
         collection: id of the platform's collection.
-        dead: flow runs that held the claim and died, by id.
+        dead: flow runs that held the lock and died, by id.
 
     Returns:
         The ids of the closed runs.

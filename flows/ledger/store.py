@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from flows.errors import UsageError
 from flows.nostradamus import UploadMode
@@ -67,7 +67,7 @@ class Sending(_Record):
 
 
 class Entry(_Record):
-    """One sync of one collection, from the intent to send to the forecast brought home."""
+    """One sync of one collection, from the intent to send to the forecast downloaded."""
 
     version: int = 1
     fingerprint: str
@@ -81,15 +81,17 @@ class Entry(_Record):
     unchanged: int = 0
     totals: dict[str, str]
     upload: Sending
-    absorbed: bool = Field(False, description="the rows sent count as held by the platform")
-    wanted: dict[str, Any] | None = Field(None, description="arguments of the forecast that this sync is to bring home; null: none")
+    indexed: bool = Field(
+        False, validation_alias=AliasChoices("indexed", "absorbed"), description="the rows sent are in the content index; once `absorbed`"
+    )
+    wanted: dict[str, Any] | None = Field(None, description="arguments of the forecast that this sync is to download; null: none")
     options: dict[str, Any] = Field(default_factory=dict, description="the sync's options, for `dealcast resume`")
     forecast: Sending | None = None
     certified: bool = Field(False, description="forecast and certificate are written")
 
     @property
     def awaits_forecast(self) -> bool:
-        """Whether the upload completed and its forecast is wanted and not yet home."""
+        """Whether the upload completed and its forecast is wanted and not downloaded yet."""
         return self.upload.state == "completed" and self.wanted is not None and not self.certified
 
     @property
@@ -97,13 +99,13 @@ class Entry(_Record):
         """Whether the platform may hold the rows, or have dropped others by ``override``, without their counting as held."""
         if self.upload.state in ("unsent", "refused"):
             return self.upload.doubt
-        return self.upload.state != "superseded" and not self.absorbed
+        return self.upload.state != "superseded" and not self.indexed
 
     @property
     def finished(self) -> bool:
         """Whether nothing of this sync is left to do."""
         return self.upload.state in ("refused", "superseded") or (
-            self.upload.state == "completed" and self.absorbed and not self.awaits_forecast
+            self.upload.state == "completed" and self.indexed and not self.awaits_forecast
         )
 
 

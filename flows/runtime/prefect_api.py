@@ -19,4 +19,4 @@ SERVER_SETTINGS = {
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
 }
 """Environment of a Prefect server: by default it writes each state of a task in a transaction of its own, and forgets at a restart
-which claims are held and until when. `pyproject.toml` says the same to one that is started in the repository."""
+which locks are held and until when. `pyproject.toml` says the same to one that is started in the repository."""

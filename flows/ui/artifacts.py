@@ -99,7 +99,7 @@ def show_forecast(collection: str, invocation_id: str, months: Months, history: 
 
 
 def show_rejected(collection: str, report: CheckReport, place: str | None) -> None:
-    """The rows that the gate holds back, searchable; made only where there are any."""
+    """The rows that the gate quarantines, searchable; made only where there are any."""
     failures = [failure for failure in report.failures if failure.severity is Severity.CRITICAL]
     if not failures:
         return

@@ -38,9 +38,9 @@ class Outcome:
     def headline(self) -> str:
         """The outcome in one line."""
         if self.checked is not None and self.options.dry_run:
-            return f"dry run: {self.checked.rows:,} deals would be sent, {self.checked.quarantined:,} held back"
+            return f"dry run: {self.checked.rows:,} deals would be sent, {self.checked.quarantined:,} quarantined"
         sent = (
-            f"{self.entry.rows:,} deals sent, {self.entry.quarantined:,} held back"
+            f"{self.entry.rows:,} deals sent, {self.entry.quarantined:,} quarantined"
             if self.sent and self.entry
             else f"nothing new to send{self._aside}"
         )
@@ -53,11 +53,11 @@ class Outcome:
             return f"dry run, {self.checked.rows:,} to send"
         if not self.sent or self.entry is None:
             return "forecast only" if self.forecast else f"nothing new{self._aside}"
-        return f"{self.entry.rows:,} sent" + (f", {self.entry.quarantined:,} held back" if self.entry.quarantined else "")
+        return f"{self.entry.rows:,} sent" + (f", {self.entry.quarantined:,} quarantined" if self.entry.quarantined else "")
 
     @property
     def _aside(self) -> str:
-        return f", {self.checked.quarantined:,} held back" if self.checked is not None and self.checked.quarantined else ""
+        return f", {self.checked.quarantined:,} quarantined" if self.checked is not None and self.checked.quarantined else ""
 
     @property
     def won_by_month(self) -> dict[str, float]:
@@ -83,7 +83,7 @@ def out_folder(options: SyncOptions, settings: Settings) -> Path:
 def keep_quarantine(checked: CheckedDeals, folder: Path, ledger: Ledger, collection: str) -> Path | None:
     """Put the quarantine file into ``folder``; where no row failed, an earlier one goes, since it would mislead.
 
-    People mend that file: one that is the export itself, or no longer as it was written, is kept. The folder is made in any case:
+    People fix that file: one that is the export itself, or no longer as it was written, is kept. The folder is made in any case:
     one that cannot be made is to show before anything is sent.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -184,7 +184,7 @@ def _came(checked: CheckedDeals) -> str:
 
 def _gate(checked: CheckedDeals) -> str:
     report = checked.report
-    head = f"{report.rows:,} checked, {checked.rows:,} to send, {checked.unchanged:,} unchanged, {checked.quarantined:,} held back"
+    head = f"{report.rows:,} checked, {checked.rows:,} to send, {checked.unchanged:,} unchanged, {checked.quarantined:,} quarantined"
     lines = ["## What was checked", "", f"{head}, {report.warnings:,} with a warning"]
     if report.failed_rules:
         lines += ["", "| column | rule | rows | severity | first lines |", "|---|---|---:|---|---|"]

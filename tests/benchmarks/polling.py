@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-from flows.delivery.backoff import delays
+from flows.delivery.backoff import poll_backoff
 from flows.ledger.store import Entry
 from flows.nostradamus import Nostradamus
 from flows.settings import Settings
@@ -82,6 +82,6 @@ def _looks(url: str, collection: str) -> int:
 
 
 def _computed(took: float, expected: float | None) -> tuple[int, float]:
-    waits = delays(Settings(), expected)
+    waits = poll_backoff(Settings(), expected)
     looks = enumerate(accumulate(chain(waits, repeat(waits[-1]))), start=1)
     return next((number, moment) for number, moment in looks if moment >= took)

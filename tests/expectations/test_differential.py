@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deployments.sandbox.platform.validation import validate
-from expectations import Gate, Survey
+from expectations import FileProfile, Gate
 from expectations.row_checks import deals_table
 from expectations.rules import CRITICAL_RULES
 from expectations.schema import COLUMNS, SOURCE_LINE, Column, Kind
@@ -41,7 +41,7 @@ _ORDER = {rule.key: place for place, rule in enumerate(CRITICAL_RULES)}
 def gate_cells(frame: pd.DataFrame, size: int) -> Cells:
     """The gate's verdict, in batches of ``size`` rows."""
     table = deals_table(frame)
-    gate = Gate(Survey.of([table]), datetime(2025, 1, 1))  # noqa: DTZ001  # the gate's clock is naive
+    gate = Gate(FileProfile.of([table]), datetime(2025, 1, 1))  # noqa: DTZ001  # the gate's clock is naive
     found = [
         ((row[SOURCE_LINE] - 2, row["column"]), row["rule"])
         for start in range(0, len(frame), size)

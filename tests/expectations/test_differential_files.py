@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from deployments.sandbox.platform.validation import validate
-from expectations import Gate, Survey
+from expectations import FileProfile, Gate
 from expectations.row_checks import deals_table
 from expectations.schema import COLUMN_NAMES
 from flows.crm import open_export
@@ -43,7 +43,7 @@ def ours(file: Path, uploaded: Path) -> bool | None:
     except ExportError:
         return None
     tables = [deals_table(frame) for frame in frames]
-    gate = Gate(Survey.of(tables))
+    gate = Gate(FileProfile.of(tables))
     for frame in frames:
         gate.check(frame)
     write_deals_csv(tables, uploaded)

@@ -16,8 +16,8 @@ import pytest
 from great_expectations.core import ExpectationSuite, ExpectationSuiteValidationResult
 from great_expectations.execution_engine import pandas_execution_engine
 
-from expectations import FAILURES_SCHEMA, Gate, GateError, Severity, Survey, check, suite
-from expectations.row_checks import Examination, deals_table
+from expectations import FAILURES_SCHEMA, FileProfile, Gate, GateError, Severity, check, suite
+from expectations.row_checks import RowChecks, deals_table
 from expectations.rules import RULES
 
 Overrides = dict[str, str | None]
@@ -46,7 +46,7 @@ EXPECTED = [
 @pytest.mark.parametrize("size", [1, 2, 4, 6])
 def test_verdicts_do_not_depend_on_the_batches(size: int, make_frame: MakeFrame, now: datetime) -> None:
     frame = make_frame(ROWS)
-    gate = Gate(Survey.of([deals_table(frame)]), now)
+    gate = Gate(FileProfile.of([deals_table(frame)]), now)
     verdicts = [gate.check(frame.iloc[start : start + size]) for start in range(0, len(frame), size)]
     assert [passing for verdict in verdicts for passing in verdict.passing.to_pylist()] == [False, True, False, True, False, False]
     failures = pa.concat_tables([verdict.failures for verdict in verdicts])
@@ -61,7 +61,7 @@ def test_verdicts_do_not_depend_on_the_batches(size: int, make_frame: MakeFrame,
 @pytest.mark.parametrize("size", [1, 4])
 def test_the_validation_result_is_great_expectations_own(size: int, make_frame: MakeFrame, now: datetime) -> None:
     frame = make_frame(ROWS)
-    gate = Gate(Survey.of([deals_table(frame)]), now)
+    gate = Gate(FileProfile.of([deals_table(frame)]), now)
     for start in range(0, len(frame), size):
         gate.check(frame.iloc[start : start + size])
     result = gate.report().validation_result
@@ -99,7 +99,7 @@ def test_each_of_many_bad_rows_is_named_once_for_each_rule(make_frame: MakeFrame
     columns = [tuple(fault) for fault in faults]
     bad = {row: row // 10 % 3 for row in range(0, 100_000, 10)}
     frame = make_frame([faults[bad[row]] if row in bad else {} for row in range(100_000)])
-    gate = Gate(Survey.of([deals_table(frame)]))
+    gate = Gate(FileProfile.of([deals_table(frame)]))
     failures = gate.check(frame).failures.to_pylist()
     named = [(failure["source_line"], failure["column"]) for failure in failures]
     assert sorted(named) == sorted((row + 2, column) for row, which in bad.items() for column in columns[which])
@@ -119,7 +119,7 @@ def test_each_of_many_bad_rows_is_named_once_for_each_rule(make_frame: MakeFrame
 def test_a_file_without_rows_breaks_no_rule(make_frame: MakeFrame, now: datetime) -> None:
     report = check(make_frame([]), now)
     assert (report.rows, report.ok) == (0, True)
-    assert Gate(Survey.of([]), now).report().rows == 0
+    assert Gate(FileProfile.of([]), now).report().rows == 0
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_text_of_any_pandas_kind_is_read(make_frame: MakeFrame) -> None:
 
 
 def test_a_broken_metric_is_an_error_not_bad_data(make_frame: MakeFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Examination, "_long_overdue", lambda _: 1 / 0)
+    monkeypatch.setattr(RowChecks, "_long_overdue", lambda _: 1 / 0)
     with pytest.raises(GateError, match="division by zero"):
         check(make_frame([{}]))
 
@@ -166,7 +166,7 @@ def test_the_suite_works_without_the_gate(make_frame: MakeFrame) -> None:
 def test_the_gate_holds_on_to_no_frame(make_frame: MakeFrame, now: datetime) -> None:
     """Memory must not grow with the batches, nor keep the last."""
     frame = make_frame(ROWS)
-    gate = Gate(Survey.of([deals_table(frame)]), now)
+    gate = Gate(FileProfile.of([deals_table(frame)]), now)
     gate.check(frame)
     values = weakref.ref(frame)
     memory = pa.total_allocated_bytes()

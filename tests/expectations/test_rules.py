@@ -8,7 +8,7 @@ from datetime import datetime
 import pandas as pd
 import pytest
 
-from expectations import CheckReport, Gate, Survey
+from expectations import CheckReport, FileProfile, Gate
 from expectations.row_checks import deals_table
 from expectations.rules import CRITICAL_RULES, RULES, WARNING_RULES, Rule
 from expectations.schema import Severity
@@ -51,7 +51,7 @@ def example(rule: Rule) -> list[Overrides]:
 
 def judge(frame: pd.DataFrame, now: datetime, rules: Sequence[Rule] = RULES) -> tuple[set[tuple[int, str, str]], CheckReport]:
     """All failures as (line, column, rule), and the report."""
-    gate = Gate(Survey.of([deals_table(frame)]), now, rules=rules)
+    gate = Gate(FileProfile.of([deals_table(frame)]), now, rules=rules)
     rows = gate.check(frame).failures.to_pylist()
     return {(row["source_line"], row["column"], row["rule"]) for row in rows}, gate.report()
 

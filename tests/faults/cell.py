@@ -165,7 +165,7 @@ def _about_repeats(journal: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _about_forecast(cell: Cell, collection: str) -> Iterator[str]:
-    """The forecast at home is the one of the newest completed upload, and each upload has brought home one at most."""
+    """The forecast downloaded is the one of the newest completed upload, and each upload has downloaded one at most."""
     home: dict[str, set[str]] = {}
     for line in cell.journal:
         if line["point"] == "after write certified":
@@ -180,7 +180,7 @@ def _about_forecast(cell: Cell, collection: str) -> Iterator[str]:
     if missing := [form for form in ("json", "csv", "xlsx") if not (out / f"forecast.{form}").exists()]:
         yield f"no forecast in {missing}"
     if cell.story == "same" and len(home) != 1:
-        yield f"{len(home)} forecasts brought home of one export"
+        yield f"{len(home)} forecasts downloaded of one export"
 
 
 def _about_traces(cell: Cell, collection: str) -> Iterator[str]:

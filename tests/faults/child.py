@@ -93,7 +93,7 @@ def _step(entry: Entry) -> str:
         return "write certified"
     if entry.forecast is not None:
         return f"write forecast {entry.forecast.state}"
-    return "write absorbed" if entry.absorbed else f"write {entry.upload.state}"
+    return "write indexed" if entry.indexed else f"write {entry.upload.state}"
 
 
 def _facts(entry: Entry) -> dict[str, Any]:

@@ -11,7 +11,7 @@ KILLS: tuple[str, ...] = (
     "after write accepted",
     "before write completed",
     "after write completed",
-    "before write absorbed",
+    "before write indexed",
     "before POST invocation",
     "after POST invocation",
     "after write forecast accepted",
@@ -23,7 +23,7 @@ KILLS: tuple[str, ...] = (
     "after report",
 )
 """Where SIGKILL strikes, once, the first time that a run comes by. A point between two steps stands for both: before a POST is after
-its intent is written, before `completed` is written is after the poll that said so, and so on. Before ``absorbed`` is written,
+its intent is written, before `completed` is written is after the poll that said so, and so on. Before ``indexed`` is written,
 what the platform is known to hold is on disk already; before ``certified``, the report and the certificate are."""
 
 _APPEND, _STATUS, _INVOKE = "/api/collection/*/append", "/api/collection/*/append/*", "/api/invocation"

@@ -132,7 +132,7 @@ def test_a_run_told_to_end_says_how_to_go_on_and_leaves_nothing_held(
     assert f"dealcast resume --collection {collection}" in said
     assert "Traceback" not in said
     assert list((home / "staging").iterdir()) == []
-    assert (home / "claims" / f"{collection}.lock").read_text() == ""
+    assert (home / "locks" / f"{collection}.lock").read_text() == ""
     assert [run.state_name for run in runs_of(collection)] == ["Crashed"]
     slow(sandbox, 0.01)
     sandbox.control("DELETE", "faults")

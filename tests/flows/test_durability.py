@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State
 from deployments.sandbox import Sandbox
 from flows.delivery import poll as waiting
 from flows.errors import DeadlinePassed, NotFound, OutcomeUnknown, PlatformUnavailable, StoppedByGuard, UsageError
-from flows.ledger import collection_lock as claim
+from flows.ledger import collection_lock
 from flows.ledger.store import Entry, Ledger
 from flows.sync_deals import resume_sync
 
@@ -181,7 +181,7 @@ def test_another_machine_goes_on_with_the_ledger_alone(
     collection: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No export, no staging, another home: the append is not sent again, and the forecast comes home there."""
+    """No export, no staging, another home: the append is not sent again, and the forecast is downloaded there."""
     monkeypatch.setenv("DEALCAST_LEDGER", str(home / "shared"))
     monkeypatch.setenv("DEALCAST_DEADLINE", "0.5")
     fault("stuck", "*/append", "POST")
@@ -319,7 +319,7 @@ def test_a_claim_that_nobody_holds_any_more_is_made_anew(
     sync: Sync, failing: Failing, write_deals: WriteDeals, home: Path, collection: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Prefect server that lost its leases at a restart keeps the slot of a sync that has long ended."""
-    monkeypatch.setattr(claim, "_ORPHAN_SECONDS", 0.5)
+    monkeypatch.setattr(collection_lock, "_ORPHAN_SECONDS", 0.5)
     sync(write_deals())
     ledger, limit = Ledger(str(home / "ledger")), f"dealcast-{collection}"
     with get_client(sync_client=True) as client:

@@ -20,12 +20,12 @@ def test_a_share_allows_exactly_as_many_rows_as_arithmetic_says(rows: int) -> No
     """18.4% of 375 rows are 69, though binary fractions say 68.99."""
     for tenths in range(1001):
         share = Decimal(tenths) / 10
-        assert SyncOptions(**PLAIN, quarantine_limit=f"{share}%").may_hold_back(rows) == rows * tenths // 1000
+        assert SyncOptions(**PLAIN, quarantine_limit=f"{share}%").quarantine_allowance(rows) == rows * tenths // 1000
 
 
 @pytest.mark.parametrize("limit", ["0", "20", "007", "0%", "2%", "0.5%", "100%"])
 def test_a_limit_is_a_number_or_a_share(limit: str) -> None:
-    assert SyncOptions(**PLAIN, quarantine_limit=limit).may_hold_back(200) >= 0
+    assert SyncOptions(**PLAIN, quarantine_limit=limit).quarantine_allowance(200) >= 0
 
 
 WRONG = [

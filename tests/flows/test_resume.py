@@ -10,7 +10,7 @@ from prefect.exceptions import TerminationSignal
 from deployments.sandbox import Sandbox
 from flows.errors import NotAuthorized, UsageError
 from flows.ledger.store import Ledger
-from flows.sync_deals import interruption, resume_sync
+from flows.sync_deals import interrupted_by, resume_sync
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def test_a_run_that_broke_off_is_gone_on_with(
     path: str,
     sent: tuple[int, int],
 ) -> None:
-    """`dealcast resume`, or simply the same sync again, ends with the forecast at home and nothing sent twice."""
+    """`dealcast resume`, or simply the same sync again, ends with the forecast downloaded and nothing sent twice."""
     fault("status", path, method, status=403, count=None)
     assert isinstance(failing(write_deals()), NotAuthorized)
     assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == sent
@@ -172,4 +172,4 @@ def test_what_ended_a_run_is_found_behind_the_error_that_it_led_to(signal: BaseE
     """Prefect's engine fails with an error of its own where a signal comes while it begins a task."""
     error = ValueError("Task run is not set")
     error.__context__ = signal or UsageError("an error of its own")
-    assert interruption(error) is signal
+    assert interrupted_by(error) is signal

@@ -114,7 +114,7 @@ def test_a_dry_run_sends_nothing(
     """It needs no token either, and does not count as a sync."""
     monkeypatch.setenv("DEALCAST_TOKEN", token)
     state = sync(write_deals(3), dry_run=True)
-    assert state.result().headline == "dry run: 3 deals would be sent, 0 held back"
+    assert state.result().headline == "dry run: 3 deals would be sent, 0 quarantined"
     assert asked("POST", "*/deals/*") + asked(*INVOCATIONS) == 0
     assert list((home / "forecasts").glob("*/certificate.json")) == []
     monkeypatch.setenv("DEALCAST_TOKEN", "sandbox-token")

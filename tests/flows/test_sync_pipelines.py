@@ -13,7 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
 from flows.errors import StoppedByGate, UsageError
-from flows.ledger.collection_lock import claim
+from flows.ledger.collection_lock import lock_collection
 from flows.ledger.store import Ledger
 from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions
@@ -121,7 +121,7 @@ def test_calls_to_prefect_wait_for_one_another(tmp_path: Path, table: dict[str, 
     done = Event()
 
     def claim_one() -> None:
-        with claim(table["Renewals"], Ledger(str(tmp_path / "ledger")), tmp_path):
+        with lock_collection(table["Renewals"], Ledger(str(tmp_path / "ledger")), tmp_path):
             done.set()
 
     with ONE_CALL:

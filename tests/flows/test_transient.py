@@ -206,7 +206,7 @@ def test_a_look_whose_answer_cannot_be_read_ends_the_run(
     error = failing(write_deals())
     assert isinstance(error, UnexpectedAnswer)
     assert "is not the documented" in str(error)
-    assert sync(write_deals()).is_completed(), "a later run goes on where it stood"
+    assert sync(write_deals()).is_completed(), "a later run resumes from the last recorded step"
     assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (1, 1)
 
 

@@ -76,7 +76,7 @@ class TableReader:
             yield from self._in_blocks(wanted)
         except _NeverCloses as error:
             raise ExportUnreadable(
-                f"{self.location}, {error}: a quote opens here and never closes. Mend the line, or export again."
+                f"{self.location}, {error}: a quote opens here and never closes. Fix the line, or export again."
             ) from None
         except UnicodeDecodeError as error:
             told = f"{self.location} is not valid {self.contents.encoding} throughout: {error}. Export again as UTF-8."
@@ -184,7 +184,7 @@ class TableReader:
                 start = line + reader.line_num
         except csv.Error as error:
             told = "a carriage return stands in a cell without quotes" if "new-line" in str(error) else str(error)
-            raise ExportUnreadable(f"{self.location}, line {start}: {told}. Mend the line, or export again.") from error
+            raise ExportUnreadable(f"{self.location}, line {start}: {told}. Fix the line, or export again.") from error
 
     def _slow(self, rows: Iterator[Row], wanted: Sequence[int]) -> Iterator[RawRows]:
         width = len(self.layout.headers)
@@ -195,7 +195,7 @@ class TableReader:
                     raise ExportUnreadable(
                         f"{self.location}, line {line}: {len(cells)} cells where the header has {width};"
                         f" the surplus begins with {cells[width]!r}."
-                        " A separator inside a cell is not quoted. Mend the line, or export again."
+                        " A separator inside a cell is not quoted. Fix the line, or export again."
                     )
             columns = [pa.array([cells[p] or None if p < len(cells) else None for _, cells in full], pa.string()) for p in wanted]
             table = pa.Table.from_arrays(columns, names=[str(position) for position in wanted])

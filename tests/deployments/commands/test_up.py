@@ -22,7 +22,7 @@ import pytest
 
 from deployments.commands.up import deployments
 
-PATIENCE = 180.0
+MAX_POLLS = 180.0
 """Seconds from the command to the first completed scheduled run."""
 
 _GONE_WITHIN = 30.0
@@ -40,7 +40,7 @@ def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path) -> 
         reader = threading.Thread(target=lambda: lines.extend(iter(child.stdout.readline, "")) if child.stdout else None, daemon=True)
         reader.start()
         try:
-            run = _until(lambda: next((line for line in lines if line.split()[:1] == ["run"]), None), PATIENCE, lines)
+            run = _until(lambda: next((line for line in lines if line.split()[:1] == ["run"]), None), MAX_POLLS, lines)
             assert "480 sent" in run
             assert "Completed" in run
             found = re.search(r"(http://127\.0\.0\.1:\d+)/runs/flow-run/(\S+)", run)

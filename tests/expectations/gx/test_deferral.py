@@ -7,8 +7,8 @@ import sys
 
 GATE = """
 import sys
-from expectations import Gate, Survey
-Gate(Survey.of([]))
+from expectations import Gate, FileProfile
+Gate(FileProfile.of([]))
 deferred = [name for name in ("scipy.stats", "altair") if name not in sys.modules]
 """
 AFTERWARDS = """

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from expectations import CheckReport, Gate, GateError, Severity, Survey, Verdict
+from expectations import CheckReport, FileProfile, Gate, GateError, Severity, Verdict
 from expectations.row_checks import deals_table
 from expectations.rules import RULES
 
@@ -27,7 +27,7 @@ def judge(make_frame: MakeFrame, tmp_path: Path) -> Judge:
         file = tmp_path / "suite.json"
         file.write_text(json.dumps({"name": "ours", "expectations": expectations, "meta": {}}), encoding="utf-8")
         frame = make_frame(rows)
-        gate = Gate(Survey.of([deals_table(frame)]), extra_suite=file)
+        gate = Gate(FileProfile.of([deals_table(frame)]), extra_suite=file)
         verdicts = [gate.check(frame.iloc[start : start + size]) for start in range(0, len(frame), size)]
         return verdicts, gate.report()
 
@@ -123,7 +123,7 @@ def test_expectations_of_several_columns_keep_their_findings(judge: Judge) -> No
 def test_a_file_without_rows_is_judged_too(tmp_path: Path) -> None:
     file = tmp_path / "suite.json"
     file.write_text('{"expectations": [{"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1}}]}')
-    assert not Gate(Survey.of([]), extra_suite=file).report().ok
+    assert not Gate(FileProfile.of([]), extra_suite=file).report().ok
 
 
 def test_the_same_expectation_twice(judge: Judge) -> None:
@@ -151,12 +151,12 @@ def test_a_file_that_is_no_suite_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "suite.json"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"suite\.json is not a suite of expectations"):
-        Gate(Survey.of([]), extra_suite=file)
+        Gate(FileProfile.of([]), extra_suite=file)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not a suite of expectations"):
-        Gate(Survey.of([]), extra_suite=tmp_path / "none.json")
+        Gate(FileProfile.of([]), extra_suite=tmp_path / "none.json")
 
 
 def test_an_expectation_about_nothing_is_an_error(judge: Judge) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Self
 import pandas as pd
 import pytest
 
-from flows.crm import Account, open_export
+from flows.crm import RowCounts, open_export
 
 FIXTURES = Path(__file__).parent / "fixtures"
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -79,14 +79,14 @@ class Export:
         return str(path)
 
 
-def extract(location: str, crm: str = "hubspot", **options: Any) -> tuple[pd.DataFrame, Account]:
-    """All deals in one frame, and the account; the parts of the account must add up."""
+def extract(location: str, crm: str = "hubspot", **options: Any) -> tuple[pd.DataFrame, RowCounts]:
+    """All deals in one frame, and the counts; the parts of the counts must add up."""
     extraction = open_export(location, crm=crm, now=NOW, **options)
     frames = list(extraction)
-    account = extraction.account
-    assert account.rows == account.deals + sum(account.non_rows.values())
-    assert account.deals == sum(len(frame) for frame in frames)
-    return (pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()), account
+    counts = extraction.counts
+    assert counts.rows == counts.deals + sum(counts.non_rows.values())
+    assert counts.deals == sum(len(frame) for frame in frames)
+    return (pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()), counts
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ def two_pipelines(export: Export) -> Export:
 
 
 def test_one_pipeline_of_several(two_pipelines: Export, tmp_path: Path) -> None:
-    frame, account = extract(two_pipelines.write(tmp_path / "deals.csv"), pipeline="Renewals")
+    frame, counts = extract(two_pipelines.write(tmp_path / "deals.csv"), pipeline="Renewals")
     assert frame["id"].tolist() == ["1", "4"]
     assert frame["source_line"].tolist() == [3, 6]
-    assert dict(account.non_rows) == {"pipeline New business": 3, "no pipeline": 1}
+    assert dict(counts.non_rows) == {"pipeline New business": 3, "no pipeline": 1}
 
 
 def test_all_pipelines_in_one_reading(two_pipelines: Export, tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_all_pipelines_in_one_reading(two_pipelines: Export, tmp_path: Path) -> 
     for pipeline, table in extraction.tables():
         found.setdefault(pipeline, []).extend(table["id"].to_pylist())
     assert found == {"New business": ["0", "2", "5"], "Renewals": ["1", "4"]}
-    assert (extraction.account.rows, extraction.account.deals, dict(extraction.account.non_rows)) == (6, 5, {"no pipeline": 1})
+    assert (extraction.counts.rows, extraction.counts.deals, dict(extraction.counts.non_rows)) == (6, 5, {"no pipeline": 1})
     assert extraction.pipelines == {"New business": 3, "Renewals": 2}
 
 
@@ -57,17 +57,17 @@ def test_pipelines_in_different_currencies_are_read_apart(two_pipelines: Export,
 
 def test_a_chosen_currency_leaves_the_others_out(export: Export, tmp_path: Path) -> None:
     location = export.each(Currency="EUR").with_deal(1, {"Currency": "USD"}).write(tmp_path / "deals.csv")
-    frame, account = extract(location, currency="EUR")
+    frame, counts = extract(location, currency="EUR")
     assert frame["id"].tolist() == ["14316276246", "14316276248"]
-    assert dict(account.non_rows) == {"amount not in EUR": 1}
+    assert dict(counts.non_rows) == {"amount not in EUR": 1}
 
 
 def test_an_amount_without_a_currency_is_in_the_only_one_or_in_none(export: Export, tmp_path: Path) -> None:
     unnamed = export.each(Currency="EUR").with_deal(2, {"Currency": ""})
     assert len(extract(unnamed.write(tmp_path / "one.csv"), currency="EUR")[0]) == 3
-    frame, account = extract(unnamed.with_deal(1, {"Currency": "USD"}).write(tmp_path / "two.csv"), currency="EUR")
+    frame, counts = extract(unnamed.with_deal(1, {"Currency": "USD"}).write(tmp_path / "two.csv"), currency="EUR")
     assert frame["id"].tolist() == ["14316276246"]
-    assert dict(account.non_rows) == {"amount not in EUR": 2}
+    assert dict(counts.non_rows) == {"amount not in EUR": 2}
     without_amount = unnamed.with_deal(1, {"Currency": "USD"}).with_deal(2, {"Currency": "", "Amount": ""})
     assert len(extract(without_amount.write(tmp_path / "none.csv"), currency="EUR")[0]) == 2
 
@@ -88,9 +88,9 @@ def test_the_converted_amount_makes_several_currencies_one(export: Export, tmp_p
     frame, _ = extract(mixed.write(tmp_path / "deals.csv"))
     assert frame["value"].fillna("").tolist() == ["100", "", "100"]
     alike = export.each(Currency="EUR", Amount_in_company_currency="100").with_deal(1, {"Amount in company currency": ""})
-    frame, account = extract(alike.write(tmp_path / "deals.csv"))
+    frame, counts = extract(alike.write(tmp_path / "deals.csv"))
     assert frame["value"].tolist() == ["100", "9800", "100"]
-    assert account.filled["value"] == {"direct": 2, "fallback:Amount": 1}
+    assert counts.filled["value"] == {"direct": 2, "fallback:Amount": 1}
 
 
 def test_a_currency_without_amount_does_not_count(export: Export, tmp_path: Path) -> None:
@@ -103,14 +103,14 @@ def test_periods_do_not_add_up_either(tmp_path: Path) -> None:
     (tmp_path / "deals.csv").write_text(text)
     with pytest.raises(ExportUnmappable, match="USD one_time: 2 rows"):
         extract(str(tmp_path / "deals.csv"), "close")
-    frame, account = extract(str(tmp_path / "deals.csv"), "close", currency="USD monthly")
-    assert (frame["value"].tolist(), dict(account.non_rows)) == (["10"], {"amount not in USD monthly": 2})
+    frame, counts = extract(str(tmp_path / "deals.csv"), "close", currency="USD monthly")
+    assert (frame["value"].tolist(), dict(counts.non_rows)) == (["10"], {"amount not in USD monthly": 2})
 
 
 def test_a_limit_counts_what_lies_beyond(two_pipelines: Export, tmp_path: Path) -> None:
-    frame, account = extract(two_pipelines.write(tmp_path / "deals.csv"), pipeline="New business", limit=2)
+    frame, counts = extract(two_pipelines.write(tmp_path / "deals.csv"), pipeline="New business", limit=2)
     assert frame["id"].tolist() == ["0", "2"]
-    assert dict(account.non_rows) == {"pipeline Renewals": 2, "no pipeline": 1, "beyond the limit of 2": 1}
+    assert dict(counts.non_rows) == {"pipeline Renewals": 2, "no pipeline": 1, "beyond the limit of 2": 1}
 
 
 def test_a_limit_is_each_pipeline_s_own(two_pipelines: Export, tmp_path: Path) -> None:
@@ -155,11 +155,11 @@ def test_evidence_beats_what_a_dialect_takes_for_granted(tmp_path: Path) -> None
 
 
 def test_the_account_says_what_filled_what() -> None:
-    _, account = extract(str(FIXTURES / "hubspot--ui.csv"))
-    assert account.filled["status"] == {"derived:Is Closed Won": 2, "derived:Is closed lost": 1, "derived:Is Deal Closed?": 2}
-    assert account.filled["lastInteractionDatetime"] == {"direct": 2, "fallback:Last Activity Date": 1}
-    assert account.filled["currentStageStartDatetime"] == {"fallback:closedDatetime": 3, "fallback:creationDatetime": 2}
-    assert account.filled["contactEmailDomainType"] == {"derived:mail domain of Associated Contact": 2}
-    assert "companyIsCustomer" in account.empty
-    assert "lastSyncedAt" in account.empty
-    assert not set(account.empty) & set(account.filled)
+    _, counts = extract(str(FIXTURES / "hubspot--ui.csv"))
+    assert counts.filled["status"] == {"derived:Is Closed Won": 2, "derived:Is closed lost": 1, "derived:Is Deal Closed?": 2}
+    assert counts.filled["lastInteractionDatetime"] == {"direct": 2, "fallback:Last Activity Date": 1}
+    assert counts.filled["currentStageStartDatetime"] == {"fallback:closedDatetime": 3, "fallback:creationDatetime": 2}
+    assert counts.filled["contactEmailDomainType"] == {"derived:mail domain of Associated Contact": 2}
+    assert "companyIsCustomer" in counts.empty
+    assert "lastSyncedAt" in counts.empty
+    assert not set(counts.empty) & set(counts.filled)

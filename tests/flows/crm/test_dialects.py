@@ -205,7 +205,7 @@ def test_the_weekly_export_is_found_in_its_zip(tmp_path: Path) -> None:
     folder = tmp_path / "WE_00D000000000001"
     folder.mkdir()
     shutil.copy(FIXTURES / "salesforce--weekly.csv", folder / "Opportunity.csv")
-    (folder / "Account.csv").write_text('"Id","Name"\n"1","x"\n')
+    (folder / "RowCounts.csv").write_text('"Id","Name"\n"1","x"\n')
     archive = shutil.make_archive(str(tmp_path / "weekly"), "zip", folder)
     extraction = open_export(archive, crm="salesforce")
     assert extraction.facts.member == "Opportunity.csv"

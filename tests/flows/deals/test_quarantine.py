@@ -1,4 +1,4 @@
-"""The gate in the flow: what the platform would refuse is never sent, is named by line, and can be mended and sent alone."""
+"""The gate in the flow: what the platform would refuse is never sent, is named by line, and can be fixed and sent alone."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def test_every_rule_holds_back_the_deal_that_breaks_it_and_is_told(failing: Fail
     """One deal for each rule, in one export: whichever rule only warned would leave its deal out of the quarantine."""
     rules = [rule for rule in CRITICAL_RULES if rule.name != NO_NUL]
     error = failing(write_deals(2, *({rule.column: WRONG[rule.name]} for rule in rules)))
-    held_back = [(row["line"], row["failed_column"], row["failed_rule"]) for row in quarantine_of(home)]
-    assert held_back == [("2", "id", "unique"), *((str(line), rule.column, rule.name) for line, rule in enumerate(rules, start=4))]
+    quarantined = [(row["line"], row["failed_column"], row["failed_rule"]) for row in quarantine_of(home)]
+    assert quarantined == [("2", "id", "unique"), *((str(line), rule.column, rule.name) for line, rule in enumerate(rules, start=4))]
     for rule in rules:
         assert f"{rule.column}: {rule.text}" in str(error)
 
@@ -107,9 +107,9 @@ def test_the_quarantine_file_syncs_by_itself_once_mended(sync: Sync, write_deals
         ("extra-0", "10", "value", "12,5", "decimal"),
         ("extra-1", "11", "status", "won", "one of"),
     ]
-    mended = path.with_name("mended.csv")
-    mended.write_text(path.read_text().replace('"12,5"', "12.5").replace('"won"', '"closed_won"'))
-    assert sync(mended).is_completed(), "the guard takes it for what it is: a part"
+    fixed = path.with_name("fixed.csv")
+    fixed.write_text(path.read_text().replace('"12,5"', "12.5").replace('"won"', '"closed_won"'))
+    assert sync(fixed).is_completed(), "the guard takes it for what it is: a part"
     deals = held()
     assert len(deals) == 10
     assert deals["extra-0"]["value"] == "12.5"
@@ -186,7 +186,7 @@ def test_warnings_are_reported_and_sent(sync: Sync, write_deals: WriteDeals, hel
 def test_that_all_deals_were_held_back_is_said(sync: Sync, write_deals: WriteDeals, asked: Asked) -> None:
     state = sync(write_deals(0, BAD, BAD), quarantine_limit="100%")
     assert state.is_completed()
-    assert state.message == "No deal can be sent, and no sync has completed yet: nothing was sent, nothing invoked; 2 held back."
-    assert state.result().headline == "nothing new to send, 2 held back"
-    assert state.result().short == "nothing new, 2 held back"
+    assert state.message == "No deal can be sent, and no sync has completed yet: nothing was sent, nothing invoked; 2 quarantined."
+    assert state.result().headline == "nothing new to send, 2 quarantined"
+    assert state.result().short == "nothing new, 2 quarantined"
     assert asked("POST", "*/append") == 0

@@ -7,7 +7,7 @@ from itertools import accumulate, chain, repeat
 
 import pytest
 
-from flows.delivery.backoff import JITTER, delays, expected_seconds, is_alike, is_too_soon, is_transient, pauses
+from flows.delivery.backoff import JITTER, expected_seconds, is_alike, is_too_soon, is_transient, poll_backoff, send_backoff
 from flows.errors import PlatformBusy, StillProcessing, Terminal
 from flows.ledger.store import Sending
 from flows.settings import Settings
@@ -20,7 +20,7 @@ def looks(took: float, expected: float | None, *, late: float = 1.0, asking: flo
 
     Each delay is ``late`` times as long, and each look takes ``asking`` seconds itself.
     """
-    waits = delays(PLAIN, expected)
+    waits = poll_backoff(PLAIN, expected)
     seen = []
     for moment in accumulate(wait * late + asking for wait in chain(waits, repeat(waits[-1]))):
         seen.append(moment)
@@ -113,7 +113,7 @@ def test_the_first_attempt_looks_unless_it_is_too_soon_and_always_when_the_deadl
 
 
 def test_sends_are_repeated_later_and_later_up_to_the_cap() -> None:
-    waits = pauses(PLAIN)
+    waits = send_backoff(PLAIN)
     assert waits[:3] == [1.0, 1.5, 2.25]
     assert waits == sorted(waits)
     assert waits[-1] == PLAIN.poll_delay_max
@@ -129,7 +129,7 @@ def test_a_platform_that_is_suddenly_twice_as_fast_is_noticed_at_once(took: floa
 @pytest.mark.parametrize("expected", [None, 0.0, 1.0, 30.0, 600.0, 86_400.0])
 @pytest.mark.parametrize("elapsed", [0.0, 10.0, 5000.0])
 def test_no_wait_is_longer_than_the_cap(expected: float | None, elapsed: float) -> None:
-    waits = delays(PLAIN, expected, elapsed)
+    waits = poll_backoff(PLAIN, expected, elapsed)
     assert all(0 < wait <= PLAIN.poll_delay_max for wait in waits)
     assert len(waits) <= 50, "prefect takes no more"
 
@@ -144,7 +144,7 @@ class _State:
 )
 def test_only_a_transient_error_is_tried_again(error: object, again: bool) -> None:
     assert is_transient(None, None, _State(error)) is again
-    assert not is_transient(None, None, _State(type("Ended", (Terminal, Exception), {})()))
+    assert not is_transient(None, None, _State(type("Interrupted", (Terminal, Exception), {})()))
 
 
 @pytest.mark.parametrize(("rows", "others", "alike"), [(3, 9_000, True), (0, 20_000, True), (3, 20_001, False), (10**6, 5 * 10**5, True)])

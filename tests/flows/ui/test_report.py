@@ -23,7 +23,7 @@ OPEN = {"status": "open", "closedDatetime": "", "value": "0.20"}
 
 @pytest.fixture
 def out(sync: Sync, write_deals: WriteDeals, tmp_path: Path) -> Path:
-    """The folder of one sync: 4 good deals and one that is held back."""
+    """The folder of one sync: 4 good deals and one that is quarantined."""
     deals = write_deals(2, LOST, OPEN, {"value": "-1", "name": "Giraffe AG"})
     assert sync(deals, quarantine_limit="1", out=str(tmp_path / "out")).is_completed()
     return tmp_path / "out"
@@ -76,9 +76,9 @@ def test_the_certificate_s_sums_are_exact(sync: Sync, write_deals: WriteDeals, t
 def test_the_report_accounts_for_every_row(out: Path, tmp_path: Path) -> None:
     report = (out / "report.md").read_text()
     for said in (
-        "4 deals sent, 1 held back, forecast of 3 months",
+        "4 deals sent, 1 quarantined, forecast of 3 months",
         f"`{tmp_path / 'deals.csv'}` (canonical, utf-8), 5 rows: 5 deals",
-        "5 checked, 4 to send, 0 unchanged, 1 held back",
+        "5 checked, 4 to send, 0 unchanged, 1 quarantined",
         "| value | must not be negative | 1 | critical | 6 |",
         "append request `",
         "completed after",
