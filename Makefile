@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench fuzz faults lock clean
+.PHONY: help setup demo test lint format docs bench fuzz faults lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -35,6 +35,9 @@ lint: $(READY) ## ruff and mypy, as CI runs them
 format: $(READY) ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(READY) ## write the parts of the documentation that are made from the code
+	$(BIN)/python -m tests.make_docs
 
 bench: $(READY) ## benchmarks against their yardsticks; N= deals, PART= some of them, PART=--write keeps the table
 	$(BIN)/python -m tests.benchmarks $(PART)

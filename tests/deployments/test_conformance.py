@@ -68,14 +68,3 @@ def test_every_fact_is_checked_or_says_why_not() -> None:
     tests = "".join(path.read_text(encoding="utf-8") for path in SUITE.glob("test_*.py"))
     checked = set(re.findall(r'(?:fact|case|cell)\(\s*"([^"]+)"', tests))
     assert checked == {key for key, fact in FACTS.items() if "unchecked" not in fact}
-
-
-def test_the_readme_lists_every_assumption_and_its_place() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("## The sandbox and the platform")[2].partition("\n## ")[0]
-    listed = re.findall(r"^\| (.+) \| (`[^`]+`) \| (.+) \|$", section, flags=re.MULTILINE)
-    assert listed == [
-        (fact["fact"], f"`{fact['correct']}`", f"no: {fact['unchecked']}" if "unchecked" in fact else f"`{key}`")
-        for key, fact in FACTS.items()
-        if fact["source"] == "A"
-    ]

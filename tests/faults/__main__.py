@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.faults.server import prefect_server
@@ -17,15 +18,21 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="that many cells, drawn with --seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--write", action="store_true", help="put the table into README.md beside this file")
     parser.add_argument("--minutes", type=float, default=40.0, help="no cell is begun after that")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dealcast-faults-") as place, prefect_server(Path(place) / "prefect") as url:
         os.environ["PREFECT_API_URL"] = url
         from tests.faults.matrix import as_table, plan, run_all  # noqa: PLC0415 - prefect reads its API's URL when imported
+        from tests.make_docs import with_parts  # noqa: PLC0415 - as above
 
         cells = plan(Path(place) / "cells", sample=asked.sample, seed=asked.seed)
         done = run_all(cells, asked.workers, asked.minutes * 60)
-    print(as_table(done))
+    print(table := as_table(done))
+    if asked.write:
+        page = Path(__file__).with_name("README.md")
+        text = f"{table}\n\nRun on {datetime.now(UTC):%Y-%m-%d}."
+        page.write_text(with_parts(page.read_text(encoding="utf-8"), {"matrix": lambda: text}), encoding="utf-8")
     for cell in done:
         for problem in cell.problems:
             print(f"- {cell.kill} x {cell.fault} ({cell.story}, exits {cell.codes}): {problem}", file=sys.stderr)
