@@ -330,6 +330,9 @@ def automations(block: str | None, webhook: str | None) -> None:
       dealcast automations --block slack-webhook/alerts
       dealcast automations --webhook https://alerts.example/hook
     """
+    from flows.runtime.prefect_settings import load_prefect  # noqa: PLC0415 - only commands that need prefect
+
+    load_prefect()
     from deployments.commands.automations import install  # noqa: PLC0415 - prefect takes seconds to import
 
     for name in install(block, webhook):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -54,30 +55,50 @@ class TemporaryServer:
             self.process.wait()
 
 
+def server_protection(origin: str) -> dict[str, str]:
+    """The environment of a Prefect server at ``origin`` that takes calls only with a secret of this start, and from its own pages.
+
+    Prefect's API runs commands: without a secret any page in a browser on this machine, and any of its users, could run some.
+    """
+    secret = f"dealcast:{secrets.token_urlsafe(24)}"
+    return {
+        "PREFECT_SERVER_API_AUTH_STRING": secret,
+        "PREFECT_API_AUTH_STRING": secret,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": origin,
+    }
+
+
 @cache
 def temporary_server() -> TemporaryServer | None:
     """Start one and make it this process's Prefect API; none where Prefect's settings name a server, or want no temporary one."""
-    from prefect.context import refresh_global_settings_context  # noqa: PLC0415 - prefect takes a second to import
-    from prefect.settings import get_current_settings  # noqa: PLC0415 - as above
-
     from flows.runtime.prefect_api import SERVER_SETTINGS  # noqa: PLC0415 - the server's program does not find it
+    from flows.runtime.prefect_settings import load_prefect, refresh_prefect, unread_settings  # noqa: PLC0415 - as above
+
+    if unread := unread_settings():
+        what = f"dealcast: {' and '.join(unread)} of this folder are not read as Prefect's settings; use its profile or the environment."
+        print(what, file=sys.stderr)
+    load_prefect()
+    from prefect.settings import get_current_settings  # noqa: PLC0415 - prefect takes a second to import
 
     settings = get_current_settings()
     if settings.api.url or not settings.server.ephemeral.enabled:
         return None
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        protection = server_protection(origin)
         process = subprocess.Popen(  # noqa: S603 - our own file
             [sys.executable, "-P", __file__, str(listener.fileno())],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=[listener.fileno()],
             process_group=0,  # a Ctrl-C is for this process, which then ends the server
-            env={**SERVER_SETTINGS, **os.environ},
+            cwd=os.sep,  # a `.env` or `prefect.toml` where the command runs is nobody's settings
+            env={**SERVER_SETTINGS, **os.environ, **protection},
         )
-        server = TemporaryServer(process, f"http://127.0.0.1:{listener.getsockname()[1]}/api")
+        server = TemporaryServer(process, f"{origin}/api")
     atexit.register(server.stop)
-    os.environ["PREFECT_API_URL"] = server.url
-    refresh_global_settings_context()
+    os.environ.update({"PREFECT_API_URL": server.url, "PREFECT_API_AUTH_STRING": protection["PREFECT_API_AUTH_STRING"]})
+    refresh_prefect()
     return server
 
 

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from flows.errors import UsageError
 from flows.nostradamus import Nostradamus
+from flows.runtime.prefect_settings import load_prefect
 
 
 class Settings(BaseSettings):
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     def _token(self) -> str:
         if self.token_block is None:
             return self.token.get_secret_value()
+        load_prefect()
         from prefect.blocks.system import Secret  # noqa: PLC0415 - two seconds of import that only this path needs
 
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import socket
@@ -24,10 +25,12 @@ from rich.console import Console
 
 from deployments.commands.demo import CRM_TIMEZONE, EXPORT, TIMEZONE
 from deployments.sandbox import Sandbox, running
+from deployments.temporary_server import server_protection
 from flows.errors import DealcastError, UsageError
 from flows.ledger.store import private_folder
 from flows.nostradamus import Nostradamus
 from flows.runtime.prefect_api import SERVER_SETTINGS
+from flows.runtime.prefect_settings import refresh_prefect
 from flows.settings import load_settings
 
 HOST = "127.0.0.1"
@@ -90,11 +93,13 @@ class _Laptop:
         url = f"http://{HOST}:{port}"
         environment = _environment(self.home, url, sandbox)
         os.environ.update(environment)
+        refresh_prefect()
         collection = _collection(sandbox)
         export = self.stack.enter_context(as_file(files("deployments.commands.demo") / EXPORT))
         self.start("server", ["server", "start", "--host", HOST, "--port", str(port)], environment)
         self.until("server", lambda: _answers(f"{url}/api/health"))
-        self.say("prefect", f"{url}   the UI: runs, artifacts, deployments")
+        self.say("prefect", f"{url}   the UI: runs, artifacts, deployments; it asks once for the secret:")
+        self.say("secret", f"{environment['PREFECT_API_AUTH_STRING']}   a command in another terminal wants it as PREFECT_API_AUTH_STRING")
         _tidy()
         self.start("worker", ["worker", "start", "--pool", POOL, "--type", "process", "--name", "this machine"], environment)
         self.deploy(deployments(export, collection), environment)
@@ -110,7 +115,7 @@ class _Laptop:
     def start(self, name: str, command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start a Prefect command with a log of its own."""
         log = self.stack.enter_context(_log(self.home / "logs" / f"{name}.log"))
-        child = self.stack.enter_context(_process([sys.executable, "-m", "prefect", *command], environment, log))
+        child = self.stack.enter_context(_process([sys.executable, "-P", "-m", "prefect", *command], environment, log))
         self.children[name] = child
         return child
 
@@ -173,7 +178,7 @@ def _schedule(url: str, every: int) -> None:
     """Let ``incremental`` run every few minutes, the first time in a moment: made only now, so that no first time is missed."""
     first = (datetime.now(UTC) + _FIRST_RUN).isoformat()
     clock = {"active": True, "schedule": {"interval": every * 60, "anchor_date": first, "timezone": TIMEZONE}}
-    with httpx.Client(base_url=f"{url}/api/deployments", trust_env=False, timeout=_PATIENCE) as client:
+    with httpx.Client(base_url=f"{url}/api/deployments", headers=_authorization(), trust_env=False, timeout=_PATIENCE) as client:
         found = client.get("/name/sync-deals/incremental").raise_for_status().json()
         client.patch(f"/{found['id']}", json={"schedules": [clock]}).raise_for_status()
 
@@ -193,6 +198,8 @@ def _environment(home: Path, url: str, sandbox: Sandbox) -> dict[str, str]:
         "DEALCAST_HOME": str(home),
         "DEALCAST_PLATFORM_URL": sandbox.url,
         "DEALCAST_TOKEN": sandbox.token,
+        "PYTHONSAFEPATH": "1",  # no module of the working directory stands in for a package's
+        **server_protection(url),
     }
 
 
@@ -223,12 +230,19 @@ def _ended(url: str) -> list[dict[str, Any]]:
         answer = httpx.post(
             f"{url}/api/flow_runs/filter",
             json={"sort": "END_TIME_DESC", "limit": 20, "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}}},
+            headers=_authorization(),
             trust_env=False,
         )
         answer.raise_for_status()
     except httpx.HTTPError:
         return []
     return list(reversed(answer.json()))
+
+
+def _authorization() -> dict[str, str]:
+    """The header that Prefect's server asks for (basic, as its own client sends it)."""
+    secret = os.environ["PREFECT_API_AUTH_STRING"]
+    return {"Authorization": f"Basic {base64.b64encode(secret.encode()).decode()}"}
 
 
 def _answers(url: str) -> bool:
@@ -257,7 +271,13 @@ def _log(path: Path) -> Iterator[IO[bytes]]:
 def _process(command: list[str], environment: Mapping[str, str], log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     """A process in a session of its own, so that Ctrl-C reaches us alone; at the end it goes, with all that it started."""
     with subprocess.Popen(  # noqa: S603 - our own interpreter and a fixed command
-        command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        command,
+        env=dict(environment),
+        cwd=environment["DEALCAST_HOME"],  # not where the command was given: a `.env` or `prefect.toml` there is nobody's settings
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     ) as child:
         try:
             yield child

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import signal
@@ -45,7 +46,12 @@ def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path) -> 
             assert "Completed" in run
             found = re.search(r"(http://127\.0\.0\.1:\d+)/runs/flow-run/(\S+)", run)
             assert found is not None
-            answer = httpx.get(f"{found[1]}/api/flow_runs/{found[2]}", trust_env=False).json()
+            api, run_id = f"{found[1]}/api/flow_runs/{found[2]}", found[2]
+            assert httpx.get(api, trust_env=False).status_code == 401, "nobody reads a run without the secret"
+            secret = next(line.split()[1] for line in lines if line.split()[:1] == ["secret"])
+            basic = {"Authorization": f"Basic {base64.b64encode(secret.encode()).decode()}"}
+            answer = httpx.get(api, headers=basic, trust_env=False).json()
+            assert answer["id"] == run_id
             assert (answer["auto_scheduled"], answer["state_type"]) == (True, "COMPLETED")
             assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o700, "forecasts and Prefect's database are the owner's alone"
             assert httpx.get(found[1], trust_env=False, follow_redirects=True).is_success, "the UI answers"

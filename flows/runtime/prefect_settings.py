@@ -1,0 +1,39 @@
+"""Prefect's settings as the user and the environment have them, never as the working directory says."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import chdir
+
+
+def load_prefect() -> None:
+    """Import Prefect from the root folder.
+
+    Prefect reads ``.env``, ``prefect.toml`` and ``pyproject.toml`` of the working directory, which may be anybody's, as settings:
+    such a file can name a server that sees every run, or code that is imported.
+    """
+    if "prefect.main" not in sys.modules:
+        with chdir(os.sep):
+            import prefect.main  # noqa: F401, PLC0415 - the point is when it is imported
+
+
+def refresh_prefect() -> None:
+    """Let Prefect read its environment again, from the root folder too."""
+    load_prefect()
+    from prefect.context import refresh_global_settings_context  # noqa: PLC0415 - prefect takes a second to import
+
+    with chdir(os.sep):
+        refresh_global_settings_context()
+
+
+def unread_settings() -> list[str]:
+    """The files of the working directory from which Prefect alone would take settings."""
+    found = []
+    for name, mark in ((".env", "PREFECT_"), ("prefect.toml", ""), ("pyproject.toml", "[tool.prefect.api")):
+        try:
+            with open(name, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - pathlib is not imported before a command needs it
+                found += [name] if mark in file.read(1 << 20) else []
+        except OSError:
+            continue
+    return found
