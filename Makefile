@@ -37,7 +37,7 @@ format: $(READY) ## let ruff rewrite what it can
 	$(BIN)/ruff format .
 
 docs: $(READY) ## write the parts of the documentation that are made from the code
-	$(BIN)/python -m tests.make_docs
+	$(BIN)/python -m tests.make_docs --demo
 
 bench: $(READY) ## benchmarks against their yardsticks; N= deals, PART= some of them, PART=--write keeps the table
 	$(BIN)/python -m tests.benchmarks $(PART)

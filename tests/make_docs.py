@@ -1,15 +1,20 @@
 """Write the machine-made parts of the documentation: ``make docs``.
 
 A part stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` in one of the Markdown files, and is made from the code that decides it.
+The demo's output is one too: it is printed anew with ``--demo``, and kept where only its ids, ports and folders would change.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -112,6 +117,26 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
 """By Markdown file: its machine-made parts."""
 
 
+def demo_output(folder: Path) -> str:
+    """What ``make demo`` prints, of a run with its home in ``folder``; plain text 100 columns wide."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DEALCAST_", "PREFECT_"))}
+    environment |= {"HOME": str(folder), "COLUMNS": "100", "PYTHONUTF8": "1"}
+    command = [str(Path(sys.executable).with_name("dealcast")), "demo"]
+    done = subprocess.run(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
+    return done.stdout.replace(f"{ROOT}/", "")
+
+
+def without_ids(output: str) -> list[str]:
+    """The lines of a demo's output that every run has: ids, ports and folders masked, and no line of a poll."""
+    masked = re.sub(r"\b[0-9a-f]{32}\b|127\.0\.0\.1:\d+|/\S*dealcast-demo-\w+", "...", output)
+    return [line.rstrip() for line in masked.splitlines() if line.strip() and " of 3600 s" not in line]
+
+
+def part_of(text: str, name: str) -> str:
+    """What stands between the markers of ``name``."""
+    return text.partition(f"<!-- {name} -->\n")[2].partition(f"<!-- /{name} -->")[0]
+
+
 def with_parts(text: str, parts: dict[str, Callable[[], str]]) -> str:
     """``text`` with its machine-made parts as they should be.
 
@@ -171,5 +196,19 @@ def write() -> list[str]:
     return changed
 
 
+def write_demo() -> list[str]:
+    """Bring the demo's output in the README up to date; returns the README's name if that changed it."""
+    path = ROOT / "README.md"
+    before = path.read_text(encoding="utf-8")
+    with TemporaryDirectory(prefix="dealcast-docs-") as folder:
+        output = demo_output(Path(folder))
+    block = f"```console\n{output.strip()}\n```"
+    if without_ids(part_of(before, "demo")) == without_ids(block):
+        return []
+    path.write_text(with_parts(before, {"demo": lambda: block}), encoding="utf-8")
+    return [path.name]
+
+
 if __name__ == "__main__":
-    print("\n".join(write()) or "The documentation is up to date.")
+    changed = write() + (write_demo() if "--demo" in sys.argv else [])
+    print("\n".join(changed) or "The documentation is up to date.")

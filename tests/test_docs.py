@@ -23,6 +23,8 @@ PAGES = {
 }
 """Every Markdown file of the project, by its path."""
 
+README = PAGES["README.md"]
+
 OF_OTHERS = {"--no-prompt", "--all", "--prefect-file", "--pool", "--type", "--base-url", "--limit", "--sample", "--write"}
 """Options of prefect, pytest, and this project's own modules that are no commands."""
 
@@ -60,6 +62,24 @@ def test_the_links_of_a_page_lead_somewhere(page: str) -> None:
         if heading:
             titles = re.findall(r"^#+ (.+)$", place.read_text(encoding="utf-8"), re.MULTILINE)
             assert heading in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles], f"{page}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_sentences_are_short(page: str) -> None:
+    """At most 30 words outside tables and code; a list item is a sentence of its own."""
+    prose = re.sub(r"```.*?```|^\|.*$|<!--.*?-->", "\n\n", PAGES[page], flags=re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", prose)
+    for paragraph in re.split(r"\n\s*\n|\n\* ", prose):
+        for sentence in re.split(r"(?<=[.!?])\s+", " ".join(paragraph.split())):
+            assert len(sentence.split()) <= 30, f"{page}: {sentence}"
+
+
+def test_the_readme_is_short_and_its_map_is_whole() -> None:
+    assert len(README.splitlines()) <= 180
+    mapped = set(re.findall(r"^\| `([a-z_/]+)/` \|", README.partition("## Map of the code")[2], re.MULTILINE))
+    rooms = {path.parent for top in ("expectations", "flows", "deployments") for path in ROOT.glob(f"{top}/**/__init__.py")}
+    shallow = {str(room.relative_to(ROOT)) for room in rooms if len(room.relative_to(ROOT).parts) <= 2}
+    assert mapped == shallow | {"tests"}
 
 
 def test_help_and_runbook_give_the_same_exit_codes() -> None:

@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from tests.benchmarks.result import Row, as_table, machine, rows_of
+from tests.make_docs import with_parts
 
 PARTS = ("gate", "extract", "sync", "memory", "polling", "start", "collections", "workers")
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -17,13 +18,15 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 def _write(found: list[tuple[str, list[Row]]]) -> None:
     """Write the table; the parts that were not run keep what stands there."""
-    old = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
+    page = RESULTS.read_text(encoding="utf-8")
+    old = page.splitlines()
     rows = {part: [line for line in old if line.startswith(f"| {part} |")] for part in PARTS}
     head, rule, *_ = as_table([]).splitlines()
     rows |= {part: as_table([(part, each)]).splitlines()[2:] for part, each in found}
     lines = [head, rule, *(line for part in PARTS for line in rows[part])]
     intro = f"`make bench PART=--write` on {datetime.now(UTC):%Y-%m-%d}. {machine()}"
-    RESULTS.write_text("\n".join(["# Benchmarks", "", intro, "", *lines, ""]), encoding="utf-8")
+    text = "\n".join([intro, "", *lines])
+    RESULTS.write_text(with_parts(page, {"results": lambda: text}), encoding="utf-8")
 
 
 def main() -> int:
