@@ -8,6 +8,24 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+_USER = re.compile(r"(?<=://)[^/@\s]*@")
+_REST = re.compile(r"(?:[?#].*)$", re.DOTALL)
+_SIGNED = re.compile(r"(?:^|::)https?://|[?&][^=&]*=")
+"""Where a question mark begins a query: over HTTP, or before a name and a value; in a bucket's path it stands for any character."""
+
+
+def shown_url(location: str) -> str:
+    """``location`` without the user, query and fragment of a URL, which may be credentials; a path stays as it is."""
+    if "://" not in location:
+        return location
+    bare = _USER.sub("", location)
+    return _REST.sub("", bare) if _SIGNED.search(bare) else bare
+
+
+def has_credentials(location: str) -> bool:
+    """Tell whether a URL has a part that may be a credential."""
+    return shown_url(location) != location
+
 
 def checked_id(value: str) -> str:
     """``value``, the id of a collection.
@@ -49,6 +67,16 @@ class SyncOptions(BaseModel):
         "if-new", description="invoke a forecast after new data, after every sync, or never"
     )
     out: str | None = Field(None, description="folder for forecast, certificate, report and quarantine; default: in DEALCAST_HOME")
+
+    @field_validator("export")
+    @classmethod
+    def _no_credentials(cls, value: str) -> str:
+        if has_credentials(value):
+            raise ValueError(
+                "the URL has a user, query or fragment, which may be credentials, and a run's parameters are shown to everyone: "
+                "put the URL into an environment variable and give env:NAME"
+            )
+        return value
 
     @field_validator("collection")
     @classmethod

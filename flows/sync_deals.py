@@ -23,7 +23,7 @@ from flows.delivery.backoff import MAX_POLLS, SEND_JITTER, expected_seconds, is_
 from flows.errors import AppendRejected, DealcastError, NotFound, OutcomeUnknown, StoppedByGuard, UsageError
 from flows.ledger.collection_lock import lock_collection
 from flows.ledger.store import Entry, Ledger
-from flows.options import SyncOptions, checked_id
+from flows.options import SyncOptions, checked_id, shown_url
 from flows.runtime.step_log import say
 from flows.settings import Settings, load_settings
 from flows.tasks import (
@@ -125,7 +125,7 @@ def sync_extracted(deals: StagedDeals, options: SyncOptions, run: Run) -> State[
     accepted = sending(submit_append, run.settings)(_whole(checked), options)
     entry = run.ledger.read(options.collection, accepted.fingerprint)
     if entry is None:
-        raise UsageError(f"The ledger at {run.settings.ledger_url} does not keep what is written: use one that does.")
+        raise UsageError(f"The ledger at {shown_url(run.settings.ledger_url)} does not keep what is written: use one that does.")
     return _finish_sync(entry, forecast_args(options), options, checked, run)
 
 

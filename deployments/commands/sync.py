@@ -121,5 +121,7 @@ def _options(values: Mapping[str, Any]) -> SyncOptions:
     try:
         return SyncOptions.model_validate(dict(values))
     except ValidationError as error:
-        wrong = "; ".join(f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors())
+        wrong = "; ".join(
+            f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors(include_input=False)
+        )
         raise UsageError(f"{wrong}. See `dealcast sync --help`.") from error

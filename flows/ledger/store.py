@@ -21,6 +21,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from flows.errors import UsageError
 from flows.nostradamus import UploadMode
+from flows.options import shown_url
 
 KEPT = 50
 """Finished syncs that a collection's ledger remembers: history for the guard and for poll delays."""
@@ -122,7 +123,8 @@ class Ledger:
             self._fs, self._root = fsspec.url_to_fs(url)
         except (ValueError, ImportError) as error:
             raise UsageError(
-                f"The ledger {url!r} cannot be opened: {error}. Set DEALCAST_LEDGER to a folder or a URL that fsspec knows."
+                f"The ledger {shown_url(url)!r} cannot be opened ({type(error).__name__}). "
+                "Set DEALCAST_LEDGER to a folder or a URL that fsspec knows."
             ) from error
 
     def write(self, entry: Entry) -> Entry:

@@ -47,6 +47,10 @@ class Nostradamus:
             raise UsageError(f"DEALCAST_PLATFORM_URL is {url!r}: {error}.") from error
         if base.scheme not in ("http", "https") or not base.host:
             raise UsageError(f"DEALCAST_PLATFORM_URL is {url!r}: it must be a URL such as https://nostradamus.u-hopper.com")
+        if base.userinfo or base.query or base.fragment:
+            raise UsageError(
+                "DEALCAST_PLATFORM_URL has a user, query or fragment: give the bare URL. The token in DEALCAST_TOKEN is all that is sent."
+            )
         if base.scheme == "http" and base.host not in _LOOPBACK and not allow_http:
             raise UsageError(
                 f"DEALCAST_PLATFORM_URL is {url!r}, which would send the token in clear: use https://, or set DEALCAST_ALLOW_HTTP=true."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 import shutil
 import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,8 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from flows.errors import ExportNotFound, ExportUnreadable, UsageError
+from flows.options import shown_url
 
 _MAGIC = "*?["
+
+FROM_ENVIRONMENT = "env:"
+"""What an export begins with whose location, with its credentials, is in an environment variable."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ def fetch(location: str) -> LocalExport:
     Raises ExportNotFound where no file is, ExportUnreadable for one that cannot be read, UsageError for a URL of a kind
     that this installation does not know.
     """
+    location = _named(location)
     scratch = Path(tempfile.mkdtemp(prefix="dealcast-export-"))
     try:
         local = _remote(location, scratch) if "://" in location else _local(location, scratch)
@@ -70,6 +76,16 @@ def fetch(location: str) -> LocalExport:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
     return local
+
+
+def _named(location: str) -> str:
+    """The location itself, or the one that the environment variable of ``env:NAME`` holds."""
+    if not location.startswith(FROM_ENVIRONMENT):
+        return location
+    name = location.removeprefix(FROM_ENVIRONMENT)
+    if not os.environ.get(name):
+        raise UsageError(f"The export is {location}, and the environment has no variable {name}: put the export's path or URL into it.")
+    return os.environ[name]
 
 
 def sha256_of(path: Path) -> str:
@@ -110,6 +126,7 @@ def _newest(pattern: str) -> Path:
 def _remote(location: str, scratch: Path) -> LocalExport:
     import fsspec  # noqa: PLC0415 -- local exports need not pay for its import
 
+    shown = shown_url(location)
     protocol = location.split("://", 1)[0].rsplit(":", 1)[-1]
     try:
         filesystem, path = fsspec.core.url_to_fs(location)
@@ -117,6 +134,8 @@ def _remote(location: str, scratch: Path) -> LocalExport:
         raise UsageError(
             f"Cannot open {protocol}:// locations: {error}. Install the extra that reads them, e.g. `pip install 'dealcast[{protocol}]'`."
         ) from error
+    except Exception as error:  # some filesystems connect when they are made
+        raise ExportUnreadable(_unreachable(shown, error)) from error
     try:
         if protocol not in {"http", "https"} and any(sign in path for sign in _MAGIC):
             path = _newest_remote(filesystem, path, location)
@@ -125,22 +144,27 @@ def _remote(location: str, scratch: Path) -> LocalExport:
         filesystem.get_file(path, str(local))
     except FileNotFoundError as error:
         if isinstance(error.__cause__, OSError):  # aiohttp's connection errors, as fsspec passes them on
-            raise ExportUnreadable(f"{location} cannot be fetched: {error.__cause__}. Check the address and the network.") from error
-        raise ExportNotFound(f"No file at {location}. Check the address.") from error
+            raise ExportUnreadable(
+                f"{shown} cannot be fetched ({type(error.__cause__).__name__}). Check the address and the network."
+            ) from error
+        raise ExportNotFound(f"No file at {shown}. Check the address.") from error
     except ExportNotFound:
         raise
     except Exception as error:
-        raise ExportUnreadable(
-            f"{location} cannot be fetched: {type(error).__name__}: {error}. Check the address, the network and your credentials."
-        ) from error
+        raise ExportUnreadable(_unreachable(shown, error)) from error
     chosen = location if path in location else filesystem.unstrip_protocol(path)
-    return LocalExport(chosen, local, _modified(info), scratch)
+    return LocalExport(shown_url(chosen), local, _modified(info), scratch)
+
+
+def _unreachable(shown: str, error: Exception) -> str:
+    """The kind of an error and no word of it: a library's text may hold the whole URL."""
+    return f"{shown} cannot be fetched ({type(error).__name__}). Check the address, the network and your credentials."
 
 
 def _newest_remote(filesystem: Any, pattern: str, location: str) -> str:
     files = [info for info in filesystem.glob(pattern, detail=True).values() if info.get("type") == "file"]
     if not files:
-        raise ExportNotFound(f"No file matches {location}. Check the folder and the pattern.")
+        raise ExportNotFound(f"No file matches {shown_url(location)}. Check the folder and the pattern.")
     epoch = datetime.fromtimestamp(0, UTC)
     return str(max(files, key=lambda info: (_modified(info) or epoch, info["name"]))["name"])
 
