@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +15,7 @@ from flows.errors import ExportUnreadable
 SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE = 1 << 18
 _TITLE_LINES = 30
+_VALUE = re.compile(r"[^\w]*\d[\d\s.,:/TZ+-]*[^\w]*")
 
 Recognises = Callable[[str], bool]
 
@@ -33,8 +35,8 @@ class Layout:
 
 
 def folded(header: str) -> str:
-    """A header as it is compared: without case, surrounding or repeated blanks."""
-    return " ".join(header.split()).casefold()
+    """A header as it is compared: without case, surrounding or repeated blanks, and with straight apostrophes."""
+    return " ".join(header.replace("\u2019", "'").split()).casefold()
 
 
 def find_layout(contents: Contents, location: str, recognises: Recognises) -> Layout:
@@ -97,12 +99,21 @@ def _with_separator(sample: str, separator: str, recognises: Recognises) -> Layo
 
 
 def _header_row(rows: Sequence[list[str]], recognises: Recognises) -> tuple[int, list[str]]:
-    """The row with most recognised headers; where none has any, the first with as many names as the widest."""
-    scores = [_score(row, recognises) for row in rows]
-    if max(scores, default=0) == 0:
-        scores = [sum(1 for cell in row if cell.strip()) for row in rows]
-    best = max(range(len(rows)), key=lambda index: (scores[index], -index))
+    """The row with most recognised headers; where none has any, the first with as many names as the widest.
+
+    A row of data may hold a header's name. It is no header where it has numbers, or few known names, and a row of names as wide is above.
+    """
+    scores, widths = [_score(row, recognises) for row in rows], [sum(1 for cell in row if cell.strip()) for row in rows]
+    best = max(range(len(rows)), key=lambda index: (scores[index], -index)) if any(scores) else widths.index(max(widths))
+    if scores[best] <= max(1, widths[best] // 3) or not _names(rows[best]):
+        best = next((above for above in range(best) if widths[above] >= widths[best] and _names(rows[above])), best)
     return best, list(rows[best])
+
+
+def _names(row: Sequence[str]) -> bool:
+    """Whether the cells could be headers: all different, none a number or a date."""
+    filled = [cell.strip() for cell in row if cell.strip()]
+    return len(set(filled)) == len(filled) and not any(_VALUE.fullmatch(cell) for cell in filled)
 
 
 def _score(row: Iterable[str], recognises: Recognises) -> int:
