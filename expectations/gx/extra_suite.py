@@ -93,8 +93,14 @@ class ExtraSuite:
 def _load(path: Path) -> list[Expectation]:
     try:
         configurations = json.loads(path.read_text(encoding="utf-8"))["expectations"]
+        for configuration in configurations:
+            if isinstance(configuration.get("kwargs", {}).get("row_condition"), str):
+                raise ValueError(  # noqa: TRY004, TRY301 - told with the others below, as what a suite cannot be
+                    f"the row_condition of {configuration.get('type')} is text, which pandas would run as code; "
+                    "write it in Great Expectations' structured form"
+                )
         return [ExpectationConfiguration(**configuration).to_domain_obj() for configuration in configurations]
-    except (OSError, ValueError, KeyError, TypeError, GreatExpectationsError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, GreatExpectationsError) as error:
         raise ValueError(
             f"{path} is not a suite of expectations: {error}. It must be JSON as Great Expectations writes it:"
             ' {"name": ..., "expectations": [{"type": ..., "kwargs": {...}}]}.'

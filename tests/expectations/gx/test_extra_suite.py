@@ -162,3 +162,13 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_an_expectation_about_nothing_is_an_error(judge: Judge) -> None:
     with pytest.raises(GateError, match="nowhere"):
         judge([{}], {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "nowhere"}})
+
+
+@pytest.mark.parametrize("parser", [None, "pandas", "great_expectations"])
+def test_a_condition_that_is_text_is_refused_before_it_runs(parser: str | None, judge: Judge, tmp_path: Path) -> None:
+    """Pandas evaluates such a text as code, which a suite from elsewhere is not to bring."""
+    mark = tmp_path / "ran"
+    expectation = between(row_condition=f"@pd.io.common.os.system('touch {mark}') == 0", condition_parser=parser)
+    with pytest.raises(ValueError, match="structured form"):
+        judge(ROWS, expectation)
+    assert not mark.exists()
