@@ -1,22 +1,23 @@
-# Everything runs in a private .venv made from requirements.lock: Python >= 3.11 and make are all it takes.
+# Everything runs in a private .venv made from requirements-dev.lock: Python >= 3.11 and make are all it takes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+RESOLVE := --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format docs bench fuzz faults lock clean
+.PHONY: help setup demo test lint format docs bench fuzz faults wheel lock clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: $(READY) ## make .venv with every locked dependency
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "dealcast needs Python >= 3.11; say which: make PYTHON=python3.12 setup"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the locked dependencies into $(VENV) (a minute or two)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q expectations flows deployments
 	@touch $@
@@ -49,10 +50,15 @@ faults: $(READY) ## the whole crash and fault matrix
 	$(BIN)/python -m tests.faults
 	DEALCAST_FAULTS=full $(BIN)/python -m pytest tests/faults tests/flows/test_durability.py tests/flows/ledger/test_on_disk.py tests/flows/test_guarded_sync.py tests/flows/test_resync.py tests/flows/test_secrets.py tests/deployments/test_sharing_out.py
 
-lock: ## resolve requirements.lock again (needs uv)
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-		--all-extras pyproject.toml --output-file requirements.lock
+wheel: $(READY) ## build a wheel into dist/
+	@rm -rf build dist
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
+
+lock: ## resolve both locks again: what develops dealcast, and the part of it that runs it (needs uv)
+	uv pip compile $(RESOLVE) --all-extras --output-file requirements-dev.lock pyproject.toml
+	uv pip compile $(RESOLVE) --extra s3 --extra gs --extra sftp --extra build --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
 
 clean: ## remove .venv and everything made
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

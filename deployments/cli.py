@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec
 
@@ -103,6 +104,7 @@ def main() -> None:
       DEALCAST_HOME          where the ledger, staging and forecasts lie (default ~/.dealcast)
       DEALCAST_LEDGER        the ledger, if it is to lie elsewhere: any fsspec URL
     """
+    _require_file_locks()
     _quiet_the_libraries()
     gc.set_threshold(100_000)  # imports make half a million objects that stay: looking them over again and again takes a fifth of a start
     atexit.register(gc.freeze)  # ... and looking them over for the last time half a second of the end
@@ -337,6 +339,12 @@ def automations(block: str | None, webhook: str | None) -> None:
 
     for name in install(block, webhook):
         click.echo(name)
+
+
+def _require_file_locks() -> None:
+    """Leave with one sentence where the operating system lacks what the collection lock is made of."""
+    if find_spec("fcntl") is None:
+        fail(UsageError("dealcast runs on Linux and macOS; on Windows, run it in WSL or in a container."))
 
 
 def _quiet_the_libraries() -> None:
