@@ -126,6 +126,7 @@ def main() -> None:
     "--quarantine-limit", metavar="0|N|P%", default="0", show_default=True, help="Failing rows to quarantine before the sync stops."
 )
 @click.option("--accept-shrink", is_flag=True, help="Go on although the export is much smaller, or older, than the last one.")
+@click.option("--accept-change", is_flag=True, help="Go on although more than a fifth of the known deals (and 50) are new or changed.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N deals (of each pipeline), for a trial.")
 @click.option("--dry-run", is_flag=True, help="Read and check; send nothing.")
 @click.option(

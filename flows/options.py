@@ -61,6 +61,9 @@ class SyncOptions(BaseModel):
     full: bool = Field(False, description="send every deal, not only what is new or changed since the last completed sync")
     quarantine_limit: str = Field("0", description="failing rows to quarantine before the sync stops: a number, or a share such as 2%")
     accept_shrink: bool = Field(False, description="go on although the export is much smaller or older than the last completed one")
+    accept_change: bool = Field(
+        False, description="go on although more than a fifth of the known deals, and at least 50, are new or changed"
+    )
     limit: int | None = Field(None, ge=1, description="take only the first deals of the export (of each of its pipelines), for a trial")
     dry_run: bool = Field(False, description="read and check, send nothing")
     forecast: Literal["if-new", "always", "never"] = Field(

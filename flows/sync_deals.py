@@ -15,8 +15,8 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.utilities.annotations import opaque
 
-from flows.deals.content_index import merge_into_index
 from flows.deals.guard import save_baseline
+from flows.deals.index_file import merge_into_index
 from flows.deals.records import AcceptedAppend, CheckedDeals, Forecast, InvokedForecast, StagedDeals
 from flows.deals.staged_file import staging_folder
 from flows.delivery.backoff import MAX_POLLS, SEND_JITTER, expected_seconds, is_alike, poll_backoff, seconds_since, send_backoff

@@ -12,8 +12,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled
 
-from flows.deals.content_index import keep_content
 from flows.deals.guard import guard, load_baseline
+from flows.deals.index_file import keep_content
 from flows.deals.records import AcceptedAppend, CheckedDeals, CompletedAppend, CompletedForecast, Forecast, InvokedForecast, StagedDeals
 from flows.deals.selection import check_against_ledger
 from flows.deals.staged_file import stage
@@ -119,9 +119,10 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
 @task(task_run_name="guard_export", **UNCACHED)
 def guard_export(checked: CheckedDeals, options: SyncOptions) -> None:
     """Stop an export that as a whole is not to be trusted (empty, shrunk, older), unless told to accept it."""
-    if options.accept_shrink or (is_part(checked, options) and options.mode == "append"):
+    if is_part(checked, options) and options.mode == "append":
         return
-    guard(checked.stats, load_baseline(_ledger(), options.collection))
+    before = load_baseline(_ledger(), options.collection)
+    guard(checked.stats, before, accept_shrink=options.accept_shrink, accept_change=options.accept_change)
 
 
 def is_part(checked: CheckedDeals, options: SyncOptions) -> bool:

@@ -1,16 +1,15 @@
-"""What the platform is known to hold: a content hash per id, kept in the ledger and changed only after ``completed``.
+"""The content index in memory: what the platform is known to hold, a content hash per id.
 
-The content is the row as it is sent, without ``lastSyncedAt``, so that the clock never makes a deal look changed.
+The content is the row as it is sent, without ``lastSyncedAt``, so that the clock never makes a deal look changed. Of a sample of the
+deals each cell's hash is known too, so that a change can be told by its columns. How it lies on disk: ``flows/deals/index_file.py``.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
-from itertools import chain
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +18,9 @@ import pyarrow.compute as pc
 from xxhash import xxh3_64_intdigest
 
 from expectations.file_profile import HashPile
-from expectations.formats import memory, offsets
+from expectations.formats import memory, offsets, one_chunk
 from expectations.schema import COLUMN_NAMES
 from flows.deals.deals_csv import CsvRows
-from flows.deals.guard import save_baseline
-from flows.ledger.store import CONTENT, PIECE, Entry, Ledger
 
 CONTENT_COLUMNS = tuple(name for name in COLUMN_NAMES if name != "lastSyncedAt")
 
@@ -34,10 +31,37 @@ Deals = npt.NDArray[np.void]
 DEAL = np.dtype([("id", "<u8"), ("content", "<u8")])
 """64-bit hashes of a deal's id and of its content, which has the id in it: only where both collide is a change missed."""
 
-_NONE: Hashes = np.empty(0, np.uint64)
+IN_DOUBT = 0
+"""In place of a content hash: the platform may hold the deal in another content, or not at all."""
 
-_INDEX = f"_known{CONTENT}"
+CELL_BYTES = 4
+SAMPLE = 20_000
+"""Deals, or up to twice as many, whose cells are hashed one by one: all of a small collection, a share of a large one."""
+
 _CELL = "\x1f"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Some of the deals that a collection holds: ``ids`` are hashes, ``table`` has the columns id, content and cells.
+
+    A null id is one that an index of an earlier version knows by its hash alone; a null content is in doubt.
+    """
+
+    ids: Hashes
+    table: pa.Table
+
+    def only(self, which: npt.NDArray[np.bool_]) -> Held:
+        """The deals that ``which`` chooses."""
+        return self if which.all() else Held(self.ids[which], self.table.filter(pa.array(which)))
+
+    def in_doubt(self, which: npt.NDArray[np.bool_]) -> Held:
+        """The same deals, the content of those that ``which`` chooses in doubt."""
+        if not which.any():
+            return self
+        place = self.table.schema.get_field_index("content")
+        content = pc.if_else(pa.array(which), pa.scalar(None, pa.uint64()), self.table["content"])
+        return Held(self.ids, self.table.set_column(place, self.table.schema.field(place), content))
 
 
 def hashes(texts: Iterable[memoryview], count: int) -> Hashes:
@@ -60,6 +84,31 @@ def deals_of(ids: Hashes, batch: pa.Table, rows: CsvRows) -> Deals:
     return deals
 
 
+def sampled(ids: Hashes, deals: int) -> npt.NDArray[np.bool_]:
+    """Those of ``ids`` whose cells are hashed in a collection of so many ``deals``."""
+    every = 1
+    while deals >= 2 * SAMPLE * every:
+        every *= 2
+    chosen: npt.NDArray[np.bool_] = (ids & np.uint64(every - 1)) == 0
+    return chosen
+
+
+def cells_of(deals: pa.Table) -> npt.NDArray[np.uint32]:
+    """A 32-bit hash of each cell of :data:`CONTENT_COLUMNS`, one row a deal."""
+    found = np.empty((deals.num_rows, len(CONTENT_COLUMNS)), "<u4")
+    for place, name in enumerate(CONTENT_COLUMNS):
+        found[:, place] = hash_ids(one_chunk(deals[name])) & np.uint64(0xFFFFFFFF)
+    return found
+
+
+def among(ids: Hashes, others: Hashes) -> npt.NDArray[np.bool_]:
+    """Which of ``ids`` are among ``others``, which are in order."""
+    if not len(others):
+        return np.zeros(len(ids), np.bool_)
+    found: npt.NDArray[np.bool_] = others[np.minimum(np.searchsorted(others, ids), len(others) - 1)] == ids
+    return found
+
+
 class Fingerprint:
     """A hash of what would be sent: the same export to the same collection has the same, whatever the clock says."""
 
@@ -76,54 +125,69 @@ class Fingerprint:
 
 
 class ContentIndex:
-    """The deals that a collection is known to hold."""
+    """The deals that a collection holds, or may hold, and what an export makes of them."""
 
-    def __init__(self, ids: Hashes = _NONE, contents: Hashes = _NONE, *, whole: bool = True) -> None:
-        """Take the ids, in order, and the content of each; ``whole``: the collection surely holds no other deals."""
-        self._ids, self._contents, self.whole = ids, contents, whole
-        self._seen = np.zeros(len(ids), dtype=bool)
-
-    @classmethod
-    def load(cls, ledger: Ledger, collection: str) -> ContentIndex:
-        """What the ledger has; nothing where no sync has completed."""
-        id_pile, content_pile = HashPile(), HashPile()
-        for piece in ledger.pieces(collection, _INDEX):
-            deals = np.frombuffer(piece, DEAL)
-            id_pile.add(deals["id"])
-            content_pile.add(deals["content"])
-        ids, contents = id_pile.gathered(), content_pile.gathered()
-        order = np.argsort(ids)
-        for each in (ids, contents):  # in turn and in place: one copy at a time
+    def __init__(self, held: Iterable[Held] = ()) -> None:
+        ids, contents = HashPile(), HashPile()
+        cells: list[npt.NDArray[np.uint32]] = [np.empty((0, len(CONTENT_COLUMNS)), "<u4")]
+        cell_ids: list[Hashes] = [np.empty(0, np.uint64)]
+        unnamed: list[Hashes] = [np.empty(0, np.uint64)]
+        for rows in held:
+            ids.add(rows.ids)
+            contents.add(pc.fill_null(rows.table["content"], IN_DOUBT).to_numpy())
+            unnamed.append(rows.ids[rows.table["id"].is_null().to_numpy()])
+            known = rows.table["cells"].is_valid().to_numpy()
+            if known.any():
+                cell_ids.append(rows.ids[known])
+                cells.append(_unpacked(one_chunk(rows.table["cells"]).drop_null()))
+        self._ids, self._contents = ids.gathered(), contents.gathered()
+        order = np.argsort(self._ids)
+        for each in (self._ids, self._contents):  # in turn and in place: one copy at a time
             each[:] = each[order]
-        return cls(ids, contents)
+        self._cell_ids = np.concatenate(cell_ids)
+        by_id = np.argsort(self._cell_ids)
+        self._cell_ids, self._cells = self._cell_ids[by_id], np.concatenate(cells)[by_id]
+        self._unnamed = np.sort(np.concatenate(unnamed))
+        self._seen = np.zeros(len(self._ids), dtype=bool)
+        self.names: list[pa.Array] = []
+        """Ids of the export that an index of an earlier version knows by their hashes alone."""
 
     def __len__(self) -> int:
         return len(self._ids)
 
-    def without_doubtful(self, ledger: Ledger, entries: Sequence[Entry]) -> ContentIndex:
-        """The same less what those of ``entries`` that are in doubt may have changed: an override, everything."""
-        doubtful = [entry for entry in entries if entry.in_doubt]
-        if any(entry.mode == "override" for entry in doubtful):
-            return ContentIndex(whole=False)
-        if not doubtful:
-            return self
-        kept = ~_among(self._ids, _ids_sent(ledger, doubtful))
-        return ContentIndex(self._ids[kept], self._contents[kept], whole=False)
-
-    def changed(self, deals: Deals) -> npt.NDArray[np.bool_]:
-        """Which of ``deals`` are new or differ from what is known."""
+    def place(self, deals: Deals) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Which of ``deals`` are known, and which of those are known in another content, or in doubt."""
         place, found = self._find(deals["id"])
-        found[found] = self._contents[place[found]] == deals["content"][found]
-        return ~found
+        other = found.copy()
+        other[found] = self._contents[place[found]] != deals["content"][found]
+        return found, other
 
-    def see(self, ids: Hashes) -> None:
-        """Note that the export has deals of these ids."""
+    def columns_changed(self, ids: Hashes, deals: pa.Table) -> tuple[int, Counter[str]]:
+        """Of changed deals, how many have cells that are known, and how many of those differ in each column."""
+        which = among(ids, self._cell_ids)
+        if not which.any():
+            return 0, Counter()
+        before = self._cells[np.searchsorted(self._cell_ids, ids[which])]
+        differing = (before != cells_of(deals.filter(pa.array(which)))).sum(axis=0)
+        columns = zip(CONTENT_COLUMNS, differing.tolist(), strict=True)
+        return int(which.sum()), Counter({name: count for name, count in columns if count})
+
+    def see(self, ids: Hashes, texts: pa.Array) -> None:
+        """Note that the export has deals of these ids, hashed and as text."""
         place, found = self._find(ids)
         self._seen[place[found]] = True
+        if len(self._unnamed) and (named := among(ids, self._unnamed)).any():
+            self.names.append(texts.filter(pa.array(named)))
 
-    def vanished(self) -> int:
+    def gone(self) -> int:
         """How many known deals the export was not seen to have."""
         return len(self) - int(self._seen.sum())
+
+    def unseen(self, ids: Hashes) -> npt.NDArray[np.bool_]:
+        """Which of known ``ids`` the export was not seen to have."""
+        place, found = self._find(ids)
+        found[found] = ~self._seen[place[found]]
+        return found
 
     def _find(self, ids: Hashes) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
         if not len(self):
@@ -132,72 +196,7 @@ class ContentIndex:
         return place, self._ids[place] == ids
 
 
-def keep_content(ledger: Ledger, collection: str, fingerprint: str, content: Path) -> None:
-    """Put what a sync is about to send, a file of :data:`DEAL`, into the ledger before it is sent."""
-    with content.open("rb") as source:
-        ledger.stream(collection, f"{fingerprint}{CONTENT}", iter(partial(source.read, PIECE), b""))
-
-
-def merge_into_index(ledger: Ledger, entry: Entry) -> Entry:
-    """Count what a completed ``entry`` sent as held by the platform, and earlier syncs that did not end as superseded.
-
-    A crash at any point is fixed by doing it again: what is known is written first, and never holds what is in doubt.
-    """
-    earlier = [other for other in ledger.entries(entry.collection) if other.created_at < entry.created_at]
-    sent = ledger.pieces(entry.collection, _content(entry))
-    ledger.stream(entry.collection, _INDEX, chain(_kept(ledger, entry, earlier), sent))
-    if not entry.export.get("limited"):
-        save_baseline(ledger, entry.collection, entry.export | ({"vanished": 0} if entry.mode == "override" else {}))
-    for other in earlier:
-        if other.in_doubt or not other.finished:
-            _supersede(ledger, other)
-    entry = ledger.write(entry.model_copy(update={"indexed": True}))
-    ledger.delete(entry.collection, _content(entry))
-    return entry
-
-
-def _kept(ledger: Ledger, entry: Entry, earlier: Sequence[Entry]) -> Iterator[bytes]:
-    """What of the known deals ``entry`` has left as it was, and no ``earlier`` sync that is in doubt has touched."""
-    doubtful = [other for other in earlier if other.in_doubt]
-    if "override" in (entry.mode, *(other.mode for other in doubtful)):
-        return
-    gone: Hashes | None = None
-    for piece in ledger.pieces(entry.collection, _INDEX):
-        if gone is None:
-            gone = _ids_sent(ledger, [entry, *doubtful])
-        deals = np.frombuffer(piece, DEAL)
-        yield deals[~_among(deals["id"], gone)].tobytes()
-
-
-def _ids_sent(ledger: Ledger, entries: Sequence[Entry]) -> Hashes:
-    """The ids of what syncs sent, in order."""
-    pile = HashPile()
-    for entry in entries:
-        for piece in ledger.pieces(entry.collection, _content(entry)):
-            pile.add(np.frombuffer(piece, DEAL)["id"])
-    ids = pile.gathered()
-    ids.sort()
-    return ids
-
-
-def _among(ids: Hashes, others: Hashes) -> npt.NDArray[np.bool_]:
-    """Which of ``ids`` are among ``others``, which are in order."""
-    if not len(others):
-        return np.zeros(len(ids), np.bool_)
-    found: npt.NDArray[np.bool_] = others[np.minimum(np.searchsorted(others, ids), len(others) - 1)] == ids
-    return found
-
-
-def _supersede(ledger: Ledger, entry: Entry) -> None:
-    """A later sync has sent those rows: nothing of ``entry`` is left to do, and its forecast would be of old data."""
-    change: dict[str, Any] = {"wanted": None}
-    if entry.upload.state != "completed":
-        change["upload"] = entry.upload.model_copy(update={"state": "superseded"})
-    else:
-        change["indexed"] = True
-    ledger.write(entry.model_copy(update=change))
-    ledger.delete(entry.collection, _content(entry))
-
-
-def _content(entry: Entry) -> str:
-    return f"{entry.fingerprint}{CONTENT}"
+def _unpacked(cells: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint32]:
+    width = CELL_BYTES * len(CONTENT_COLUMNS)
+    packed = np.frombuffer(cells.buffers()[1], np.uint8)[cells.offset * width : (cells.offset + len(cells)) * width]
+    return packed.view("<u4").reshape(-1, len(CONTENT_COLUMNS))

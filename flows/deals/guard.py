@@ -3,62 +3,91 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flows.errors import StoppedByGuard
 from flows.ledger.store import Ledger
 
-_BASELINE = "_export.json"
+BASELINE = "_export.json"
+"""The file that remembers the last trusted export of a collection, and how it was read."""
 
 SHRINK_LIMIT = 0.2
 """The share by which deals, value or known ids may fall before the guard asks."""
 
+CHANGE_LIMIT, CHANGE_LEAST = 0.2, 50
+"""The share of the known deals that may be new or changed at once, and a number below which none is asked about."""
+
+MISSING_LIMIT, MISSING_LEAST = 0.01, 20
+"""The share of the known deals that `--missing delete` may delete at once, or a number where that is more."""
+
+LISTED = 200
+"""Ids of gone deals that are named; a file has them all."""
+
+_STOPPED = "The guard stopped the sync, nothing was sent"
+_NAMED = 10
+_COLUMNS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class ExportStats:
-    """The export as a whole, as the ledger remembers it."""
+    """The export as a whole, and beside the content index."""
 
     deals: int
     value: float
     newest_update: str | None
-    vanished: int
+    """The newest change, ``yyyy-mm-ddTHH:MM:SS`` in the collection's zone; changes of the future do not count."""
+    gone: int
+    """Known deals that the export no longer has."""
     known: int
     won_by_month: dict[str, float] = field(default_factory=dict)
     """Value of the won deals by month of closing, ``YYYY-MM``."""
+    gone_ids: tuple[str, ...] = ()
+    """The first :data:`LISTED` of them; those of which an earlier version kept the hash alone have no name."""
+    added: int = 0
+    changed: int = 0
+    compared: int = 0
+    """Changed deals of which it is known which columns changed: all of a small collection, else a sample."""
+    columns: dict[str, int] = field(default_factory=dict)
+    """Of the compared deals, how many changed in each column."""
 
     def as_baseline(self) -> dict[str, Any]:
         """What the next sync's guard compares with."""
-        return {"deals": self.deals, "value": self.value, "newest_update": self.newest_update, "vanished": self.vanished}
+        return {"deals": self.deals, "value": self.value, "newest_update": self.newest_update, "vanished": self.gone}
+
+
+_REMEMBERED = (*ExportStats(0, 0.0, None, 0, 0).as_baseline(), "path", "sha256", "modified", "read_at", "quarantined", "reading")
 
 
 def save_baseline(ledger: Ledger, collection: str, stats: Mapping[str, Any]) -> None:
-    """Make an export, as :meth:`ExportStats.as_baseline`, the one that the next is compared with."""
-    remembered = {name: stats.get(name) for name in ("deals", "value", "newest_update", "vanished")}
-    ledger.put(collection, _BASELINE, json.dumps(remembered).encode())
+    """Make an export, as :meth:`ExportStats.as_baseline` and where it is from, the one that the next is compared with."""
+    remembered = {name: stats.get(name) for name in _REMEMBERED}
+    ledger.put(collection, BASELINE, json.dumps(remembered, default=str).encode())
 
 
 def load_baseline(ledger: Ledger, collection: str) -> dict[str, Any] | None:
     """The export of the last completed sync, or None before the first."""
-    data = ledger.get(collection, _BASELINE)
+    data = ledger.get(collection, BASELINE)
     return None if data is None else dict(json.loads(data))
 
 
-def guard(now: ExportStats, before: Mapping[str, Any] | None) -> None:
+def guard(now: ExportStats, before: Mapping[str, Any] | None, *, accept_shrink: bool = False, accept_change: bool = False) -> None:
     """Compare an export with the one of the last completed sync of its collection, ``before``.
 
     Raises:
-        StoppedByGuard: it is empty, older, or smaller by more than :data:`SHRINK_LIMIT`; the message has the numbers.
+        StoppedByGuard: it is empty, older, or smaller by more than :data:`SHRINK_LIMIT`, or more than :data:`CHANGE_LIMIT` of the known
+            deals are new or changed in it; the message has the numbers, ids and columns.
     """
-    doubts = _doubts(now, before)
-    if doubts:
-        raise StoppedByGuard(
-            f"The guard stopped the sync, nothing was sent: {'; '.join(doubts)}. If the export is right, run it again with --accept-shrink."
-        )
+    shrunk = [] if accept_shrink else _shrunk(now, before)
+    changed = [] if accept_change or before is None else _changed(now)
+    if shrunk or changed:
+        accept = " and ".join((["--accept-shrink"] if shrunk else []) + (["--accept-change"] if changed else []))
+        raise StoppedByGuard(f"{_STOPPED}: {'; '.join(shrunk + changed)}. If the export is right, run it again with {accept}.")
 
 
-def _doubts(now: ExportStats, before: Mapping[str, Any] | None) -> list[str]:
+def _shrunk(now: ExportStats, before: Mapping[str, Any] | None) -> list[str]:
     if not now.deals:
         return ["the export holds no deals"]
     if before is None:
@@ -67,10 +96,88 @@ def _doubts(now: ExportStats, before: Mapping[str, Any] | None) -> list[str]:
     for what, was, is_now in (("deals", before.get("deals") or 0, now.deals), ("total value", before.get("value") or 0.0, now.value)):
         if was > 0 and is_now < was * (1 - SHRINK_LIMIT):
             doubts.append(f"{what} fell from {was:,.0f} to {is_now:,.0f} ({is_now / was - 1:+.0%})")
-    gone = now.vanished - (before.get("vanished") or 0)
+    gone = now.gone - (before.get("vanished") or 0)
     if gone > now.known * SHRINK_LIMIT:
-        doubts.append(f"{gone:,} of {now.known:,} deals sent before are not in it")
+        doubts.append(f"{gone:,} of {now.known:,} deals sent before are not in it{_named(now.gone_ids, now.gone)}")
     was_newest = before.get("newest_update")
     if was_newest and now.newest_update and now.newest_update < was_newest:
         doubts.append(f"its newest change is of {now.newest_update}, older than the last export's {was_newest}")
     return doubts
+
+
+def _changed(now: ExportStats) -> list[str]:
+    touched = now.added + now.changed
+    if not now.known or touched < CHANGE_LEAST or touched <= now.known * CHANGE_LIMIT:
+        return []
+    most = sorted(now.columns.items(), key=lambda column: -column[1])[:_COLUMNS]
+    columns = ", ".join(f"{name} of {count:,} of {now.compared:,}" for name, count in most)
+    where = f"; columns that changed most: {columns} deals" if columns else ""
+    many = f"{now.changed:,} of {now.known:,} known deals changed and {now.added:,} are new, more than {CHANGE_LIMIT:.0%} at once"
+    return [f"{many}{where}; another setting of the export looks just like that"]
+
+
+def guard_deletion(now: ExportStats, limit: str | None) -> None:
+    """Check how many gone deals `--missing delete` would delete.
+
+    Args:
+        now: the export.
+        limit: the most deals to delete, a number such as ``50`` or a share of the known ones such as ``5%``; by default
+            :data:`MISSING_LIMIT` of them, or :data:`MISSING_LEAST` where that is more.
+
+    Raises:
+        StoppedByGuard: more are gone; the message names ids.
+    """
+    allowed = missing_allowance(now.known, limit)
+    if now.gone > allowed:
+        raise StoppedByGuard(
+            f"{_STOPPED}: {now.gone:,} of {now.known:,} known deals are gone from the export and would be "
+            f"deleted, at most {allowed:,} may be{_named(now.gone_ids, now.gone)}. If they are to go, run it again with "
+            f"--missing-limit {now.gone}; else with --missing keep."
+        )
+
+
+def missing_allowance(known: int, limit: str | None) -> int:
+    """How many of ``known`` deals a ``limit``, as for :func:`guard_deletion`, lets be deleted."""
+    if limit is None:
+        return max(MISSING_LEAST, int(known * MISSING_LIMIT))
+    return int(known * float(limit[:-1]) / 100) if limit.endswith("%") else int(limit)
+
+
+def guard_age(max_age: timedelta, modified: datetime | None, newest_update: str | None, *, now: datetime, local_now: datetime) -> None:
+    """Check that an export is fresh.
+
+    Args:
+        max_age: the age above which it is not.
+        modified: when the file was written, aware; None where nobody knows.
+        newest_update: its newest change, naive, in the collection's zone.
+        now: this moment, aware.
+        local_now: the same, naive, in the collection's zone.
+
+    Raises:
+        StoppedByGuard: the file, or its newest change, is older; the message has the times.
+    """
+    old = []
+    if modified is not None and now - modified > max_age:
+        old.append(f"the file is of {modified.astimezone(UTC):%Y-%m-%d %H:%M} UTC, {in_words(now - modified)} ago")
+    if newest_update is not None and (age := local_now - datetime.fromisoformat(newest_update)) > max_age:
+        old.append(f"its newest change is of {newest_update}, {in_words(age)} ago")
+    if old:
+        raise StoppedByGuard(
+            f"{_STOPPED}: the export is older than {in_words(max_age)}: {'; '.join(old)}. "
+            "Look why no newer export arrives, or allow more with --max-age."
+        )
+
+
+def in_words(age: timedelta) -> str:
+    """An age as people say it: `40 min`, `36 h`, `12 days`."""
+    minutes = max(age.total_seconds(), 0) / 60
+    if minutes < 90:
+        return f"{minutes:.0f} min"
+    return f"{minutes / 60:.0f} h" if minutes < 72 * 60 else f"{minutes / 1440:.0f} days"
+
+
+def _named(ids: Sequence[str], count: int) -> str:
+    if not ids:
+        return ""
+    more = ", ..." if count > _NAMED else ""
+    return f" ({', '.join(map(repr, ids[:_NAMED]))}{more})"

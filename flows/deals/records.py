@@ -56,10 +56,12 @@ class CheckedDeals:
     quarantine: Path | None
     fingerprint: str
     content: Path
-    """File of a hash of each id to send and of its row."""
+    """Parquet file of each id to send and the hash of its row."""
     totals: dict[str, str]
     """Sum of ``value`` of the passing deals by status, as exact decimal text."""
     stats: ExportStats
+    gone: Path | None = None
+    """The same form of file with the ids of known deals that the export no longer has; None where there are none."""
 
     @property
     def quarantined(self) -> int:

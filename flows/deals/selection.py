@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import ctypes
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import CheckReport, FileProfile, Gate, GateError, Verdict
+from expectations.formats import one_chunk
 from expectations.gate import load_checks
 from expectations.row_checks import deals_frame
 from expectations.schema import COLUMN_NAMES, STATUSES
-from flows.deals.content_index import ContentIndex, Deals, Fingerprint, Hashes, deals_of, hash_ids
+from flows.deals.content_index import ContentIndex, Fingerprint, Hashes, deals_of, hash_ids
 from flows.deals.deals_csv import CsvRows, DealsCsv
-from flows.deals.guard import ExportStats
+from flows.deals.guard import LISTED, ExportStats
+from flows.deals.index_file import SCHEMA, DealsFile, gone_ids, load_index, name_deals, rows_of
 from flows.deals.quarantine import open_quarantine, quarantined
 from flows.deals.records import CheckedDeals, StagedDeals
 from flows.deals.staged_file import batches
@@ -64,7 +66,7 @@ def check_staged(
         raise UsageError(f"DEALCAST_EXTRA_SUITE names {extra_suite}, which is no suite of expectations: {error}") from error
     _give_back()
     try:
-        with _Selection(options, known(), folder) as selection:
+        with _Selection(options, known(), folder, staged) as selection:
             for number, table in enumerate(batches(staged)):
                 if number % _GIVEN_BACK_AFTER == 0:
                     _give_back()
@@ -80,18 +82,37 @@ def check_staged(
 def check_against_ledger(
     staged: StagedDeals, options: SyncOptions, ledger_url: str, folder: Path, extra_suite: Path | None = None
 ) -> CheckedDeals:
-    """As :func:`check_staged`, known being what the collection surely holds by the ledger; the report has no validation result.
+    """As :func:`check_staged`, known being what the collection holds by the ledger; the report has no validation result.
+
+    Deals that an index of an earlier version knows by their hashes alone are named as the export names them.
 
     Raises:
         UsageError: as there.
     """
     ledger = Ledger(ledger_url)
+    index = ContentIndex()
 
     def known() -> ContentIndex:
-        return ContentIndex.load(ledger, options.collection).without_doubtful(ledger, ledger.entries(options.collection))
+        nonlocal index
+        index = load_index(ledger, options.collection)
+        return index
 
     checked = check_staged(staged, options, known, folder, extra_suite)
+    if index.names and not options.dry_run:
+        name_deals(ledger, options.collection, index.names)
+    if checked.stats.gone:
+        checked = _naming_gone(checked, gone_ids(ledger, options.collection, index), folder / "gone.parquet")
     return replace(checked, report=replace(checked.report, validation_result=None))
+
+
+def _naming_gone(checked: CheckedDeals, gone: Iterable[pa.Array], path: Path) -> CheckedDeals:
+    """``checked`` with the ids of gone deals: all of them in a file of the form of those that are sent, the first for people."""
+    named: list[str] = []
+    with DealsFile(path) as file:
+        for ids in gone:
+            file.write(pa.table([ids, pa.nulls(len(ids)), pa.nulls(len(ids))], names=SCHEMA.names).cast(SCHEMA))
+            named += ids[: LISTED - len(named)].to_pylist()
+    return replace(checked, gone=path, stats=replace(checked.stats, gone_ids=tuple(named)))
 
 
 def _give_back() -> None:
@@ -107,20 +128,24 @@ class _Selection:
     One batch is written while the next is checked and summed up, and no more wait in memory.
     """
 
-    def __init__(self, options: SyncOptions, known: ContentIndex, folder: Path) -> None:
-        self._csv, self._quarantine, self._content = folder / "deals.csv", folder / "quarantine.csv", folder / "content.deals"
+    def __init__(self, options: SyncOptions, known: ContentIndex, folder: Path, staged: StagedDeals) -> None:
+        self._csv, self._quarantine, self._content = folder / "deals.csv", folder / "quarantine.csv", folder / "content.parquet"
         self._fingerprint = Fingerprint(options.collection, options.mode)
         self._totals = dict.fromkeys(STATUSES, Decimal(0))
         self._won_by_month: Counter[str] = Counter()
         self._newest_update: str | None = None
+        self._tomorrow = (staged.synced_at + timedelta(days=1)).isoformat(timespec="seconds")
         self._known, self._full, self._override = known, options.full, options.mode == "override"
-        self._chosen = self._changed = 0
+        self._part = staged.export.quarantine or options.limit is not None
+        self._in_all = max(staged.deals, len(known))
+        self._chosen = self._changed = self._added = self._compared = 0
+        self._columns: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         with ExitStack() as opened:
             self._to_send = opened.enter_context(DealsCsv(self._csv))
             self._aside = opened.enter_context(open_quarantine(self._quarantine))
-            self._contents = opened.enter_context(self._content.open("wb"))
+            self._contents = opened.enter_context(DealsFile(self._content))
             self._beside = opened.enter_context(ThreadPoolExecutor(1))
             self._opened = opened.pop_all()
         self._writing: Future[None] | None = None
@@ -132,12 +157,15 @@ class _Selection:
 
     def put(self, table: pa.Table, verdict: Verdict) -> None:
         """Take in a batch; an error in writing the one before is raised here."""
-        passing, ids = table, hash_ids(table["id"].combine_chunks())
-        in_export = ids
+        passing, texts = table, table["id"].combine_chunks()
+        ids = hash_ids(texts)
+        in_export = ids, texts
         if not verdict.all_pass:
             self._aside.write_table(quarantined(table, verdict))
             passing, ids = table.filter(verdict.passing), ids[verdict.passing.to_numpy(zero_copy_only=False)]
-        self._known.see(ids if self._override else in_export)  # an override removes what is quarantined
+        self._known.see(
+            *((ids, passing["id"].combine_chunks()) if self._override else in_export)
+        )  # an override removes what is quarantined
         self._sum_up(passing)
         self._wait()
         self._writing = self._beside.submit(self._write, passing, ids)
@@ -149,33 +177,40 @@ class _Selection:
     def _write(self, passing: pa.Table, ids: Hashes) -> None:
         """Write those of a batch's passing rows that are to be sent."""
         passing = passing.select(list(COLUMN_NAMES))
-        pieces = [slice(start, start + _IN_CACHE) for start in range(0, passing.num_rows, _IN_CACHE)]
-        if not pieces:
-            return
-        deals = np.concatenate([self._choose(passing[piece], ids[piece]) for piece in pieces])
-        self._fingerprint.add(deals)
-        self._contents.write(deals.tobytes())
-        self._chosen += len(deals)
+        for start in range(0, passing.num_rows, _IN_CACHE):
+            piece = slice(start, start + _IN_CACHE)
+            self._choose(passing[piece], ids[piece])
 
-    def _choose(self, table: pa.Table, ids: Hashes) -> Deals:
+    def _choose(self, table: pa.Table, ids: Hashes) -> None:
         rows = CsvRows.of(table)
         deals = deals_of(ids, table, rows)
-        changed = self._known.changed(deals)
-        self._changed += int(changed.sum())
-        if not (self._full or self._override or changed.all()):
-            rows, deals = CsvRows.of(table.filter(pa.array(changed))), deals[changed]
+        found, other = self._known.place(deals)
+        to_send = ~found | other
+        if other.any():
+            compared, columns = self._known.columns_changed(ids[other], table.filter(pa.array(other)))
+            self._compared += compared
+            self._columns += columns
+        self._added += int((~found).sum())
+        self._changed += int(other.sum())
+        if not (self._full or self._override or to_send.all()):
+            table, deals = table.filter(pa.array(to_send)), deals[to_send]
+            rows = CsvRows.of(table)
         self._to_send.write(rows)
-        return deals
+        self._fingerprint.add(deals)
+        self._contents.write(rows_of(deals["id"], one_chunk(table["id"]), deals["content"], table, self._in_all))
+        self._chosen += len(deals)
 
     def _sum_up(self, passing: pa.Table) -> None:
-        newest = pc.max(passing["lastUpdateDatetime"]).as_py()
+        updates = passing["lastUpdateDatetime"]
+        newest = pc.max(updates.filter(pc.less(updates, self._tomorrow))).as_py()
         self._newest_update = max(filter(None, (self._newest_update, newest)), default=None)
         _add_totals(self._totals, passing)
         _add_won(self._won_by_month, passing)
 
     def checked(self, staged: StagedDeals, report: CheckReport) -> CheckedDeals:
         """What all batches amount to; an override that would replace the deals by the same sends none, unless told to send all."""
-        same = self._override and not (self._full or self._changed or self._known.vanished()) and self._known.whole
+        gone = self._known.gone()
+        same = self._override and not (self._full or self._changed or self._added or gone)
         rows = 0 if same else self._chosen
         value = float(sum(self._totals.values()))
         return CheckedDeals(
@@ -189,7 +224,18 @@ class _Selection:
             fingerprint=self._fingerprint.hex(),
             content=self._content,
             totals={status: str(total) for status, total in self._totals.items()},
-            stats=ExportStats(staged.deals, value, self._newest_update, self._known.vanished(), len(self._known), dict(self._won_by_month)),
+            stats=ExportStats(
+                staged.deals,
+                value,
+                self._newest_update,
+                0 if self._part and not self._override else gone,
+                len(self._known),
+                dict(self._won_by_month),
+                added=self._added,
+                changed=self._changed,
+                compared=self._compared,
+                columns=dict(self._columns),
+            ),
         )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -26,8 +26,11 @@ from flows.options import shown_url
 KEPT = 50
 """Finished syncs that a collection's ledger remembers: history for the guard and for poll delays."""
 
-CONTENT = ".xxh3"
-"""The ending of files of what syncs send, by the hash in them: those of another hash are not seen, and their deals are sent again."""
+CONTENT = ".parquet"
+"""The ending of files of what syncs send, and of the content index."""
+
+OLD_CONTENT = ".xxh3"
+"""The same of earlier versions: sixteen bytes a deal, hashes of its id and of its content."""
 
 PIECE = 16 << 20
 """Bytes of such a file that are held in memory at once."""
@@ -89,6 +92,11 @@ class Entry(_Record):
     options: dict[str, Any] = Field(default_factory=dict, description="the sync's options, for `dealcast resume`")
     forecast: Sending | None = None
     certified: bool = Field(False, description="forecast and certificate are written")
+
+    @property
+    def deletes(self) -> bool:
+        """Whether it sends ids of deals to be deleted, and no rows."""
+        return str(self.mode) == "delete"
 
     @property
     def awaits_forecast(self) -> bool:
@@ -159,7 +167,8 @@ class Ledger:
         for entry in finished[:-KEPT]:
             if entry.fingerprint not in completed[-1:]:
                 self.delete(collection, f"{entry.fingerprint}.json")
-                self.delete(collection, f"{entry.fingerprint}{CONTENT}")
+                for ending in (CONTENT, OLD_CONTENT):
+                    self.delete(collection, f"{entry.fingerprint}{ending}")
 
     def put(self, collection: str, name: str, data: bytes) -> None:
         """Write one file of ``collection`` so that a reader sees the old or the new one, never a part."""
@@ -184,6 +193,15 @@ class Ledger:
             return bytes(self._fs.cat_file(f"{self._root}/{collection}/{name}"))
         except FileNotFoundError:
             return None
+
+    def open(self, collection: str, name: str) -> IO[bytes]:
+        """One file of ``collection``, to be read at any place in it.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        opened: IO[bytes] = self._fs.open(f"{self._root}/{collection}/{name}", "rb")
+        return opened
 
     def pieces(self, collection: str, name: str) -> Iterator[bytes]:
         """One file of ``collection`` in pieces of :data:`PIECE` bytes; none where there is none."""

@@ -1,0 +1,267 @@
+"""The content index on disk: one Parquet file per collection in the ledger, changed only after ``completed``.
+
+Its rows are the deals that the platform holds: ``id`` as text, ``content`` (a 64-bit hash, null while in doubt) and, of a sample,
+``cells`` (32 bits a column). What a sync is about to send lies beside it in a file of the same form. An index of an earlier version
+(``_known.xxh3``, ids as hashes) is read too; its deals move to the Parquet file as exports name them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from expectations.file_profile import HashPile
+from expectations.formats import one_chunk
+from flows.deals.content_index import (
+    CELL_BYTES,
+    CONTENT_COLUMNS,
+    DEAL,
+    IN_DOUBT,
+    ContentIndex,
+    Deals,
+    Hashes,
+    Held,
+    among,
+    cells_of,
+    hash_ids,
+    sampled,
+)
+from flows.deals.guard import save_baseline
+from flows.ledger.store import CONTENT, OLD_CONTENT, PIECE, Entry, Ledger
+
+INDEX = "_index"
+_OLD_INDEX = "_known"
+
+_ROWS = 100_000
+"""Rows that are read, and written, together."""
+
+SCHEMA = pa.schema(
+    [("id", pa.string()), ("content", pa.uint64()), ("cells", pa.binary(CELL_BYTES * len(CONTENT_COLUMNS)))],
+    metadata={"content": "xxh3 of the row as sent, less lastSyncedAt", "cells": f"32 bits of the xxh3 of: {','.join(CONTENT_COLUMNS)}"},
+)
+
+
+class DealsFile:
+    """A Parquet file of deals being written; use as a context manager."""
+
+    def __init__(self, sink: Path | IO[bytes]) -> None:
+        self._writer = pq.ParquetWriter(sink, SCHEMA, compression="zstd", use_dictionary=False, write_statistics=False)
+        self._waiting: list[pa.Table] = []
+        self._rows = 0
+
+    def write(self, table: pa.Table) -> None:
+        """Add deals; small tables are gathered, since each group of rows on disk costs a reader time."""
+        self._waiting.append(table)
+        self._rows += table.num_rows
+        if self._rows >= _ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._writer.write_table(pa.concat_tables(self._waiting))
+        self._waiting, self._rows = [], 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with self._writer:
+            if self._rows and error is None:
+                self._flush()
+
+
+def rows_of(ids: Hashes, texts: pa.Array, contents: Hashes, deals: pa.Table, in_all: int) -> pa.Table:
+    """Deals as rows of the index: ``texts`` are the ids, and the cells are hashed of a sample of ``in_all`` deals."""
+    which = sampled(ids, in_all)
+    cells = pa.nulls(len(ids), SCHEMA.field("cells").type)
+    if which.any():
+        packed = cells_of(deals.filter(pa.array(which))).tobytes()
+        known = pa.FixedSizeBinaryArray.from_buffers(SCHEMA.field("cells").type, int(which.sum()), [None, pa.py_buffer(packed)])
+        cells = pc.replace_with_mask(cells, pa.array(which), known)
+    return pa.table([texts, pa.array(contents), cells], schema=SCHEMA)
+
+
+def load_index(ledger: Ledger, collection: str) -> ContentIndex:
+    """The deals that the platform holds or may hold by the ledger; none where no sync has completed."""
+    return ContentIndex(held(ledger, collection, ledger.entries(collection)))
+
+
+def held(ledger: Ledger, collection: str, entries: Sequence[Entry] = ()) -> Iterator[Held]:
+    """The index; what those of ``entries`` that are in doubt may have changed is in doubt, and what they may have added stands below it.
+
+    An override in doubt puts everything in doubt; a delete only what it named, which it may have left.
+    """
+    doubtful = [entry for entry in entries if entry.in_doubt]
+    index = _stored(ledger, collection, INDEX, _OLD_INDEX)
+    if not doubtful:
+        yield from index
+        return
+    everything, touched, there = any(entry.mode == "override" for entry in doubtful), _ids_sent(ledger, doubtful), HashPile()
+    for rows in index:
+        there.add(rows.ids)
+        yield rows.in_doubt(np.full(len(rows.ids), fill_value=True) if everything else among(rows.ids, touched))
+    known = np.sort(there.gathered())
+    for entry in doubtful:
+        if not entry.deletes:
+            for rows in _sent(ledger, entry):
+                new = rows.only(~among(rows.ids, known))
+                yield new.in_doubt(np.full(len(new.ids), fill_value=True))
+            known = np.union1d(known, _ids_sent(ledger, [entry]))
+
+
+def gone_ids(ledger: Ledger, collection: str, index: ContentIndex) -> Iterator[pa.Array]:
+    """The ids, as text, of known deals that the export was not seen to have."""
+    for rows in held(ledger, collection, ledger.entries(collection)):
+        unseen = rows.only(index.unseen(rows.ids))
+        yield one_chunk(unseen.table["id"]).drop_null()
+
+
+def keep_content(ledger: Ledger, collection: str, fingerprint: str, content: Path) -> None:
+    """Put what a sync is about to send, a :class:`DealsFile`, into the ledger before it is sent."""
+    with content.open("rb") as source:
+        ledger.stream(collection, f"{fingerprint}{CONTENT}", iter(partial(source.read, PIECE), b""))
+
+
+def name_deals(ledger: Ledger, collection: str, names: Sequence[pa.Array]) -> None:
+    """Move deals whose ids are ``names`` from an index of an earlier version to the Parquet file, as they are known."""
+    texts = pa.concat_arrays(names)
+    ids = hash_ids(texts)
+    order = np.argsort(ids)
+
+    def named() -> Iterator[Held]:
+        for rows in held(ledger, collection):
+            which = among(rows.ids, ids[order]) & rows.table["id"].is_null().to_numpy()
+            place = np.where(which, order[np.minimum(np.searchsorted(ids[order], rows.ids), len(ids) - 1)], 0)
+            filled = pc.if_else(pa.array(which), texts.take(pa.array(place)), rows.table["id"])
+            yield Held(rows.ids, rows.table.set_column(0, SCHEMA.field("id"), filled))
+
+    _write_index(ledger, collection, named(), _count(ledger, collection) + len(ids))
+
+
+def merge_into_index(ledger: Ledger, entry: Entry) -> Entry:
+    """Count what a completed ``entry`` sent as held by the platform, and earlier syncs that did not end as superseded.
+
+    A crash at any point is fixed by doing it again: what is known is written first, and never holds what is in doubt as sure.
+    """
+    earlier = [other for other in ledger.entries(entry.collection) if other.created_at < entry.created_at]
+    own = _ids_sent(ledger, [entry])
+    kept: Iterable[Held] = ()
+    if entry.mode != "override":
+        kept = (rows.only(~among(rows.ids, own)) for rows in held(ledger, entry.collection, earlier))
+    sent = () if entry.deletes else _sent(ledger, entry)
+    _write_index(ledger, entry.collection, chain(kept, sent), _count(ledger, entry.collection) + len(own))
+    if not entry.export.get("limited"):
+        save_baseline(ledger, entry.collection, entry.export | ({"vanished": 0} if entry.mode != "append" else {}))
+    for other in earlier:
+        if other.in_doubt or not other.finished:
+            _supersede(ledger, other)
+    entry = ledger.write(entry.model_copy(update={"indexed": True}))
+    _forget_content(ledger, entry)
+    return entry
+
+
+def _write_index(ledger: Ledger, collection: str, deals: Iterable[Held], in_all: int) -> None:
+    """Replace the index: deals with a name as Parquet, cells of a sample of ``in_all`` alone; the others as they were."""
+    unnamed: list[bytes] = []
+    with tempfile.TemporaryFile() as file:
+        with DealsFile(file) as parquet:
+            for rows in deals:
+                has_name = rows.table["id"].is_valid().to_numpy()
+                unnamed.append(_as_old(rows.only(~has_name)).tobytes())
+                parquet.write(_thinned(rows.only(has_name), in_all))
+        file.seek(0)
+        ledger.stream(collection, f"{INDEX}{CONTENT}", iter(partial(file.read, PIECE), b""))
+    if any(unnamed):
+        ledger.stream(collection, f"{_OLD_INDEX}{OLD_CONTENT}", unnamed)
+    else:
+        ledger.delete(collection, f"{_OLD_INDEX}{OLD_CONTENT}")
+
+
+def _thinned(rows: Held, in_all: int) -> pa.Table:
+    keep = pa.array(sampled(rows.ids, in_all))
+    cells = pc.if_else(keep, rows.table["cells"], pa.scalar(None, SCHEMA.field("cells").type))
+    return rows.table.set_column(2, SCHEMA.field("cells"), cells).cast(SCHEMA)
+
+
+def _stored(ledger: Ledger, collection: str, name: str, old: str) -> Iterator[Held]:
+    """The deals of a Parquet file, and those of its counterpart of an earlier version that it has not."""
+    there = HashPile()
+    with suppress(FileNotFoundError), ledger.open(collection, f"{name}{CONTENT}") as source:
+        parquet = pq.ParquetFile(source)
+        has_cells = parquet.schema_arrow.field("cells").type == SCHEMA.field("cells").type
+        for batch in parquet.iter_batches(_ROWS, columns=None if has_cells else ["id", "content"]):
+            table = pa.Table.from_batches([batch])
+            if not has_cells:  # of other columns than today's
+                table = table.append_column(SCHEMA.field("cells"), pa.nulls(len(table), SCHEMA.field("cells").type))
+            ids = hash_ids(one_chunk(table["id"]))
+            there.add(ids)
+            yield Held(ids, table.cast(SCHEMA))
+    known: Hashes | None = None
+    for piece in ledger.pieces(collection, f"{old}{OLD_CONTENT}"):
+        known = np.sort(there.gathered()) if known is None else known
+        deals = np.frombuffer(piece, DEAL)
+        yield _of_old(deals[~among(deals["id"], known)])
+
+
+def _of_old(deals: Deals) -> Held:
+    content = pa.array(deals["content"], mask=deals["content"] == IN_DOUBT)
+    cells = pa.nulls(len(deals), SCHEMA.field("cells").type)
+    return Held(deals["id"].copy(), pa.table([pa.nulls(len(deals), pa.string()), content, cells], schema=SCHEMA))
+
+
+def _as_old(rows: Held) -> Deals:
+    deals = np.empty(len(rows.ids), DEAL)
+    deals["id"], deals["content"] = rows.ids, pc.fill_null(rows.table["content"], IN_DOUBT).to_numpy()
+    return deals
+
+
+def _sent(ledger: Ledger, entry: Entry) -> Iterator[Held]:
+    return _stored(ledger, entry.collection, entry.fingerprint, entry.fingerprint)
+
+
+def _ids_sent(ledger: Ledger, entries: Sequence[Entry]) -> Hashes:
+    """The ids of what syncs sent, in order."""
+    pile = HashPile()
+    for entry in entries:
+        for rows in _sent(ledger, entry):
+            pile.add(rows.ids)
+    ids = pile.gathered()
+    ids.sort()
+    return ids
+
+
+def _count(ledger: Ledger, collection: str) -> int:
+    """How many deals the index's Parquet file has, by its footer."""
+    return int(index_facts(ledger, collection).get("deals", 0))
+
+
+def index_facts(ledger: Ledger, collection: str) -> dict[str, Any]:
+    """``deals``: how many the index has, read from its footer alone; empty where there is none."""
+    with suppress(FileNotFoundError), ledger.open(collection, f"{INDEX}{CONTENT}") as source:
+        return {"deals": pq.ParquetFile(source).metadata.num_rows}
+    return {}
+
+
+def _supersede(ledger: Ledger, entry: Entry) -> None:
+    """A later sync has sent those rows: nothing of ``entry`` is left to do, and its forecast would be of old data."""
+    change: dict[str, Any] = {"wanted": None}
+    if entry.upload.state != "completed":
+        change["upload"] = entry.upload.model_copy(update={"state": "superseded"})
+    else:
+        change["indexed"] = True
+    _forget_content(ledger, ledger.write(entry.model_copy(update=change)))
+
+
+def _forget_content(ledger: Ledger, entry: Entry) -> None:
+    for ending in (CONTENT, OLD_CONTENT):
+        ledger.delete(entry.collection, f"{entry.fingerprint}{ending}")
