@@ -47,6 +47,10 @@ SendState = Literal["intended", "unsent", "unknown", "accepted", "completed", "r
 but ``superseded``: a later sync sent those deals."""
 
 
+SendMode = UploadMode | Literal["delete"]
+"""``append`` and ``override`` send rows, ``delete`` ids alone."""
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -76,7 +80,7 @@ class Entry(_Record):
     version: int = 1
     fingerprint: str
     collection: str
-    mode: UploadMode
+    mode: SendMode
     created_at: datetime
     export: dict[str, Any] = Field(description="path, sha256, whether limited, won by month, and the guard's measures of the whole export")
     csv_sha256: str
@@ -96,7 +100,7 @@ class Entry(_Record):
     @property
     def deletes(self) -> bool:
         """Whether it sends ids of deals to be deleted, and no rows."""
-        return str(self.mode) == "delete"
+        return self.mode == "delete"
 
     @property
     def awaits_forecast(self) -> bool:
