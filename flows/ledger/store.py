@@ -20,7 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from flows.errors import UsageError
-from flows.nostradamus import UploadMode
+from flows.nostradamus import RequestMode
 from flows.options import shown_url
 
 KEPT = 50
@@ -45,10 +45,6 @@ SendState = Literal["intended", "unsent", "unknown", "accepted", "completed", "r
 """``intended``: about to be sent. ``unsent``: surely not accepted, to be tried again.
 ``unknown``: sent, or perhaps sent, without an answer. The rest is the platform's word,
 but ``superseded``: a later sync sent those deals."""
-
-
-SendMode = UploadMode | Literal["delete"]
-"""``append`` and ``override`` send rows, ``delete`` ids alone."""
 
 
 class _Record(BaseModel):
@@ -80,7 +76,7 @@ class Entry(_Record):
     version: int = 1
     fingerprint: str
     collection: str
-    mode: SendMode
+    mode: RequestMode
     created_at: datetime
     export: dict[str, Any] = Field(description="path, sha256, whether limited, won by month, and the guard's measures of the whole export")
     csv_sha256: str

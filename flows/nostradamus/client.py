@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from flows.errors import OutcomeUnknown, UnexpectedAnswer, UsageError
 from flows.nostradamus.error_mapping import failure, quote, redacted, refusal
-from flows.nostradamus.models import Accepted, Collection, Invocation, ResultFormat, UploadMode, UploadRequest
+from flows.nostradamus.models import Accepted, Collection, Invocation, RequestMode, ResultFormat, UploadMode, UploadRequest
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PAGE = 100
@@ -113,7 +113,7 @@ class Nostradamus:
         """Merge a deals CSV into the collection (S)."""
         return self.upload(collection_id, csv, separator=separator, mode="append")
 
-    def upload_status(self, collection_id: str, request_id: str, *, mode: UploadMode = "append") -> UploadRequest:
+    def upload_status(self, collection_id: str, request_id: str, *, mode: RequestMode = "append") -> UploadRequest:
         """Where an upload stands (S: append; A: the path of override's)."""
         path = f"/api/collection/{_segment(collection_id)}/data/deals/{mode}/{_segment(request_id)}"
         return _parse(UploadRequest, self._get(path))

@@ -17,6 +17,9 @@ RESULT_FORMATS: tuple[ResultFormat, ...] = ("json", "csv", "xlsx")
 UploadMode = Literal["append", "override"]
 """``append`` merges by id (S), ``override`` replaces all data of the type (D)."""
 
+RequestMode = Literal["append", "override", "delete"]
+"""An upload's mode, or ``delete``, which sends ids alone (D*)."""
+
 FORECAST_MONTH = "month"
 FORECAST_REVENUE = "revenue"
 """The two fields of a prediction; their names are not documented (A): correct them here."""

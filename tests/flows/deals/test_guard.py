@@ -1,0 +1,122 @@
+"""The guard's rules, each at its edge."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from flows.deals.guard import ExportStats, guard, guard_age, guard_deletion, in_words
+from flows.errors import StoppedByGuard
+
+
+def stats(**values: Any) -> ExportStats:
+    return ExportStats(**{"deals": 480, "value": 480.0, "newest_update": None, "gone": 0, "known": 480, **values})
+
+
+BEFORE = stats().as_baseline()
+
+
+@pytest.mark.parametrize(
+    ("now", "stops"),
+    [
+        ({"deals": 384, "value": 384.0}, False),
+        ({"deals": 383}, True),
+        ({"value": 383.9}, True),
+        ({"gone": 96}, False),
+        ({"gone": 97}, True),
+        ({"changed": 96}, False),
+        ({"changed": 97}, True),
+        ({"changed": 50, "added": 46}, False),
+        ({"changed": 50, "added": 47}, True),
+        ({"known": 200, "added": 49}, False),
+        ({"known": 200, "added": 50}, True),
+    ],
+)
+def test_a_fifth_in_any_direction_stops(now: dict[str, Any], stops: bool) -> None:
+    if stops:
+        with pytest.raises(StoppedByGuard):
+            guard(stats(**now), BEFORE)
+    else:
+        guard(stats(**now), BEFORE)
+
+
+def test_a_change_is_named_by_the_columns_that_changed_most() -> None:
+    columns = {"value": 1, "closedDatetime": 478, "addDatetime": 400, "stage": 2}
+    with pytest.raises(StoppedByGuard) as stopped:
+        guard(stats(changed=478, compared=478, columns=columns), BEFORE)
+    assert "478 of 480 known deals changed and 0 are new" in str(stopped.value)
+    assert "closedDatetime of 478 of 478, addDatetime of 400 of 478, stage of 2 of 478 deals" in str(stopped.value)
+    assert "--accept-change" in str(stopped.value)
+    assert "--accept-shrink" not in str(stopped.value)
+
+
+def test_each_doubt_is_accepted_by_its_own_option() -> None:
+    both = stats(deals=100, changed=100)
+    for accepted in ({"accept_shrink": True}, {"accept_change": True}):
+        with pytest.raises(StoppedByGuard):
+            guard(both, BEFORE, **accepted)
+    guard(both, BEFORE, accept_shrink=True, accept_change=True)
+
+
+def test_the_first_export_is_measured_by_nothing() -> None:
+    guard(stats(known=5, added=475), None)
+
+
+def test_gone_deals_are_named() -> None:
+    with pytest.raises(StoppedByGuard, match=r"97 of 480 deals sent before are not in it \('a', 'b'.*\)"):
+        guard(stats(gone=97, gone_ids=("a", "b", *map(str, range(95)))), BEFORE)
+
+
+@pytest.mark.parametrize(
+    ("known", "gone", "limit", "stops"),
+    [
+        (480, 20, None, False),
+        (480, 21, None, True),
+        (10_000, 100, None, False),
+        (10_000, 101, None, True),
+        (480, 100, "100", False),
+        (480, 101, "100", True),
+        (480, 48, "10%", False),
+        (480, 49, "10%", True),
+    ],
+)
+def test_a_deletion_is_limited_by_a_share_and_a_number(known: int, gone: int, limit: str | None, stops: bool) -> None:
+    now = stats(known=known, gone=gone, gone_ids=("deal-1", "deal-2"))
+    if not stops:
+        guard_deletion(now, limit)
+        return
+    with pytest.raises(StoppedByGuard) as stopped:
+        guard_deletion(now, limit)
+    assert f"--missing-limit {gone}" in str(stopped.value)
+    assert "'deal-1', 'deal-2'" in str(stopped.value)
+
+
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("modified", "newest", "says"),
+    [
+        (NOW - DAY, "2026-11-26T13:00:00", None),
+        (NOW - DAY - timedelta(seconds=1), None, "the file is of 2026-11-26 11:59 UTC, 24 h ago"),
+        (NOW, "2026-11-20T13:00:00", "its newest change is of 2026-11-20T13:00:00, 7 days ago"),
+        (None, None, None),
+        (None, "2026-11-26T12:59:59", "its newest change"),
+    ],
+)
+def test_an_old_export_stops_with_the_times(modified: datetime | None, newest: str | None, says: str | None) -> None:
+    arguments: dict[str, Any] = {"now": NOW, "local_now": datetime(2026, 11, 27, 13)}  # noqa: DTZ001 - naive, in the collection's zone
+    if says is None:
+        guard_age(DAY, modified, newest, **arguments)
+        return
+    with pytest.raises(StoppedByGuard, match=says) as stopped:
+        guard_age(DAY, modified, newest, **arguments)
+    assert "--max-age" in str(stopped.value)
+
+
+def test_ages_are_told_as_people_do() -> None:
+    ages = [timedelta(minutes=5), timedelta(hours=36), timedelta(days=12), timedelta(seconds=-5)]
+    assert [in_words(age) for age in ages] == ["5 min", "36 h", "12 days", "0 min"]

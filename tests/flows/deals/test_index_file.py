@@ -1,0 +1,211 @@
+"""The content index: one Parquet file per collection, ids as text; an index of an earlier version is taken over."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from expectations.schema import COLUMN_NAMES
+from flows.deals.content_index import DEAL, SAMPLE, hash_ids
+from flows.deals.index_file import DealsFile, gone_ids, held, keep_content, load_index, merge_into_index, rows_of
+from flows.ledger.store import Entry, Ledger, Sending
+
+if TYPE_CHECKING:
+    from tests.flows.conftest import Asked, Failing, Sync, WriteDeals
+
+COLLECTION = "acme"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(str(tmp_path / "ledger"))
+
+
+def deals(ids: list[str], value: str = "1.0") -> pa.Table:
+    return pa.table(
+        {name: pa.array(ids if name == "id" else [value if name == "value" else None] * len(ids), pa.string()) for name in COLUMN_NAMES}
+    )
+
+
+def sent(
+    ledger: Ledger, place: Path, ids: list[str], value: int = 1, state: Any = "completed", mode: Any = "append", after: int = 0
+) -> Entry:
+    """An entry of a sync that sent deals whose content hashes are all ``value``."""
+    path = place / f"{uuid.uuid4().hex}.parquet"
+    texts = pa.array(ids, pa.string())
+    with DealsFile(path) as file:
+        contents = np.full(len(ids), value, np.uint64)
+        file.write(rows_of(hash_ids(texts), texts, contents, deals(ids, f"{value}.0"), len(ids)))
+    when = datetime(2026, 11, 1, tzinfo=UTC) + timedelta(minutes=after)
+    entry = Entry(
+        fingerprint=path.stem,
+        collection=COLLECTION,
+        mode=mode,
+        created_at=when,
+        export={},
+        csv_sha256="",
+        rows=len(ids),
+        quarantined=0,
+        totals={},
+        upload=Sending(state=state, intended_at=when, doubt=state != "completed"),
+    )
+    keep_content(ledger, COLLECTION, path.stem, path)
+    return ledger.write(entry)
+
+
+def contents(ledger: Ledger) -> dict[str, int | None]:
+    """Id -> content hash, None while in doubt."""
+    tables = [rows.table for rows in held(ledger, COLLECTION, ledger.entries(COLLECTION))]
+    return {row["id"]: row["content"] for table in tables for row in table.select(["id", "content"]).to_pylist()}
+
+
+def test_the_index_is_one_parquet_file_that_any_tool_reads(sync: Sync, write_deals: WriteDeals, home: Path, collection: str) -> None:
+    sync(write_deals(4), forecast="never")
+    sync(write_deals(6), forecast="never")
+    folder = home / "ledger" / collection
+    table = pq.read_table(folder / "_index.parquet")
+    assert sorted(table["id"].to_pylist()) == ["1", "2", "3", "4", "5", "6"]
+    assert table.schema.field("content").type == pa.uint64()
+    assert table["content"].null_count == 0
+    assert [path.name for path in folder.glob("*.parquet")] == ["_index.parquet"], "what was sent is in it, and nowhere else"
+
+
+def test_a_completed_append_adds_and_replaces(ledger: Ledger, tmp_path: Path) -> None:
+    merge_into_index(ledger, sent(ledger, tmp_path, ["a", "b"], 1))
+    merge_into_index(ledger, sent(ledger, tmp_path, ["b", "c"], 2, after=1))
+    assert contents(ledger) == {"a": 1, "b": 2, "c": 2}
+
+
+def test_a_completed_delete_removes_what_it_named(ledger: Ledger, tmp_path: Path) -> None:
+    merge_into_index(ledger, sent(ledger, tmp_path, ["a", "b", "c"]))
+    merge_into_index(ledger, sent(ledger, tmp_path, ["b"], mode="delete", after=1))
+    assert contents(ledger) == {"a": 1, "c": 1}
+
+
+def test_a_completed_override_is_all_that_is_held(ledger: Ledger, tmp_path: Path) -> None:
+    merge_into_index(ledger, sent(ledger, tmp_path, ["a", "b"]))
+    sent(ledger, tmp_path, ["d"], state="unknown", after=1)
+    merge_into_index(ledger, sent(ledger, tmp_path, ["c"], 2, mode="override", after=2))
+    assert contents(ledger) == {"c": 2}
+
+
+def test_an_append_in_doubt_may_have_added_and_changed(ledger: Ledger, tmp_path: Path) -> None:
+    merge_into_index(ledger, sent(ledger, tmp_path, ["a", "b"]))
+    sent(ledger, tmp_path, ["b", "c"], 2, state="unknown", after=1)
+    assert contents(ledger) == {"a": 1, "b": None, "c": None}
+    merge_into_index(ledger, sent(ledger, tmp_path, ["a"], 3, after=2))
+    assert contents(ledger) == {"a": 3, "b": None, "c": None}, "what was in doubt is so until it is sent again"
+
+
+def test_an_override_in_doubt_puts_all_in_doubt(ledger: Ledger, tmp_path: Path) -> None:
+    merge_into_index(ledger, sent(ledger, tmp_path, ["a", "b"]))
+    sent(ledger, tmp_path, ["b"], 1, state="unknown", mode="override", after=1)
+    assert contents(ledger) == {"a": None, "b": None}
+
+
+def test_gone_deals_are_named(ledger: Ledger, tmp_path: Path) -> None:
+    """Those in doubt are among them: an upload without an answer may have brought them."""
+    merge_into_index(ledger, sent(ledger, tmp_path, ["a", "b", "c"]))
+    sent(ledger, tmp_path, ["d"], state="unknown", after=1)
+    index = load_index(ledger, COLLECTION)
+    export = pa.array(["a", "x"], pa.string())
+    index.see(hash_ids(export), export)
+    assert index.gone() == 3
+    assert [name for ids in gone_ids(ledger, COLLECTION, index) for name in ids.to_pylist()] == ["b", "c", "d"]
+
+
+def test_the_columns_that_changed_are_counted(ledger: Ledger, tmp_path: Path) -> None:
+    merge_into_index(ledger, sent(ledger, tmp_path, ["a", "b", "c"]))
+    ids = pa.array(["a", "c", "new"], pa.string())
+    compared, columns = load_index(ledger, COLLECTION).columns_changed(hash_ids(ids), deals(["a", "c", "new"], "7"))
+    assert (compared, dict(columns)) == (2, {"value": 2})
+
+
+def test_cells_are_kept_of_a_sample_of_many_deals(ledger: Ledger, tmp_path: Path) -> None:
+    merge_into_index(ledger, sent(ledger, tmp_path, [str(number) for number in range(5 * SAMPLE)]))
+    (path,) = (tmp_path / "ledger").rglob("_index.parquet")
+    known = pq.read_table(path)["cells"]
+    assert SAMPLE <= len(known) - known.null_count <= 2 * SAMPLE
+    index = load_index(ledger, COLLECTION)
+    assert len(index) == 5 * SAMPLE
+
+
+def test_a_million_ids_take_little_room_on_disk(tmp_path: Path) -> None:
+    """A tenth of them here: ids as long and as random as any CRM's, 4 MB for 100,000."""
+    count = 100_000
+    rng = np.random.default_rng(0)
+    texts = pa.array([str(uuid.UUID(bytes=rng.bytes(16))) for _ in range(count)], pa.string())
+    with DealsFile(tmp_path / "index.parquet") as file:
+        contents = rng.integers(1, 2**63, count).astype(np.uint64)
+        rows = deals(texts.to_pylist())
+        file.write(rows_of(hash_ids(texts), texts, contents, rows, 10 * count))
+    assert (tmp_path / "index.parquet").stat().st_size <= 4_000_000
+
+
+def _as_earlier_version(folder: Path) -> None:
+    """Put an index as it was before ids were kept as text in place of today's."""
+    table = pq.read_table(folder / "_index.parquet")
+    old = np.empty(len(table), DEAL)
+    old["id"], old["content"] = hash_ids(table["id"].combine_chunks()), table["content"].to_numpy()
+    (folder / "_known.xxh3").write_bytes(old.tobytes())
+    (folder / "_index.parquet").unlink()
+
+
+def test_an_index_of_an_earlier_version_is_taken_over(
+    sync: Sync, write_deals: WriteDeals, asked: Asked, home: Path, collection: str
+) -> None:
+    """Nothing is sent again, and the ids are named from then on."""
+    sync(write_deals(5), forecast="never")
+    folder = home / "ledger" / collection
+    _as_earlier_version(folder)
+    assert sync(write_deals(5), forecast="never").name == "NothingNew"
+    assert asked("POST", "*/append") == 1
+    assert sorted(pq.read_table(folder / "_index.parquet")["id"].to_pylist()) == ["1", "2", "3", "4", "5"]
+    assert not (folder / "_known.xxh3").exists()
+
+
+def test_deals_that_only_an_earlier_version_knows_are_counted_until_they_come_back(
+    sync: Sync, failing: Failing, write_deals: WriteDeals, home: Path, collection: str
+) -> None:
+    sync(write_deals(10), forecast="never")
+    folder = home / "ledger" / collection
+    _as_earlier_version(folder)
+    assert sync(write_deals(8), forecast="never").result().checked.stats.gone == 2
+    assert (folder / "_known.xxh3").stat().st_size == 2 * DEAL.itemsize
+    sync(write_deals(8, {"value": "5"}), forecast="never")
+    assert "7 of 11 deals sent before are not in it" in str(failing(write_deals(2, first=9)))
+    assert sync(write_deals(10), forecast="never", accept_shrink=True).name == "NothingNew"
+    assert not (folder / "_known.xxh3").exists()
+
+
+def test_an_upload_of_an_earlier_version_that_did_not_end_is_counted(ledger: Ledger, tmp_path: Path) -> None:
+    entry = sent(ledger, tmp_path, ["a", "b"])
+    folder = tmp_path / "ledger" / COLLECTION
+    table = pq.read_table(folder / f"{entry.fingerprint}.parquet")
+    old = np.empty(2, DEAL)
+    old["id"], old["content"] = hash_ids(table["id"].combine_chunks()), table["content"].to_numpy()
+    (folder / f"{entry.fingerprint}.xxh3").write_bytes(old.tobytes())
+    (folder / f"{entry.fingerprint}.parquet").unlink()
+    merge_into_index(ledger, entry)
+    index = load_index(ledger, COLLECTION)
+    known, other = index.place(old)
+    assert len(index) == 2
+    assert known.all()
+    assert not other.any()
+
+
+def test_cells_of_other_columns_are_left_out(ledger: Ledger, tmp_path: Path) -> None:
+    """A file of a version that knew other columns is read, and tells of no cell."""
+    merge_into_index(ledger, sent(ledger, tmp_path, ["a"]))
+    (path,) = (tmp_path / "ledger").rglob("_index.parquet")
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(2, "cells", pa.array([b"12345678"], pa.binary(8))), path)
+    ids = pa.array(["a"], pa.string())
+    assert load_index(ledger, COLLECTION).columns_changed(hash_ids(ids), deals(["a"], "7")) == (0, {})
