@@ -98,10 +98,10 @@ def as_assumptions() -> str:
     facts: dict[str, dict[str, str]] = tomllib.loads((ROOT / "tests/conformance/facts.toml").read_text(encoding="utf-8"))
     assumed = {key: fact for key, fact in facts.items() if fact["source"] not in ("S", "D")}
     rows = [
-        (fact["fact"], f"`{fact['correct']}`", f"no: {fact['unchecked']}" if "unchecked" in fact else f"`{key}`")
+        (fact["source"], fact["fact"], f"`{fact['correct']}`", f"no: {fact['unchecked']}" if "unchecked" in fact else f"`{key}`")
         for key, fact in assumed.items()
     ]
-    return _table(("assumed", "correct it in", "checked as"), rows)
+    return _table(("standing", "assumed", "correct it in", "checked as"), rows)
 
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {

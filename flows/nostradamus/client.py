@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +36,7 @@ class Nostradamus:
 
     Every method raises :class:`NotAuthorized`, :class:`NotFound`, :class:`PlatformRefused` or :class:`UnexpectedAnswer`
     for an answer that says no, :class:`PlatformBusy` for one that asks to come back, :class:`PlatformUnreachable` where
-    repeating is safe, and the POSTs :class:`OutcomeUnknown` where the request went out and no answer came.
+    repeating is safe, and what changes something :class:`OutcomeUnknown` where the request went out and no answer came.
     """
 
     def __init__(self, url: str, token: str, *, allow_http: bool = False) -> None:
@@ -82,7 +82,7 @@ class Nostradamus:
     def create_collection(self, name: str, timezone: str) -> Collection:
         """Create an empty collection whose naive datetimes are read in ``timezone``, an IANA name (A)."""
         body = {"name": name, "product": "SalesForecasting", "timezone": timezone, "tag": {}, "properties": {}}
-        return _parse(Collection, self._post("/api/collection", json=body, expect=(200, 201)))
+        return _parse(Collection, self._send("POST", "/api/collection", json=body, expect=(200, 201)))
 
     def collections(self) -> Iterator[Collection]:
         """All collections of the token's organisation, page by page (D: a limit and an offset).
@@ -101,7 +101,8 @@ class Nostradamus:
     def upload(self, collection_id: str, csv: Path, *, separator: str = ",", mode: UploadMode = "append") -> Accepted:
         """Send a deals CSV, streamed from disk (S: append; D: override); answered before it is validated."""
         with csv.open("rb") as body:
-            response = self._post(
+            response = self._send(
+                "POST",
                 f"/api/collection/{_segment(collection_id)}/data/deals/{mode}",
                 files={"file": (csv.name, body, "text/csv")},
                 data={"separator": separator},
@@ -113,8 +114,23 @@ class Nostradamus:
         """Merge a deals CSV into the collection (S)."""
         return self.upload(collection_id, csv, separator=separator, mode="append")
 
+    def delete_deals(self, collection_id: str, ids: Sequence[str]) -> Accepted:
+        """Ask for the deals of these ids to be deleted (D*); accepted first, then followed as ``upload_status(mode="delete")``.
+
+        Ids that the collection does not hold are let be (A), so that a repeat is idempotent.
+
+        Raises:
+            UsageError: ``ids`` is empty, or has an entry that is no id: nothing is sent, since without ids the platform deletes everything.
+        """
+        if not ids or isinstance(ids, str) or not all(isinstance(identifier, str) and identifier for identifier in ids):
+            raise UsageError(
+                "A delete needs the ids of the deals to delete, each a text: without ids the platform is assumed to delete every deal."
+            )
+        path = f"/api/collection/{_segment(collection_id)}/data/deals/delete"
+        return _parse(Accepted, self._send("DELETE", path, json={"args": {"ids": list(ids)}}, expect=(202,)))
+
     def upload_status(self, collection_id: str, request_id: str, *, mode: RequestMode = "append") -> UploadRequest:
-        """Where an upload stands (S: append; A: the path of override's)."""
+        """Where an upload or a delete stands (S: append; A: the paths of the others)."""
         path = f"/api/collection/{_segment(collection_id)}/data/deals/{mode}/{_segment(request_id)}"
         return _parse(UploadRequest, self._get(path))
 
@@ -130,7 +146,7 @@ class Nostradamus:
         if first_month is not None:
             args["first_month_to_predict"] = first_month
         body = {"collectionId": collection_id, "invocationType": "sales-forecasting", "args": args}
-        return _parse(Accepted, self._post("/api/invocation", json=body, expect=(202,)))
+        return _parse(Accepted, self._send("POST", "/api/invocation", json=body, expect=(202,)))
 
     def invocation(self, invocation_id: str) -> Invocation:
         """Where an invocation stands, and once completed, its results."""
@@ -165,9 +181,9 @@ class Nostradamus:
         except httpx.HTTPError as error:
             raise failure(error, repeatable=True) from error
 
-    def _post(self, path: str, *, expect: tuple[int, ...], **body: Any) -> httpx.Response:
+    def _send(self, method: str, path: str, *, expect: tuple[int, ...], **body: Any) -> httpx.Response:
         try:
-            response = self._answer("POST", path, **body)
+            response = self._answer(method, path, **body)
         except httpx.HTTPError as error:
             raise failure(error, repeatable=False) from error
         if response.status_code not in expect:

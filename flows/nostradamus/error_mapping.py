@@ -26,7 +26,7 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 _REDACTED = "(token)"
 _SHORTEST_SECRET = 4
 _LATER = (429, 502, 503, 504)
-"""Answers that ask to come back; any other 5xx to a POST leaves open what was done."""
+"""Answers that ask to come back; any other 5xx to what is no GET leaves open what was done."""
 
 
 def refusal(response: httpx.Response) -> DealcastError:
@@ -52,7 +52,7 @@ def refusal(response: httpx.Response) -> DealcastError:
 
 
 def _not_now(response: httpx.Response, what: str) -> DealcastError:
-    if response.request.method == "POST" and response.status_code not in _LATER:
+    if response.request.method != "GET" and response.status_code not in _LATER:
         return OutcomeUnknown(f"{what}; it may or may not have been accepted.")
     wait = retry_after(response)
     later = f"it asks to wait {wait:.0f} s" if wait is not None else "it may answer later"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 Status = Literal["queued", "in_progress", "completed", "error"]
@@ -18,7 +18,7 @@ UploadMode = Literal["append", "override"]
 """``append`` merges by id (S), ``override`` replaces all data of the type (D)."""
 
 RequestMode = Literal["append", "override", "delete"]
-"""An upload's mode, or ``delete``, which sends ids alone (D*)."""
+"""What an accepted request was: an upload, or a delete of deals by id (D*)."""
 
 FORECAST_MONTH = "month"
 FORECAST_REVENUE = "revenue"
@@ -29,16 +29,26 @@ class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True, coerce_numbers_to_str=True)
 
 
-class Accepted(_Answer):
-    """What a POST was accepted as. No other field of its answer is read: an odd one must not make the id lost."""
+class _Request(_Answer):
+    """An answer that names a request: as ``id`` (S), or as ``requestId``, which a sibling's override uses (D*)."""
 
     id: str = Field(min_length=1)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _either_word(cls, body: Any) -> Any:
+        if isinstance(body, dict) and not body.get("id") and body.get("requestId"):
+            return {**body, "id": body["requestId"]}
+        return body
 
-class UploadRequest(_Answer):
-    """An append or override request (S)."""
 
-    id: str = Field(min_length=1)
+class Accepted(_Request):
+    """What a request was accepted as. No other field of its answer is read: an odd one must not make the id lost."""
+
+
+class UploadRequest(_Request):
+    """An append, override or delete request (S, D, D*)."""
+
     status: str
     message: str | None = None
     validation_errors: Any = None

@@ -27,7 +27,7 @@ import httpx
 import pytest
 
 from expectations.schema import COLUMN_NAMES, COLUMNS
-from flows.nostradamus import Collection, Invocation, Nostradamus, UploadMode, UploadRequest
+from flows.nostradamus import Collection, Invocation, Nostradamus, RequestMode, UploadMode, UploadRequest
 
 FACTS: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_name("facts.toml").read_text(encoding="utf-8"))
 DEAL = {column.name: column.example for column in COLUMNS}
@@ -121,7 +121,13 @@ class Platform:
         assert answer.status_code == 202, _said(answer)
         return UploadRequest.model_validate_json(answer.content).id
 
-    def ended(self, collection: str, request: str, *, mode: UploadMode = "append") -> UploadRequest:
+    def deleted(self, collection: str, **args: object) -> UploadRequest:
+        """Delete deals, and wait until the request has ended."""
+        answer = self.http.request("DELETE", f"/api/collection/{collection}/data/deals/delete", json={"args": args})
+        assert answer.status_code == 202, _said(answer)
+        return self.ended(collection, UploadRequest.model_validate_json(answer.content).id, mode="delete")
+
+    def ended(self, collection: str, request: str, *, mode: RequestMode = "append") -> UploadRequest:
         """Look at a request until it has ended."""
         return self._wait(f"/api/collection/{collection}/data/deals/{mode}/{request}", UploadRequest)
 

@@ -133,11 +133,49 @@ def test_an_override_is_followed_at_its_own_path(platform: Platform, collection:
     assert platform.ended(collection, request, mode="override").id == request
 
 
+@pytest.mark.fact("either-word")
+@pytest.mark.parametrize("mode", ["append", "override"])
+def test_an_accepted_request_has_a_name(platform: Platform, collection: str, mode: str) -> None:
+    body = platform.post(collection, platform.csv({"id": "a"}), mode=mode).json()
+    assert body.get("id") or body.get("requestId")
+
+
+@pytest.mark.fact("part-type")
+def test_the_file_s_part_may_have_curl_s_type(platform: Platform, collection: str) -> None:
+    """The specification's own line names none, and curl fills in this one."""
+    path = f"/api/collection/{collection}/data/deals/append"
+    form = {"file": ("deals.csv", platform.csv({"id": "a"}), "application/octet-stream")}
+    answer = platform.http.post(path, files=form, data={"separator": ","})
+    assert answer.status_code == 202, answer.text
+    ended = platform.ended(collection, UploadRequest.model_validate_json(answer.content).id)
+    assert ended.status == "completed", describe(ended)
+
+
 @pytest.mark.fact("delete")
-def test_a_delete_empties_the_collection(platform: Platform, collection: str) -> None:
-    platform.upload(collection, {"id": "a"})
-    assert platform.http.delete(f"/api/collection/{collection}/data/deals").is_success
+def test_a_delete_takes_the_named_deals_alone(platform: Platform, collection: str) -> None:
+    platform.upload(collection, {"id": "a"}, {"id": "b"}, {"id": "c"})
+    assert platform.deleted(collection, ids=["a", "c"]).status == "completed"
+    assert platform.held(collection).keys() == {"b"}
+
+
+@pytest.mark.fact("delete-without-ids")
+def test_a_delete_without_ids_empties_the_collection(platform: Platform, collection: str) -> None:
+    platform.upload(collection, {"id": "a"}, {"id": "b"})
+    assert platform.deleted(collection).status == "completed"
     assert platform.held(collection) == {}
+
+
+@pytest.mark.fact("delete-status")
+def test_a_delete_is_followed_at_its_own_path(platform: Platform, collection: str) -> None:
+    request = platform.client.delete_deals(collection, ["a"]).id
+    assert platform.ended(collection, request, mode="delete").id == request
+
+
+@pytest.mark.fact("delete-unknown")
+def test_a_delete_lets_unknown_ids_be(platform: Platform, collection: str) -> None:
+    platform.upload(collection, {"id": "a"})
+    assert platform.deleted(collection, ids=["nobody"]).status == "completed"
+    assert platform.held(collection).keys() == {"a"}
 
 
 @pytest.mark.fact("dump")

@@ -1,16 +1,14 @@
-"""The command line as a process: exit codes, streams, and the specification's own curl against `dealcast sandbox`."""
+"""The command line as a process: exit codes and streams."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -180,48 +178,3 @@ def test_a_check_as_a_process_keeps_stdout_for_its_object(process: Process, writ
     ended = process("check", write_deals(2, {"status": "won"}), "--crm", "canonical", "--json", code=4)
     assert json.loads(ended.stdout)["quarantined"] == 1
     assert ended.stderr == ""
-
-
-@pytest.fixture(scope="module")
-def sandbox_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`dealcast sandbox` on a free port; yields its URL."""
-    data = tmp_path_factory.mktemp("sandbox")
-    with subprocess.Popen(
-        [*DEALCAST, "sandbox", "--port", "0", "--data", str(data), "--token", "my-token"], stdout=subprocess.PIPE, text=True
-    ) as running:
-        assert running.stdout is not None
-        ready = re.search(r"http://127\.0\.0\.1:\d+", running.stdout.readline())
-        assert ready
-        yield ready[0]
-        running.send_signal(signal.SIGTERM)
-        assert running.wait(30) == 0
-
-
-def curl(*arguments: str) -> tuple[int, dict[str, object]]:
-    ended = subprocess.run(["curl", "-sS", "-w", "\n%{http_code}", *arguments], capture_output=True, text=True, check=True, timeout=30)
-    body, _, status = ended.stdout.rpartition("\n")
-    return int(status), json.loads(body)
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_specification_s_curl_gets_the_documented_bodies(sandbox_process: str, write_deals: WriteDeals) -> None:
-    """S: 202 with an UploadRequest, the status GET 200 with the same object, 401 without the token."""
-    with Nostradamus(sandbox_process, "my-token") as platform:
-        collection = platform.create_collection("curl", "UTC").id
-    url, token = f"{sandbox_process}/api/collection/{collection}/data/deals/append", "Authorization: Token my-token"
-    form = ["-F", f"file=@{write_deals(3)};type=text/csv", "-F", "separator=,"]
-    status, accepted = curl("-X", "POST", url, "-H", token, "-H", "Content-Type: multipart/form-data", *form)
-    assert status == 202
-    assert re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z", str(accepted["dumpDatetime"]))
-    documented = {"collectionId": collection, "dataType": "deals", "separator": ",", "status": "queued"}
-    assert accepted == documented | {"message": None, "validationErrors": None} | {key: accepted[key] for key in ("id", "dumpDatetime")}
-    for _ in range(200):
-        status, seen = curl(f"{url}/{accepted['id']}", "-H", token)
-        assert status == 200
-        if seen["status"] == "completed":
-            break
-        time.sleep(0.05)
-    assert seen == {**accepted, "status": "completed"}
-    assert list(seen) == list(accepted)
-    assert curl("-X", "POST", url, *form)[0] == 401
-    assert curl("-X", "POST", url, "-H", "Authorization: Token wrong", *form)[0] == 401

@@ -87,12 +87,12 @@ class Camel(BaseModel):
 
 
 class UploadRequest(Camel):
-    """An append or override on its way (S)."""
+    """An append, override or delete on its way (S, D, D*); a delete has no separator (A)."""
 
     id: str
     collection_id: str
     data_type: Literal["deals"] = "deals"
-    separator: str
+    separator: str | None
     dump_datetime: Moment
     status: Status
     message: str | None
@@ -104,12 +104,24 @@ class UploadRequest(Camel):
         return cls(
             id=upload.id,
             collection_id=upload.collection,
-            separator=upload.separator,
+            separator=upload.separator or None,
             dump_datetime=upload.accepted,
             status=upload.status,
             message=upload.message,
             validation_errors=upload.errors,
         )
+
+
+class DeleteArgs(Body):
+    """What to delete (D*): the deals of these ids, or without them all."""
+
+    ids: list[str] | None = None
+
+
+class Deletion(Body):
+    """A request to delete deals (D*)."""
+
+    args: DeleteArgs
 
 
 class ForecastArgs(Body):

@@ -1,7 +1,9 @@
-"""``/api/collection/{collection_id}/data/deals``: append (S), override, delete and dump (D)."""
+"""``/api/collection/{collection_id}/data/deals``: append (S), override and dump (D), delete (D*)."""
 
 from __future__ import annotations
 
+import io
+import json
 import shutil
 import uuid
 from pathlib import Path
@@ -13,7 +15,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from deployments.sandbox.api.bodies import UploadRequest
+from deployments.sandbox.api.bodies import Deletion, UploadRequest
 from deployments.sandbox.api.service import OwnCollection, Platform, ThePlatform, links, refusals
 from deployments.sandbox.platform.deals_store import sync
 
@@ -28,7 +30,11 @@ _FORM: dict[str, Any] = {
                     "type": "object",
                     "required": ["file", "separator"],
                     "properties": {
-                        "file": {"type": "string", "format": "binary", "description": "the CSV, with a file name"},
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "the CSV, with a file name; its part may have any type",
+                        },
                         "separator": {
                             "type": "string",
                             "minLength": 1,
@@ -38,7 +44,6 @@ _FORM: dict[str, Any] = {
                         },
                     },
                 },
-                "encoding": {"file": {"contentType": "text/csv"}},
             }
         },
     }
@@ -72,10 +77,18 @@ def override_status(request_id: RequestId, platform: ThePlatform, collection: Ow
     return _status(platform, collection.id, "override", request_id)
 
 
-@router.delete("", status_code=204, responses=refusals(404))
-def delete_deals(platform: ThePlatform, collection: OwnCollection) -> None:
-    """Delete the collection's deals (A: the path)."""
-    platform.deals.delete(collection.id)
+@router.delete("/delete", status_code=202, responses=_REFUSED | {202: {"links": links(delete_status=_OF_UPLOAD)}})
+def delete_deals(deletion: Deletion, request: Request, platform: ThePlatform, collection: OwnCollection) -> UploadRequest:
+    """Delete the deals of these ids; **without ids, all of the collection's** (D*). Ids that it does not hold are let be (A)."""
+    identifier = uuid.uuid4().hex
+    _store(io.BytesIO(json.dumps(deletion.args.ids or None).encode()), platform.uploads / identifier)
+    return _accepted(request, platform, (identifier, collection.id, "delete", ""))
+
+
+@router.get("/delete/{request_id}", responses=refusals(404))
+def delete_status(request_id: RequestId, platform: ThePlatform, collection: OwnCollection) -> UploadRequest:
+    """Say how far a delete has come (A)."""
+    return _status(platform, collection.id, "delete", request_id)
 
 
 @router.get(
@@ -91,15 +104,17 @@ async def _accept(request: Request, platform: Platform, collection: str, operati
         file, separator = form.get("file"), form.get("separator")
         if not isinstance(file, UploadFile) or not file.filename:
             raise HTTPException(422, "file: a file part with a file name is required.")
-        if file.content_type is None or file.content_type.partition(";")[0].strip().lower() != "text/csv":
-            raise HTTPException(415, f"file: must be text/csv, not {file.content_type}.")
         if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n\0':
             raise HTTPException(422, "separator: one character is required, no quote or line break.")
         identifier = uuid.uuid4().hex
         await run_in_threadpool(_store, file.file, platform.uploads / identifier)
-    fate = request.scope["state"].get("fate")
-    upload = await run_in_threadpool(platform.store.add_upload, identifier, collection, operation, separator, fate)
-    platform.worker.wake_uploads(collection)
+    return await run_in_threadpool(_accepted, request, platform, (identifier, collection, operation, separator))
+
+
+def _accepted(request: Request, platform: Platform, asked: tuple[str, str, str, str]) -> UploadRequest:
+    """Accept what lies on disk, given as id, collection, operation and separator, and have it worked off."""
+    upload = platform.store.add_upload(*asked, request.scope["state"].get("fate"))
+    platform.worker.wake_uploads(upload.collection)
     return UploadRequest.of(upload)
 
 

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _UPLOAD = re.compile(r"/api/collection/[^/]+/data/deals/(append|override)")
+_DELETE = re.compile(r"/api/collection/[^/]+/data/deals/delete")
 
 JSON_BYTES = 1 << 20
 """Size of the largest JSON body taken."""
@@ -36,7 +37,7 @@ class Gatekeeper:
         tokens: Mapping[str, str] = scope["app"].state.platform.tokens
         name = _organisation(tokens, headers.get("authorization", ""))
         wanted = _media_type(scope)
-        limit = self._max_bytes if wanted == "multipart/form-data" else JSON_BYTES
+        limit = self._max_bytes if "/data/deals/" in scope["path"] else JSON_BYTES
         if name is None:
             await _refuse(401, "The token is missing or wrong: send the header `Authorization: Token <secret>`.", scope, receive, send)
         elif int(headers.get("content-length", "0")) > limit:
@@ -57,6 +58,8 @@ def _organisation(tokens: Mapping[str, str], authorization: str) -> str | None:
 
 def _media_type(scope: Scope) -> str | None:
     """What a request's body must be; None where no route takes one."""
+    if scope["method"] == "DELETE":
+        return "application/json" if _DELETE.fullmatch(scope["path"]) else None
     if scope["method"] != "POST":
         return None
     if _UPLOAD.fullmatch(scope["path"]):

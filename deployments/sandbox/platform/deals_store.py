@@ -45,10 +45,17 @@ class Deals:
                 uploaded.replace(path)
             sync(self._folder)
 
-    def delete(self, collection: str) -> None:
-        """Delete all deals of a collection (D)."""
+    def delete(self, collection: str, ids: Sequence[str] | None) -> None:
+        """Delete the deals of these ids, or without them all of the collection's (D*); an id that is not held is let be (A)."""
+        path, left = self._path(collection), self._folder / f"{collection}.new"
         with self._writing[collection]:
-            self._path(collection).unlink(missing_ok=True)
+            if ids is None:
+                path.unlink(missing_ok=True)
+            elif path.exists():
+                held = _read(path)
+                gone = pc.is_in(held["id"], value_set=pa.array(ids, pa.string()))
+                _write(left, [held.filter(pc.invert(gone))])
+                left.replace(path)
             sync(self._folder)
 
     def any(self, collection: str) -> bool:

@@ -44,7 +44,7 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An accepted append or override (S, D).
+    """An accepted append, override (S, D) or delete (D*), whose separator is empty.
 
     ``accepted`` is the moment of acceptance, UTC; ``fate`` what a fault has in store for it (`faults.FATES`).
     """

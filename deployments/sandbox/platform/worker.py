@@ -8,6 +8,7 @@ and an unforeseen failure ends the job in `error`.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 import time
@@ -118,6 +119,11 @@ class Worker:
 
     def _process_upload(self, upload: Upload) -> None:
         path = self._uploads / upload.id
+        if upload.operation == "delete":
+            self._deals.delete(upload.collection, json.loads(path.read_bytes()))
+            self._store.end_upload(upload, None, None)
+            path.unlink()
+            return
         if upload.fate == "spoil":
             path.write_bytes(re.sub(rb"closed_won|closed_lost|open", b"spoilt", path.read_bytes()))
         verdict = validate(path, upload.separator)

@@ -74,6 +74,13 @@ class Client(httpx.Client):
         """Append (or override), and return the request as it ended."""
         return self.settled(self.upload(collection, content, separator, operation))
 
+    def delete_deals(self, collection: str, **args: object) -> dict[str, Any]:
+        """Delete deals, and return the request as it ended."""
+        path = f"/api/collection/{collection}/data/deals/delete"
+        answer = self.request("DELETE", path, json={"args": args})
+        assert answer.status_code == 202, answer.text
+        return self.settled(f"{path}/{answer.json()['id']}")
+
     def invoke(self, collection: str, **args: object) -> str:
         """Return the path of an accepted invocation."""
         body = {"collectionId": collection, "invocationType": "sales-forecasting", "args": {"horizon": 3} | args}

@@ -76,7 +76,7 @@ def test_an_organisation_sees_its_own_collections_only(client: Callable[..., Cli
         for path in (upload, f"/api/collection/{collection}/data/deals/dump", invocation, f"{invocation}/json"):
             assert us.get(path).status_code == 200
             assert them.get(path).status_code == 404
-        assert them.delete(f"/api/collection/{collection}/data/deals").status_code == 404
+        assert them.request("DELETE", f"/api/collection/{collection}/data/deals/delete", json={"args": {}}).status_code == 404
         assert us.dump(collection) == deals_csv({})
         body = {"collectionId": collection, "invocationType": "sales-forecasting", "args": {"horizon": 1}}
         assert them.post("/api/invocation", json=body).status_code == 404

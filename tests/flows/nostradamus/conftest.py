@@ -56,7 +56,7 @@ def serve() -> Iterator[Callable[[], Answers]]:
                     return b"".join(blocks)
                 return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
-            do_GET = do_POST = answer  # noqa: N815 - http.server's names
+            do_GET = do_POST = do_DELETE = answer  # noqa: N815 - http.server's names
 
             def log_message(self, *_: object) -> None:
                 pass

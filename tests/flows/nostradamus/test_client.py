@@ -8,11 +8,11 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flows.errors import OutcomeUnknown, PlatformUnreachable, UnexpectedAnswer, UsageError
+from flows.errors import NotFound, OutcomeUnknown, PlatformBusy, PlatformUnreachable, UnexpectedAnswer, UsageError
 from flows.nostradamus import Nostradamus
 
 if TYPE_CHECKING:
@@ -225,6 +225,51 @@ def test_of_an_accepted_post_s_answer_only_the_id_matters(
     server.will(202, body)
     assert client.append("c", deals).id == identifier
     assert client.invoke("c", horizon=1).id == identifier
+
+
+@pytest.mark.parametrize("body", [b'{"requestId": "r1"}', b'{"id": null, "requestId": "r1"}', b'{"id": "r1", "requestId": "other"}'])
+def test_a_request_is_named_by_either_word(server: Answers, client: Nostradamus, deals: Path, body: bytes) -> None:
+    """D*: a sibling's override is answered with a `requestId`; `id` is the specification's word and wins."""
+    server.will(202, body).will(202, body).will(200, body[:-1] + b', "status": "queued"}')
+    assert client.upload("c", deals, mode="override").id == "r1"
+    assert client.append("c", deals).id == "r1"
+    assert client.upload_status("c", "r1", mode="override").id == "r1"
+
+
+def test_a_delete_is_the_documented_request(server: Answers, client: Nostradamus) -> None:
+    """D*: the method, the path and the body of the sibling's page, followed at the path of its own kind (A)."""
+    server.will(202, ACCEPTED).will(200, b'{"id": "r1", "status": "completed"}')
+    assert client.delete_deals("c", ["a", "b"]).id == "r1"
+    assert client.upload_status("c", "r1", mode="delete").status == "completed"
+    (method, path, headers, body), (_, followed, _, _) = server.requests
+    assert (method, path, followed) == ("DELETE", "/api/collection/c/data/deals/delete", "/api/collection/c/data/deals/delete/r1")
+    assert headers["content-type"] == "application/json"
+    assert json.loads(body) == {"args": {"ids": ["a", "b"]}}
+
+
+@pytest.mark.parametrize("ids", [[], (), "abc", "", None, [""], ["a", ""], ["a", None], [1]])
+def test_a_delete_without_ids_is_never_sent(server: Answers, client: Nostradamus, ids: Any) -> None:
+    """Without them the platform deletes every deal."""
+    server.will(202, ACCEPTED)
+    with pytest.raises(UsageError, match="assumed to delete every deal"):
+        client.delete_deals("c", ids)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(("status", "error"), [(500, OutcomeUnknown), (503, PlatformBusy), (404, NotFound), (204, UnexpectedAnswer)])
+def test_a_delete_has_the_outcomes_of_a_post(server: Answers, client: Nostradamus, status: int, error: type[Exception]) -> None:
+    server.will(status)
+    with pytest.raises(error):
+        client.delete_deals("c", ["a"])
+
+
+def test_a_delete_ends_as_an_upload_does(sandbox: Sandbox) -> None:
+    with Nostradamus(sandbox.url, sandbox.token) as platform:
+        collection = platform.create_collection("c", "UTC").id
+        request = platform.delete_deals(collection, ["a"]).id
+        while (found := platform.upload_status(collection, request, mode="delete")).status in ("queued", "in_progress"):
+            pass
+        assert (found.id, found.status) == (request, "completed")
 
 
 def test_an_answer_that_trickles_in_ends_in_time(server: Answers, client: Nostradamus, monkeypatch: pytest.MonkeyPatch) -> None:
