@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 
-from flows.deals.records import Forecast
+from flows.delivery.lifecycle import Forecast
 from flows.ui.artifacts import STEPS
 from flows.ui.report import DoneElsewhere, Outcome
 

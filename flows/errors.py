@@ -151,7 +151,11 @@ class PlatformBusy(Transient, PlatformUnavailable):
 
 
 class StillProcessing(Transient, PlatformUnavailable):
-    """The request or invocation is queued or in progress; the text is the progress message."""
+    """The request or invocation is queued or in progress; the text is the progress message, ``status`` the platform's word."""
+
+    def __init__(self, message: str, status: str = "") -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class DeadlinePassed(Terminal, PlatformUnavailable):

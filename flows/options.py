@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -99,6 +99,11 @@ class SyncOptions(BaseModel):
         if not re.fullmatch(r"[0-9]+|[0-9]+(\.[0-9]+)?%", value):
             raise ValueError("write a number of rows such as 20, or a share such as 2%")
         return value
+
+    @property
+    def forecast_args(self) -> dict[str, Any] | None:
+        """Arguments of the invocation, or None where no forecast is asked for."""
+        return None if self.forecast == "never" else {"horizon": self.horizon, "first_month": self.first_month}
 
     def quarantine_allowance(self, rows: int) -> int:
         """How many failing rows of ``rows`` the quarantine may hold."""

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from flows.errors import UsageError
 from flows.nostradamus import Nostradamus
+from flows.options import SyncOptions
 from flows.runtime.prefect_settings import load_prefect
 
 
@@ -25,9 +26,9 @@ class Settings(BaseSettings):
     ledger: str | None = Field(None, description="where syncs are remembered: a folder or any fsspec URL; default: `ledger` in the home")
     deadline: float = Field(3600.0, gt=0, description="seconds from acceptance until a request or invocation counts as overdue")
     poll_delay: float = Field(
-        1.0, gt=0, description="seconds between looks at a request at first, where no history tells how long it takes"
+        1.0, gt=0, description="the shortest time between two polls, in seconds; later ones wait a tenth of the time so far"
     )
-    poll_delay_max: float = Field(60.0, gt=0, description="the longest time between two looks, in seconds")
+    poll_delay_max: float = Field(60.0, gt=0, description="the longest time between two polls, in seconds")
     send_retries: int = Field(8, ge=0, description="how often a send that the platform could not take is tried again")
     on_unknown: Literal["resend", "stop"] = Field(
         "resend", description="what to do where a send got no answer: `resend`, or `stop` with exit 8"
@@ -44,6 +45,10 @@ class Settings(BaseSettings):
     def home_folder(self) -> Path:
         """The home with ``~`` expanded."""
         return self.home.expanduser()
+
+    def out_folder(self, options: SyncOptions) -> Path:
+        """The folder for a sync's files."""
+        return Path(options.out).expanduser() if options.out else self.home_folder / "forecasts" / options.collection
 
     @property
     def has_token(self) -> bool:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from threading import BoundedSemaphore
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from prefect.client.schemas.objects import State
@@ -14,7 +11,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.errors import CollectionBusy, DealcastError, StoppedByGuard
-from flows.runtime.cancellation import interrupt_run, raise_if_interrupted
+from flows.runtime.cancellation import interrupt_run
 from flows.runtime.step_log import say
 from flows.ui.artifacts import show_progress
 from flows.ui.final_states import name_run
@@ -24,22 +21,8 @@ AT_ONCE = 64
 
 THREADS = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=AT_ONCE))  # prefect's future is invariant
 
-_HEAVY_STEPS = BoundedSemaphore(os.cpu_count() or 1)
-
 _SAYS_LITTLE: dict[type[DealcastError], int] = {StoppedByGuard: 1, CollectionBusy: 2}
 """Errors that people are told less of, or nothing, the higher the less: they stand for all only where there is no other."""
-
-
-@contextmanager
-def heavy_step() -> Iterator[None]:
-    """The reading or checking of an export: more at once than there are processors would only take more memory.
-
-    Raises:
-        Interrupted: the run is being interrupted.
-    """
-    with _HEAVY_STEPS:
-        raise_if_interrupted("this was begun; nothing was sent")
-        yield
 
 
 def states_of(
@@ -63,7 +46,7 @@ def states_of(
             show_ended(subject, good, ended - good, len(futures), done=done, percent=percent)
     except BaseException:  # SIGTERM, Ctrl-C, a cancellation, none of which reaches the threads
         interrupt_run()
-        say("cancelled", "The run was ended. Start it again the same way: each collection resumes from the last recorded step.")
+        say("cancelled", "The run was interrupted. Start it again the same way: each collection resumes from the last recorded step.")
         raise
     return {name: future.state for name, future in futures.items()}
 

@@ -21,11 +21,10 @@ from flows.options import SyncOptions
 from flows.runtime.step_log import say
 from flows.settings import load_settings
 from flows.side_by_side import THREADS, ended_as_one, states_of
-from flows.sync_deals import open_run, reconcile_pending, sending, sync_extracted
+from flows.sync_deals import sync_export
 from flows.sync_tables import read_lines
-from flows.tasks import UNCACHED, find_collection
-from flows.ui.final_states import WATCHED, concluded
-from flows.ui.report import Outcome
+from flows.tasks import UNCACHED, Steps
+from flows.ui.final_states import WATCHED, FlowEnd, concluded
 from flows.ui.run_subject import PIPELINES
 
 Table = dict[str, str]
@@ -64,17 +63,14 @@ def extract_pipelines(options: SyncOptions, table: Table, named: Collection[str]
 
 @task(task_run_name=_task_name, **UNCACHED)
 @concluded(lambda options, deals: options.collection)  # noqa: ARG005 - it has the task's own parameters
-def sync_pipeline(options: SyncOptions, deals: StagedDeals | None) -> State[Any] | Outcome:
+def sync_pipeline(options: SyncOptions, deals: StagedDeals | None) -> FlowEnd:
     """One pipeline's deals to its collection, and its forecast home."""
     if deals is None:
         raise StoppedByGuard(
             f"The export has no deals in pipeline {options.pipeline!r}; nothing was sent to {options.collection}."
             " Fix the pipeline's name in the table, or take its line out."
         )
-    with open_run(options.collection) as run:
-        if not options.dry_run:
-            reconcile_pending(options.collection, run)
-        return sync_extracted(deals, options, run)
+    return sync_export(options, deals)
 
 
 @flow(
@@ -100,7 +96,8 @@ def sync_pipelines(options: SyncOptions, pipelines: str) -> State[Any]:
     each = {pipeline: _options_of(options, pipeline, collection) for pipeline, collection in table.items()}
     settings = load_settings()
     with staging_folder(settings.home_folder) as folder:
-        zones = states_of(each, lambda pipeline: sending(find_collection, settings).submit(each[pipeline]), PIPELINES, "found", (0, 10))
+        find = Steps(settings).find_collection
+        zones = states_of(each, lambda pipeline: find.submit(each[pipeline]), PIPELINES, "found", (0, 10))
         found = {pipeline: state.result() for pipeline, state in zones.items() if state.is_completed()}
         staged = _extract(options, {pipeline: (zone, table[pipeline]) for pipeline, zone in found.items()}, table, folder)
         synced = states_of(found, lambda pipeline: sync_pipeline.submit(each[pipeline], staged.get(pipeline)), PIPELINES)

@@ -12,42 +12,36 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled
 
-from flows.deals.guard import guard, load_baseline
+from flows.deals.guard import guard, guard_override, load_baseline
 from flows.deals.index_file import keep_content
-from flows.deals.records import AcceptedAppend, CheckedDeals, CompletedAppend, CompletedForecast, Forecast, InvokedForecast, StagedDeals
+from flows.deals.records import CheckedDeals, StagedDeals
 from flows.deals.selection import check_against_ledger
 from flows.deals.staged_file import stage
-from flows.delivery.backoff import JITTER, honor_retry_after, is_transient
+from flows.delivery.backoff import MAX_POLLS, POLL_JITTER, SEND_JITTER, honor_retry_after, is_transient, poll_backoff, send_backoff
 from flows.delivery.forecast_files import download
-from flows.delivery.poll import look, unfinished, wait_for_first_look
+from flows.delivery.lifecycle import AcceptedAppend, CompletedAppend, CompletedForecast, Forecast, InvokedForecast
+from flows.delivery.poll import poll_append, poll_forecast
 from flows.delivery.submit import send_once
-from flows.errors import (
-    AppendRejected,
-    ForecastFailed,
-    NotFound,
-    PlatformBusy,
-    PlatformRefused,
-    StoppedByGate,
-    UnexpectedAnswer,
-)
+from flows.errors import NotFound, PlatformBusy, PlatformRefused, StoppedByGate
 from flows.ledger import store as ledgers
 from flows.ledger.store import Entry, Ledger, Sending
-from flows.nostradamus import Nostradamus, UploadRequest
-from flows.nostradamus.validation_errors import columns, describe
+from flows.ledger.unfinished import want_forecast
+from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions
-from flows.runtime.cancellation import raise_if_interrupted
+from flows.runtime.cancellation import heavy_step, raise_if_interrupted
 from flows.runtime.data_process import beside
 from flows.runtime.step_log import say
 from flows.runtime.time_zones import checked_zone
 from flows.settings import Settings, load_settings
-from flows.side_by_side import heavy_step
 from flows.ui.artifacts import ArtifactKind, known_as, links, show_certificate, show_forecast, show_progress, show_rejected, show_report
-from flows.ui.report import Outcome, certificate, keep_quarantine, keep_rejection, out_folder, publish, report_text
+from flows.ui.progress import show_wait
+from flows.ui.report import Outcome, certificate, keep_quarantine, publish, report_text
 
 UNCACHED: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 """Options of every task: nothing of a run is kept in Prefect's result storage."""
 
-_RETRIED: dict[str, Any] = {**UNCACHED, "retry_condition_fn": is_transient, "retry_jitter_factor": JITTER}
+_RETRIED: dict[str, Any] = {**UNCACHED, "retry_condition_fn": is_transient}
+"""Options of a task that asks the platform; :class:`Steps` binds how often and after how long it is retried."""
 
 
 @task(task_run_name="find_collection", **_RETRIED)
@@ -91,7 +85,7 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
     show_progress(options.collection, 20, f"checking {deals.deals:,} deals")
     with heavy_step():
         checked = beside(check_against_ledger, deals, options, settings.ledger_url, folder, settings.extra_suite)
-    kept = keep_quarantine(checked, out_folder(options, settings), _ledger(), options.collection)
+    kept = keep_quarantine(checked, settings.out_folder(options), Ledger(settings.ledger_url), options.collection)
     show_rejected(options.collection, checked.report, str(kept))
     report = checked.report
     say(
@@ -102,38 +96,39 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
         to_send=checked.rows,
         quarantined=checked.quarantined,
     )
-    allowed = options.quarantine_allowance(report.rows)
     if report.stopped_by:
         raise StoppedByGate(f"{report.why_stopped}; nothing was sent. Fix the export, or the suite that DEALCAST_EXTRA_SUITE names.")
-    if checked.quarantined > allowed:
-        critical = [rule for rule in report.failed_rules if rule.severity == "critical"]
-        worst = "; ".join(f"{rule.column}: {rule.text} ({rule.failed:,})" for rule in critical)
-        raise StoppedByGate(
-            f"{checked.quarantined:,} of {report.rows:,} deals would be refused by the platform, {allowed:,} may be quarantined; "
-            f"nothing was sent. Failed: {worst}. "
-            f"Fix the rows named in {kept}, or send the rest with --quarantine-limit {checked.quarantined}."
-        )
+    _stop_beyond_limit(checked, options.quarantine_allowance(report.rows), kept)
     return checked
+
+
+def _stop_beyond_limit(checked: CheckedDeals, allowed: int, kept: Path | None) -> None:
+    if checked.quarantined <= allowed:
+        return
+    critical = [rule for rule in checked.report.failed_rules if rule.severity == "critical"]
+    worst = "; ".join(f"{rule.column}: {rule.text} ({rule.failed:,})" for rule in critical)
+    raise StoppedByGate(
+        f"{checked.quarantined:,} of {checked.report.rows:,} deals would be refused by the platform, {allowed:,} may be quarantined; "
+        f"nothing was sent. Failed: {worst}. "
+        f"Fix the rows named in {kept}, or send the rest with --quarantine-limit {checked.quarantined}."
+    )
 
 
 @task(task_run_name="guard_export", **UNCACHED)
 def guard_export(checked: CheckedDeals, options: SyncOptions) -> None:
     """Stop an export that as a whole is not to be trusted (empty, shrunk, older), unless told to accept it."""
-    if is_part(checked, options) and options.mode == "append":
-        return
-    before = load_baseline(_ledger(), options.collection)
-    guard(checked.stats, before, accept_shrink=options.accept_shrink, accept_change=options.accept_change)
-
-
-def is_part(checked: CheckedDeals, options: SyncOptions) -> bool:
-    """Whether the deals are but some of those that there are, and no measure for others: a trial's, or those of a fixed quarantine."""
-    return options.limit is not None or checked.staged.export.quarantine
+    if options.mode == "override" or not checked.is_part(options):
+        before = load_baseline(Ledger(load_settings().ledger_url), options.collection)
+        guard(checked.stats, before, accept_shrink=options.accept_shrink, accept_change=options.accept_change)
+    if options.mode == "override":
+        guard_override(options.export, checked.rows + checked.unchanged)
 
 
 @task(task_run_name="submit_append", **_RETRIED)
 def submit_append(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend:
     """Checked deals -> append request: one POST, written down before and after (S: 202 answers an UploadRequest)."""
-    settings, ledger = load_settings(), _ledger()
+    settings = load_settings()
+    ledger = Ledger(settings.ledger_url)
     entry = _entry_for(checked, options, ledger)
 
     def record(upload: Sending) -> None:
@@ -149,52 +144,35 @@ def submit_append(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend
 
         upload = send_once(entry.upload, record, post, what=f"{options.mode} to {options.collection}", policy=settings.on_unknown)
     say("submit", f"{checked.rows:,} deals sent, accepted as request {upload.id}", request_id=upload.id, rows=checked.rows)
-    return accepted_of(entry.model_copy(update={"upload": upload}))
+    return AcceptedAppend.of(entry.model_copy(update={"upload": upload}), ledger)
 
 
 @task(task_run_name="await_append", **_RETRIED)
-def await_append(accepted: AcceptedAppend, usual: float | None = None) -> CompletedAppend:
+def await_append(accepted: AcceptedAppend) -> CompletedAppend:
     """Append request -> completed append: one GET an attempt; only this makes a :class:`CompletedAppend`.
 
-    ``usual`` is how many seconds the platform took for the collection's earlier uploads: the first attempt asks nothing where the
-    answer is known.
-
     Raises:
-        StillProcessing: queued or in progress; Prefect looks again.
+        StillProcessing: queued or in progress; Prefect polls again.
         AppendRejected: the platform's validation refused the file; the message says which columns and checks.
         DeadlinePassed: neither completed nor refused in time, counted from acceptance.
     """
-    settings, ledger = load_settings(), _ledger()
-    entry = _known_entry(ledger, accepted.collection, accepted.fingerprint)
-    if entry.upload.state == "completed" and entry.upload.completed_at:
-        answer = UploadRequest(id=accepted.request_id, status="completed")
-        return CompletedAppend(accepted, answer, entry.upload.completed_at)
-    wait_for_first_look(accepted, usual, settings)
-    answer = look(accepted, entry, settings)
-    if answer.status == "completed":
-        upload = entry.upload.model_copy(update={"state": "completed", "completed_at": datetime.now(UTC)})
-        ledger.write(entry.model_copy(update={"upload": upload}))
-        say("await", f"request {accepted.request_id} completed", request_id=accepted.request_id)
-        return CompletedAppend(accepted, answer, upload.completed_at or datetime.now(UTC))
-    if answer.status == "error":
-        refused = entry.upload.model_copy(update={"state": "refused", "reason": answer.message})
-        ledger.write(entry.model_copy(update={"upload": refused}))
-        kept = keep_rejection(answer, out_folder(SyncOptions.model_validate(entry.options), settings))
-        raise AppendRejected(
-            f"The platform refused append request {accepted.request_id}: {describe(answer)}\nIts whole answer is in {kept}.",
-            columns(answer),
-        )
-    raise unfinished(accepted, answer.status, usual, settings)
+    settings = load_settings()
+    with show_wait(accepted, settings):
+        completed = poll_append(accepted, settings, Ledger(settings.ledger_url))
+    say("await", f"request {accepted.request_id} completed", request_id=accepted.request_id)
+    return completed
 
 
 @task(task_run_name="invoke_forecast", **_RETRIED)
-def invoke_forecast(completed: CompletedAppend | BaseException, args: dict[str, Any]) -> InvokedForecast:
+def invoke_forecast(completed: CompletedAppend | BaseException) -> InvokedForecast:
     """Completed append -> invocation: nothing but a :class:`CompletedAppend` leads to the POST (S: only after ``completed``)."""
     if not isinstance(completed, CompletedAppend):
         why = f"No forecast was invoked, since the append is not completed: {completed}"
         return Cancelled(name="Skipped", message=why)  # type: ignore[return-value] # prefect takes a returned state as the task's own
-    settings, ledger = load_settings(), _ledger()
-    entry = _known_entry(ledger, completed.accepted.collection, completed.accepted.fingerprint)
+    settings = load_settings()
+    ledger = Ledger(settings.ledger_url)
+    entry = ledger.known(completed.accepted.collection, completed.accepted.fingerprint)
+    args = entry.wanted or {}
 
     def record(forecast: Sending) -> None:
         ledger.write(entry.model_copy(update={"forecast": forecast}))
@@ -202,52 +180,32 @@ def invoke_forecast(completed: CompletedAppend | BaseException, args: dict[str, 
     with _reached(settings) as platform:
 
         def post() -> str:
-            return platform.invoke(entry.collection, horizon=args["horizon"], first_month=args["first_month"]).id
+            return platform.invoke(entry.collection, **args).id
 
         forecast = send_once(entry.forecast, record, post, what=f"forecast of {entry.collection}", policy=settings.on_unknown)
     say("invoke", f"forecast of {args['horizon']} months invoked as {forecast.id}", invocation_id=forecast.id)
-    return _invoked_of(entry, forecast, args)
+    return InvokedForecast.of(entry.model_copy(update={"forecast": forecast}), ledger)
 
 
 @task(task_run_name="await_forecast", **_RETRIED)
-def await_forecast(invoked: InvokedForecast, usual: float | None = None) -> CompletedForecast:
+def await_forecast(invoked: InvokedForecast) -> CompletedForecast:
     """Invocation -> finished forecast: one GET an attempt, as :func:`await_append`.
 
     Raises:
         ForecastFailed: the invocation, or its primary result, ended in ``error``.
     """
-    settings, ledger = load_settings(), _ledger()
-    entry = _known_entry(ledger, invoked.collection, invoked.fingerprint)
-    if entry.forecast and entry.forecast.completed_at:
-        return CompletedForecast(invoked, entry.forecast.completed_at)
-    wait_for_first_look(invoked, usual, settings)
-    try:
-        answer = look(invoked, entry, settings)
-    except NotFound as error:
-        lost = Sending(state="unknown", intended_at=invoked.accepted_at, reason=str(error), doubt=True)
-        ledger.write(entry.model_copy(update={"forecast": lost}))
-        raise NotFound(f"{error} The platform lost the invocation; the deals are in: run the sync again for a new one.") from error
-    if answer.failed:
-        refused = Sending(state="refused", intended_at=invoked.accepted_at, reason=answer.message)
-        ledger.write(entry.model_copy(update={"forecast": refused}))
-        raise ForecastFailed(
-            f"Invocation {invoked.invocation_id} failed: {(answer.message or 'no reason given').rstrip('.')}. "
-            "The deals are in; run the sync again."
-        )
-    if answer.status != "completed":
-        raise unfinished(invoked, answer.status, usual, settings)
-    done = datetime.now(UTC)
-    if entry.forecast:
-        ledger.write(entry.model_copy(update={"forecast": entry.forecast.model_copy(update={"state": "completed", "completed_at": done})}))
+    settings = load_settings()
+    with show_wait(invoked, settings):
+        completed = poll_forecast(invoked, settings, Ledger(settings.ledger_url))
     say("await", f"invocation {invoked.invocation_id} completed", invocation_id=invoked.invocation_id)
-    return CompletedForecast(invoked, done)
+    return completed
 
 
 @task(task_run_name="download_forecast", **_RETRIED)
 def download_forecast(finished: CompletedForecast, options: SyncOptions) -> Forecast:
     """Finished forecast -> files: json, csv and xlsx, written only if they agree."""
     settings = load_settings()
-    folder = out_folder(options, settings)
+    folder = settings.out_folder(options)
     show_progress(options.collection, 95, "fetching the forecast")
     with _reached(settings) as platform:
         files, months = download(platform, finished.invoked.invocation_id, folder)
@@ -258,10 +216,29 @@ def download_forecast(finished: CompletedForecast, options: SyncOptions) -> Fore
 @task(task_run_name="publish_report", **UNCACHED)
 def publish_report(outcome: Outcome) -> Outcome:
     """Everything -> report: ``report.md`` and ``certificate.json`` beside the forecast, and the Prefect artifacts."""
-    publish(outcome, _ledger())
+    publish(outcome, Ledger(load_settings().ledger_url))
     _show(outcome)
     say("report", outcome.headline)
     return outcome
+
+
+class Steps:
+    """The tasks that ask the platform, their retries as the settings say: bound once, where a run begins.
+
+    A send is repeated while the platform cannot take it; a poll until the deadline.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        sends: dict[str, Any] = {"retries": settings.send_retries, "retry_delay_seconds": send_backoff(settings)}
+        sends |= {"retry_jitter_factor": SEND_JITTER}
+        polls: dict[str, Any] = {"retries": MAX_POLLS, "retry_delay_seconds": poll_backoff(settings)}
+        polls |= {"retry_jitter_factor": POLL_JITTER}
+        self.find_collection = find_collection.with_options(**sends)
+        self.submit_append = submit_append.with_options(**sends)
+        self.await_append = await_append.with_options(**polls)
+        self.invoke_forecast = invoke_forecast.with_options(**sends)
+        self.await_forecast = await_forecast.with_options(**polls)
+        self.download_forecast = download_forecast.with_options(**sends)
 
 
 def _show(outcome: Outcome) -> None:
@@ -277,34 +254,11 @@ def _show(outcome: Outcome) -> None:
     show_report(collection, f"{report_text(outcome, known_as(collection))}\n{links(collection, shown)}", outcome.headline)
 
 
-def accepted_of(entry: Entry) -> AcceptedAppend:
-    """The accepted request that ``entry`` remembers."""
-    if entry.upload.id is None or entry.upload.accepted_at is None:
-        raise UnexpectedAnswer(f"The ledger has no request id for sync {entry.fingerprint} of {entry.collection}.")
-    return AcceptedAppend(entry.collection, entry.fingerprint, entry.upload.id, entry.upload.accepted_at)
-
-
-def forecast_args(options: SyncOptions) -> dict[str, Any] | None:
-    """The invocation's arguments, or None where no forecast is asked for."""
-    return None if options.forecast == "never" else {"horizon": options.horizon, "first_month": options.first_month}
-
-
-def _ledger() -> Ledger:
-    return Ledger(load_settings().ledger_url)
-
-
-def _known_entry(ledger: Ledger, collection: str, fingerprint: str) -> Entry:
-    entry = ledger.read(collection, fingerprint)
-    if entry is None:
-        raise UnexpectedAnswer(f"The ledger lost sync {fingerprint} of {collection} while it ran: was it moved? Run the sync again.")
-    return entry
-
-
 def _entry_for(checked: CheckedDeals, options: SyncOptions, ledger: Ledger) -> Entry:
     """The ledger's entry of this very sync, begun now or by a run that did not end; its contents are kept before it is sent."""
     found = ledger.read(options.collection, checked.fingerprint)
     if found is not None and not found.finished and found.upload.state in ("accepted", "completed"):
-        return found
+        return want_forecast(ledger, found, options.forecast_args)
     upload = Sending(state="unsent", intended_at=datetime.now(UTC), doubt=found is not None and found.in_doubt)
     if found is not None and not found.finished:
         upload = found.upload
@@ -318,7 +272,7 @@ def _entry_for(checked: CheckedDeals, options: SyncOptions, ledger: Ledger) -> E
         export={
             "path": export.path,
             "sha256": export.sha256,
-            "limited": is_part(checked, options),
+            "limited": checked.is_part(options),
             "won_by_month": checked.stats.won_by_month,
             **checked.stats.as_baseline(),
         },
@@ -328,7 +282,7 @@ def _entry_for(checked: CheckedDeals, options: SyncOptions, ledger: Ledger) -> E
         unchanged=checked.unchanged,
         totals=checked.totals,
         upload=upload,
-        wanted=forecast_args(options),
+        wanted=options.forecast_args,
         options=options.model_dump(),
     )
 
@@ -367,9 +321,3 @@ def _ask_platform(collection: str, settings: Settings) -> tuple[str, str]:
         f"The platform knows no collection {collection!r} for this token; nothing was sent. It has: {yours}. "
         "Create one with `dealcast collections create NAME --timezone ZONE`."
     )
-
-
-def _invoked_of(entry: Entry, forecast: Sending, args: dict[str, Any]) -> InvokedForecast:
-    if forecast.id is None or forecast.accepted_at is None:
-        raise UnexpectedAnswer(f"The ledger has no invocation id for sync {entry.fingerprint} of {entry.collection}.")
-    return InvokedForecast(entry.collection, entry.fingerprint, forecast.id, args, forecast.accepted_at)

@@ -27,8 +27,8 @@ from deployments.commands.demo import CRM_TIMEZONE, EXPORT, TIMEZONE
 from deployments.sandbox import Sandbox, running
 from deployments.temporary_server import server_protection
 from flows.errors import DealcastError, UsageError
-from flows.ledger.store import private_folder
 from flows.nostradamus import Nostradamus
+from flows.runtime.atomic_files import private_folder
 from flows.runtime.prefect_api import SERVER_SETTINGS
 from flows.runtime.prefect_settings import refresh_prefect
 from flows.settings import load_settings

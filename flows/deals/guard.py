@@ -87,6 +87,16 @@ def guard(now: ExportStats, before: Mapping[str, Any] | None, *, accept_shrink: 
         raise StoppedByGuard(f"{_STOPPED}: {'; '.join(shrunk + changed)}. If the export is right, run it again with {accept}.")
 
 
+def guard_override(export: str, deals: int) -> None:
+    """Stop an override by no deals.
+
+    Raises:
+        StoppedByGuard: none of the export's deals passes the gate.
+    """
+    if not deals:
+        raise StoppedByGuard(f"No deal of {export} can be sent, and an override by none would empty the collection: nothing was sent.")
+
+
 def _shrunk(now: ExportStats, before: Mapping[str, Any] | None) -> list[str]:
     if not now.deals:
         return ["the export holds no deals"]

@@ -148,6 +148,13 @@ def name_deals(ledger: Ledger, collection: str, names: Sequence[pa.Array]) -> No
     _write_index(ledger, collection, named(), _count(ledger, collection) + len(ids))
 
 
+def merge_completed(ledger: Ledger, collection: str, fingerprint: str) -> None:
+    """Merge a completed upload into the content index, once."""
+    entry = ledger.read(collection, fingerprint)
+    if entry is not None and entry.upload.state == "completed" and not entry.indexed:
+        merge_into_index(ledger, entry)
+
+
 def merge_into_index(ledger: Ledger, entry: Entry) -> Entry:
     """Count what a completed ``entry`` sent as held by the platform, and earlier syncs that did not end as superseded.
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from expectations import CheckReport
 from flows.crm import ExportFacts
 from flows.deals.guard import ExportStats
-from flows.errors import UnexpectedAnswer
-from flows.nostradamus import UploadRequest
+from flows.options import SyncOptions
 
 _ASSUMED = "assumed:"
 
@@ -68,64 +66,6 @@ class CheckedDeals:
         """Rows quarantined, because the platform would refuse the file for them."""
         return self.report.failing
 
-
-@dataclass(frozen=True, slots=True)
-class AcceptedAppend:
-    """An upload that the platform accepted with 202; it is not validated yet."""
-
-    collection: str
-    fingerprint: str
-    request_id: str
-    accepted_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class CompletedAppend:
-    """The gate before the forecast: an upload that the platform reports as ``completed``.
-
-    It takes the platform's own answer and refuses any other status, so that none can be made without one.
-    """
-
-    accepted: AcceptedAppend
-    answer: UploadRequest
-    completed_at: datetime
-
-    def __post_init__(self) -> None:
-        """Hold the gate.
-
-        Raises:
-            UnexpectedAnswer: the answer's status is not ``completed``.
-        """
-        if self.answer.status != "completed":
-            raise UnexpectedAnswer(
-                f"append request {self.accepted.request_id} is {self.answer.status}, not completed: no forecast is invoked."
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class InvokedForecast:
-    """A forecast that the platform accepted to make."""
-
-    collection: str
-    fingerprint: str
-    invocation_id: str
-    args: dict[str, Any]
-    accepted_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class CompletedForecast:
-    """A forecast that is ready to be downloaded."""
-
-    invoked: InvokedForecast
-    completed_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """A forecast downloaded: its files, and its predictions as (month ``YYYY-MM-DD``, revenue)."""
-
-    invocation_id: str
-    folder: Path
-    files: dict[str, Path]
-    months: tuple[tuple[str, float], ...]
+    def is_part(self, options: SyncOptions) -> bool:
+        """True for a trial's deals (``--limit``) or those of a fixed quarantine: no measure for other exports."""
+        return options.limit is not None or self.staged.export.quarantine

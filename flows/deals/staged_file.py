@@ -23,8 +23,8 @@ from expectations.schema import SOURCE_LINE
 from flows.crm import ALL_PIPELINES, Extraction, open_export
 from flows.crm.column_map import DEALS_SCHEMA
 from flows.deals.records import StagedDeals
-from flows.ledger.store import private_folder
 from flows.options import SyncOptions
+from flows.runtime.atomic_files import private_folder
 
 STAGED_SCHEMA = DEALS_SCHEMA.append(pa.field(SOURCE_LINE, pa.int64()))
 

@@ -6,12 +6,12 @@ import csv
 import io
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 from flows.errors import UnexpectedAnswer
 from flows.nostradamus import FORECAST_MONTH, FORECAST_REVENUE, RESULT_FORMATS, Nostradamus, ResultFormat
+from flows.runtime.atomic_files import write_whole
 
 Months = tuple[tuple[str, float], ...]
 """Predictions as (month ``YYYY-MM-DD``, revenue), in order of month."""
@@ -28,9 +28,10 @@ def download(platform: Nostradamus, invocation_id: str, folder: Path) -> tuple[d
     contents = {form: platform.result(invocation_id, form) for form in RESULT_FORMATS}
     readings = {form: read_months(contents[form], form, invocation_id) for form in RESULT_FORMATS}
     _agree(readings, invocation_id)
+    folder.mkdir(parents=True, exist_ok=True)
     files = {form: folder / f"forecast.{form}" for form in RESULT_FORMATS}
     for form, path in files.items():
-        write_whole(path, contents[form])
+        write_whole(path, [contents[form]])
     return {str(form): path for form, path in files.items()}, readings["json"]
 
 
@@ -51,17 +52,6 @@ def read_months(content: bytes, form: ResultFormat, invocation_id: str) -> Month
     if not months or not all(math.isfinite(revenue) for _, revenue in months):
         raise UnexpectedAnswer(f"The {form} of invocation {invocation_id} holds no predictions, or one that is no number.")
     return months
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write ``path`` so that a reader sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as sink:
-        sink.write(content)
-        sink.flush()
-        os.fsync(sink.fileno())
-    temporary.replace(path)
 
 
 def _from_json(content: bytes) -> list[dict[str, Any]]:

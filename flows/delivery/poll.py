@@ -1,89 +1,162 @@
-"""One look at a request that was accepted, and what is said of one that is not done; Prefect does the waiting."""
+"""One poll of a request that was accepted: the platform's answer goes into the ledger; Prefect does the waiting."""
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from prefect.runtime import task_run
 
-from flows.deals.records import AcceptedAppend, InvokedForecast
-from flows.delivery.backoff import honor_retry_after, is_too_soon, overdue, seconds_since, still_processing
-from flows.errors import Interrupted, NotFound, PlatformUnavailable, StillProcessing, Transient, UnexpectedAnswer
-from flows.ledger.store import Entry
+from flows.delivery.backoff import honor_retry_after, seconds_since
+from flows.delivery.lifecycle import AcceptedAppend, CompletedAppend, CompletedForecast, InvokedForecast
+from flows.errors import (
+    AppendRejected,
+    DeadlinePassed,
+    ForecastFailed,
+    Interrupted,
+    NotFound,
+    PlatformUnavailable,
+    StillProcessing,
+    Transient,
+    UnexpectedAnswer,
+)
+from flows.ledger.store import Entry, Ledger, Sending
+from flows.ledger.unfinished import options_of
+from flows.nostradamus import UploadRequest
+from flows.nostradamus.validation_errors import columns, describe
+from flows.runtime.atomic_files import write_whole
 from flows.runtime.cancellation import is_interrupted
-from flows.runtime.step_log import say
 from flows.settings import Settings
-from flows.ui.artifacts import show_progress
-from flows.ui.final_states import name_run
 
 _GRACE = 60.0
 """Seconds after 202 in which a 404 only means that the platform's parts do not agree yet (A)."""
 
+_STALLED = 5.0
+"""Times the usual time, after which a wait is worth a word."""
 
-def look(sent: AcceptedAppend | InvokedForecast, entry: Entry, settings: Settings) -> Any:
-    """One GET of where an upload or an invocation stands.
+
+def poll_append(accepted: AcceptedAppend, settings: Settings, ledger: Ledger) -> CompletedAppend:
+    """One GET of an upload, unless the ledger knows its end; only this makes a :class:`CompletedAppend`.
 
     Raises:
+        StillProcessing: queued or in progress.
+        AppendRejected: the platform's validation refused the file; the message says which columns and checks.
+        DeadlinePassed: neither completed nor refused in time, counted from acceptance.
         Interrupted: the run is being interrupted.
     """
+    entry = ledger.known(accepted.collection, accepted.fingerprint)
+    if entry.upload.state == "completed" and entry.upload.completed_at:
+        return CompletedAppend(accepted, UploadRequest(id=accepted.request_id, status="completed"), entry.upload.completed_at)
+    answer = _ask(accepted, entry, settings)
+    if answer.status == "completed":
+        completed_at = datetime.now(UTC)
+        upload = entry.upload.model_copy(update={"state": "completed", "completed_at": completed_at})
+        ledger.write(entry.model_copy(update={"upload": upload}))
+        return CompletedAppend(accepted, answer, completed_at)
+    if answer.status == "error":
+        refused = entry.upload.model_copy(update={"state": "refused", "reason": answer.message})
+        ledger.write(entry.model_copy(update={"upload": refused}))
+        kept = _keep(answer, settings.out_folder(options_of(entry)))
+        why = f"The platform refused append request {accepted.request_id}: {describe(answer)}\nIts whole answer is in {kept}."
+        raise AppendRejected(why, columns(answer))
+    raise _unfinished(accepted, answer.status, settings)
+
+
+def poll_forecast(invoked: InvokedForecast, settings: Settings, ledger: Ledger) -> CompletedForecast:
+    """One GET of an invocation, unless the ledger knows its end.
+
+    Raises:
+        StillProcessing: queued or in progress.
+        ForecastFailed: the invocation, or its primary result, ended in ``error``.
+        NotFound: the platform lost the invocation.
+        DeadlinePassed: neither completed nor failed in time, counted from acceptance.
+        Interrupted: the run is being interrupted.
+    """
+    entry = ledger.known(invoked.collection, invoked.fingerprint)
+    if entry.forecast and entry.forecast.completed_at:
+        return CompletedForecast(invoked, entry.forecast.completed_at)
+
+    def end(ended: Sending) -> None:
+        ledger.write(entry.model_copy(update={"forecast": ended}))
+
+    try:
+        answer = _ask(invoked, entry, settings)
+    except NotFound as error:
+        end(Sending(state="unknown", intended_at=invoked.accepted_at, reason=str(error), doubt=True))
+        raise NotFound(f"{error} The platform lost the invocation; the deals are in: run the sync again for a new one.") from error
+    if answer.failed:
+        end(Sending(state="refused", intended_at=invoked.accepted_at, reason=answer.message))
+        raise ForecastFailed(
+            f"Invocation {invoked.invocation_id} failed: {(answer.message or 'no reason given').rstrip('.')}. "
+            "The deals are in; run the sync again."
+        )
+    if answer.status != "completed":
+        raise _unfinished(invoked, answer.status, settings)
+    completed_at = datetime.now(UTC)
+    if entry.forecast:
+        end(entry.forecast.model_copy(update={"state": "completed", "completed_at": completed_at}))
+    return CompletedForecast(invoked, completed_at)
+
+
+def _ask(sent: AcceptedAppend | InvokedForecast, entry: Entry, settings: Settings) -> Any:
+    """The platform's answer; right after acceptance none is asked for, since it would be too soon to be worth a request."""
+    waited = seconds_since(sent.accepted_at)
     if is_interrupted():
         raise Interrupted(
-            f"The run was ended while {_name_of(sent)} was at work. Go on with `dealcast resume --collection {sent.collection}`."
+            f"The run was interrupted while it waited for {sent.name}. Resume with `dealcast resume --collection {sent.collection}`."
         )
+    if task_run.run_count == 1 and waited < min(settings.poll_delay, settings.deadline):
+        raise _still(sent, "accepted", settings)
     try:
         with settings.platform() as platform:
             if isinstance(sent, AcceptedAppend):
                 return platform.upload_status(sent.collection, sent.request_id, mode=entry.mode)
             return platform.invocation(sent.invocation_id)
     except NotFound as error:
-        if seconds_since(sent.accepted_at) < _GRACE:
-            raise StillProcessing(f"{error} It was accepted a moment ago.") from error
+        if waited < _GRACE:
+            raise _still(sent, "accepted a moment ago, not found yet", settings) from error
         raise
     except PlatformUnavailable as error:
-        if seconds_since(sent.accepted_at) > settings.deadline:
-            raise overdue(_name_of(sent), f"out of sight ({error})", sent.accepted_at, settings, sent.collection) from error
+        if waited > settings.deadline:
+            raise _overdue(sent, f"out of sight ({error})", settings) from error
         if isinstance(error, Transient):
-            honor_retry_after(error, settings.deadline - seconds_since(sent.accepted_at))
+            honor_retry_after(error, settings.deadline - waited)
         raise
 
 
-def _name_of(sent: AcceptedAppend | InvokedForecast) -> str:
-    return f"append request {sent.request_id}" if isinstance(sent, AcceptedAppend) else f"invocation {sent.invocation_id}"
+def _unfinished(sent: AcceptedAppend | InvokedForecast, status: str, settings: Settings) -> Exception:
+    """The error of an answer that is no end: at work, overdue, or in a status that the contract does not know."""
+    if status in ("queued", "in_progress"):
+        return _still(sent, status, settings)
+    return UnexpectedAnswer(
+        f"{sent.name} is {status!r}, a word that the contract does not know. Nothing is repeated or invoked; look at it, "
+        f"then `dealcast resume --collection {sent.collection}`."
+    )
 
 
-def _show_waiting(sent: AcceptedAppend | InvokedForecast, status: str, usual: float | None, settings: Settings) -> None:
-    """The platform's word and how long it has been, as the run's progress and name; the share is that of the usual time."""
-    first, last = (50, 70) if isinstance(sent, AcceptedAppend) else (75, 95)
+def _still(sent: AcceptedAppend | InvokedForecast, status: str, settings: Settings) -> StillProcessing | DeadlinePassed:
     waited = seconds_since(sent.accepted_at)
-    share = min(waited / (usual or settings.deadline), 1.0)
-    often = f", usually {usual:.0f} s" if usual else ""
-    if show_progress(sent.collection, first + share * (last - first), f"{_name_of(sent)}: {status}, {waited:.0f} s so far{often}"):
-        name_run(sent.collection, f"waiting: {status} {f'{waited / 60:.0f} min' if waited >= 90 else f'{waited:.0f} s'}")
+    if waited >= settings.deadline:
+        return _overdue(sent, status, settings)
+    is_long = sent.usual is not None and waited > max(_STALLED * sent.usual, settings.poll_delay_max)
+    stalled = f"; stalled? It usually takes {sent.usual:.0f} s" if is_long else ""
+    return StillProcessing(f"{sent.name}: {status}, {waited:.0f} of {settings.deadline:.0f} s{stalled}", status)
 
 
-def wait_for_first_look(sent: AcceptedAppend | InvokedForecast, usual: float | None, settings: Settings) -> None:
-    """Leave the first attempt to Prefect's first delay, where it comes too soon to be worth a request.
-
-    Raises:
-        StillProcessing: too soon, as the ``usual`` number of seconds says.
-    """
-    if task_run.run_count == 1 and is_too_soon(sent.accepted_at, settings, usual):
-        raise _still(sent, "accepted", usual, settings)
-
-
-def unfinished(sent: AcceptedAppend | InvokedForecast, status: str, usual: float | None, settings: Settings) -> Exception:
-    """What to raise where the platform's word is ``status``: it is at work, it is overdue, or the word is none of the contract's."""
-    if status not in ("queued", "in_progress"):
-        return UnexpectedAnswer(
-            f"{_name_of(sent)} is {status!r}, a word that the contract does not know. Nothing is repeated or invoked; look at it, "
-            f"then `dealcast resume --collection {sent.collection}`."
-        )
-    return _still(sent, status, usual, settings)
+def _overdue(sent: AcceptedAppend | InvokedForecast, status: str, settings: Settings) -> DeadlinePassed:
+    """The error of a request that is not done in time; the time runs from its acceptance, through any restart."""
+    return DeadlinePassed(
+        f"{sent.name} is still {status} {seconds_since(sent.accepted_at):.0f} s after it was accepted; the deadline is "
+        f"{settings.deadline:.0f} s. The platform may yet finish it. Resume later with "
+        f"`dealcast resume --collection {sent.collection}`, or allow more time with DEALCAST_DEADLINE."
+    )
 
 
-def _still(sent: AcceptedAppend | InvokedForecast, status: str, usual: float | None, settings: Settings) -> Exception:
-    error = still_processing(_name_of(sent), status, sent.accepted_at, settings, sent.collection, usual=usual)
-    if isinstance(error, StillProcessing):
-        say("await", str(error), waiting=True)
-        _show_waiting(sent, status, usual, settings)
-    return error
+def _keep(answer: UploadRequest, folder: Path) -> Path:
+    """Write the platform's whole answer, which may name people's data, to a file that only its owner reads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(answer.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
+    write_whole(folder / "rejection.json", [text.encode()], private=True)
+    return folder / "rejection.json"

@@ -25,7 +25,8 @@ from prefect.runtime import flow_run
 
 from flows.errors import CollectionBusy
 from flows.ledger.dead_runs import close_abandoned
-from flows.ledger.store import Ledger, private_folder
+from flows.ledger.store import Ledger
+from flows.runtime.atomic_files import private_folder
 from flows.runtime.prefect_api import ONE_CALL
 
 LEASE_SECONDS = 60

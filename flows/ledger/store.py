@@ -8,7 +8,6 @@ deals that the sync sends, by id and content. Nothing in either holds a row's co
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -19,9 +18,10 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from flows.errors import UsageError
+from flows.errors import UnexpectedAnswer, UsageError
 from flows.nostradamus import RequestMode
 from flows.options import shown_url
+from flows.runtime.atomic_files import private_folder, write_whole
 
 KEPT = 50
 """Finished syncs that a collection's ledger remembers: history for the guard and for poll delays."""
@@ -145,6 +145,20 @@ class Ledger:
         data = self.get(collection, f"{fingerprint}.json")
         return None if data is None else self._entry(data, f"{collection}/{fingerprint}.json")
 
+    def known(self, collection: str, fingerprint: str) -> Entry:
+        """The entry of ``fingerprint``, which a running sync wrote.
+
+        Raises:
+            UnexpectedAnswer: it is gone.
+        """
+        entry = self.read(collection, fingerprint)
+        if entry is None:
+            raise UnexpectedAnswer(
+                f"The ledger lost sync {fingerprint} of {collection} while it ran: was it moved, or does it not keep "
+                "what is written? Run the sync again."
+            )
+        return entry
+
     def entries(self, collection: str) -> list[Entry]:
         """All remembered syncs of ``collection``, oldest first."""
         self._fs.invalidate_cache()
@@ -178,7 +192,8 @@ class Ledger:
         """The same of a file that comes in pieces, which may be made of the old one's."""
         path = f"{self._root}/{collection}/{name}"
         if isinstance(self._fs, LocalFileSystem):
-            _replace(Path(path), pieces)
+            private_folder(Path(path).parent)
+            write_whole(Path(path), pieces, private=True)
             return
         data = b"".join(pieces)
         try:
@@ -222,32 +237,3 @@ class Ledger:
                 f"The ledger's file {self._root}/{where} cannot be read ({type(error).__name__}): this version of dealcast did not "
                 "write it. Move it away to forget that sync, or point DEALCAST_LEDGER elsewhere."
             ) from error
-
-
-def private_folder(path: Path) -> Path:
-    """Make a folder and the ones above it that are missing, for their owner alone."""
-    for folder in reversed([path, *path.parents]):
-        folder.mkdir(mode=0o700, exist_ok=True)
-    return path
-
-
-def _replace(path: Path, pieces: Iterable[bytes]) -> None:
-    """Replace ``path`` durably: the bytes and the name are on disk before this returns."""
-    private_folder(path.parent)
-    temporary = path.with_name(f"_{path.name}.{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as sink:
-            for piece in pieces:
-                sink.write(piece)
-            sink.flush()
-            os.fsync(sink.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

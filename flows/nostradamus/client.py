@@ -14,7 +14,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from flows.errors import OutcomeUnknown, UnexpectedAnswer, UsageError
-from flows.nostradamus.error_mapping import failure, quote, redacted, refusal
+from flows.nostradamus.http_errors import failure, quote, redacted, refusal
 from flows.nostradamus.models import Accepted, Collection, Invocation, RequestMode, ResultFormat, UploadMode, UploadRequest
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import BoundedSemaphore
 
 from prefect.runtime import flow_run
 
@@ -12,6 +16,20 @@ _ENDING: set[str | None] = set()
 """Flow runs that are being interrupted."""
 
 _TICK = 0.5
+
+_HEAVY_STEPS = BoundedSemaphore(os.cpu_count() or 1)
+
+
+@contextmanager
+def heavy_step() -> Iterator[None]:
+    """The reading or checking of an export: more at once than there are processors would only take more memory.
+
+    Raises:
+        Interrupted: the run is being interrupted.
+    """
+    with _HEAVY_STEPS:
+        raise_if_interrupted("this was begun; nothing was sent")
+        yield
 
 
 def interrupt_run() -> None:
@@ -31,7 +49,7 @@ def raise_if_interrupted(what: str) -> None:
         Interrupted: it is; ``what`` says what was not done.
     """
     if is_interrupted():
-        raise Interrupted(f"The run was ended before {what}.")
+        raise Interrupted(f"The run was interrupted before {what}.")
 
 
 def interruptible_sleep(seconds: float) -> None:
@@ -39,3 +57,14 @@ def interruptible_sleep(seconds: float) -> None:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0 and not is_interrupted():
         time.sleep(min(left, _TICK))
+
+
+def interrupted_by(error: BaseException) -> BaseException | None:
+    """The interruption behind an error: SIGTERM, Ctrl-C, a cancellation, a lost lock; None for an error of the run's own.
+
+    Prefect's engine can stumble over a signal that comes while it begins a task: then an error hides what it was raised in handling.
+    """
+    found: BaseException | None = error
+    while isinstance(found, Exception):
+        found = found.__context__
+    return found

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from flows.crm.files.location import sha256_of
-from flows.deals.records import CheckedDeals, Forecast
-from flows.delivery.forecast_files import write_whole
+from flows.deals.records import CheckedDeals
+from flows.delivery.lifecycle import Forecast
 from flows.ledger.store import Entry, Ledger
-from flows.nostradamus import UploadRequest
 from flows.options import SyncOptions
+from flows.runtime.atomic_files import write_whole
 from flows.runtime.step_log import say
-from flows.settings import Settings
 
 _SAMPLES = 3
 
@@ -75,11 +74,6 @@ class DoneElsewhere:
     headline: str
 
 
-def out_folder(options: SyncOptions, settings: Settings) -> Path:
-    """Where a sync leaves its files."""
-    return Path(options.out).expanduser() if options.out else settings.home_folder / "forecasts" / options.collection
-
-
 def keep_quarantine(checked: CheckedDeals, folder: Path, ledger: Ledger, collection: str) -> Path | None:
     """Put the quarantine file into ``folder``; where no row failed, an earlier one goes, since it would mislead.
 
@@ -104,22 +98,14 @@ def keep_quarantine(checked: CheckedDeals, folder: Path, ledger: Ledger, collect
     return place
 
 
-def keep_rejection(answer: UploadRequest, folder: Path) -> Path:
-    """Write the platform's whole answer, which may name people's data, to a file that only its owner reads."""
-    folder.mkdir(parents=True, exist_ok=True)
-    place = folder / "rejection.json"
-    place.touch(mode=0o600)
-    place.write_text(json.dumps(answer.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False), encoding="utf-8")
-    return place
-
-
 def publish(outcome: Outcome, ledger: Ledger) -> None:
     """Write ``report.md`` and, once data were sent, ``certificate.json``; then close the ledger's entry."""
+    outcome.folder.mkdir(parents=True, exist_ok=True)
     text = report_text(outcome)
-    write_whole(outcome.folder / "report.md", text.encode())
+    write_whole(outcome.folder / "report.md", [text.encode()])
     entry = outcome.entry
     if entry is not None and not entry.certified:
-        write_whole(outcome.folder / "certificate.json", json.dumps(certificate(entry), indent=1).encode())
+        write_whole(outcome.folder / "certificate.json", [json.dumps(certificate(entry), indent=1).encode()])
         ledger.write(entry.model_copy(update={"certified": True}))
         ledger.prune(entry.collection)
 

@@ -169,7 +169,7 @@ def test_many_collections_end_at_a_signal_and_say_how_to_go_on(
         said, _ = running.communicate(timeout=30)
     assert running.returncode == 130
     assert "ended by Ctrl-C" in said
-    assert "The run was ended. Start it again the same way" in said, said
+    assert "The run was interrupted. Start it again the same way" in said, said
     assert list((home / "staging").iterdir()) == []
     assert len(sandbox.control("GET", "requests?method=POST&path=*/append")) == len(collections)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -162,9 +163,20 @@ def test_a_platform_that_is_gone_while_it_is_waited_for_ends_at_the_deadline(
 
 
 def test_a_stall_is_told_by_the_collection_s_own_history(
-    sync: Sync, failing: Failing, write_deals: WriteDeals, fault: Fault, told: list[str], monkeypatch: pytest.MonkeyPatch
+    sync: Sync,
+    failing: Failing,
+    write_deals: WriteDeals,
+    entries: Entries,
+    home: Path,
+    fault: Fault,
+    told: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sync(write_deals())
+    [entry] = entries()
+    assert entry.upload.accepted_at is not None
+    quick = entry.upload.model_copy(update={"completed_at": entry.upload.accepted_at + timedelta(seconds=0.01)})
+    Ledger(str(home / "ledger")).write(entry.model_copy(update={"upload": quick}))
     monkeypatch.setenv("DEALCAST_DEADLINE", "1.5")
     fault("stuck", "*/append", "POST")
     failing(write_deals(4))

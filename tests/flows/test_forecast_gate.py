@@ -11,8 +11,8 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from deployments.sandbox import Sandbox
-from flows.deals.records import AcceptedAppend, CompletedAppend
 from flows.delivery.forecast_files import read_months
+from flows.delivery.lifecycle import AcceptedAppend, CompletedAppend
 from flows.errors import AppendRejected, DeadlinePassed, ForecastFailed, NotAuthorized, NotFound, UnexpectedAnswer
 from flows.nostradamus import FORECAST_MONTH, FORECAST_REVENUE, ResultFormat, UploadRequest
 

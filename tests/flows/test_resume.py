@@ -10,7 +10,8 @@ from prefect.exceptions import TerminationSignal
 from deployments.sandbox import Sandbox
 from flows.errors import NotAuthorized, UsageError
 from flows.ledger.store import Ledger
-from flows.sync_deals import interrupted_by, resume_sync
+from flows.runtime.cancellation import interrupted_by
+from flows.sync_deals import resume_sync
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ import click
 from rich.console import Console
 
 from deployments.temporary_server import temporary_server
-from flows.ledger.store import private_folder
 from flows.nostradamus import Nostradamus
+from flows.runtime.atomic_files import private_folder
 
 EXPORT = "hubspot-crm-exports-all-deals-2026-11-02.csv"
 """Made by us in the shape of HubSpot's "all deals" export: fictional companies, two years, the usual blemishes."""

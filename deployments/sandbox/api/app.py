@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -54,25 +54,11 @@ def create_app(
         processing_seconds: how long a job is `in_progress` at least.
         max_upload_bytes: size of the largest body taken; a larger one is refused with 413.
     """
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with ExitStack() as stack:
-            folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dealcast-sandbox-")))
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            speed = Speed(queued_seconds, processing_seconds)
-            app.state.platform = platform = Platform(folder, tokens or {DEFAULT_TOKEN: "sandbox"}, speed)
-            stack.callback(platform.store.close)
-            platform.remove_strays()
-            await platform.worker.start()
-            yield
-            await platform.worker.stop()
-
     app = FastAPI(
         title="dealcast sandbox",
         version="1",
         description=DESCRIPTION,
-        lifespan=lifespan,
+        lifespan=_lifespan(data, tokens or {DEFAULT_TOKEN: "sandbox"}, Speed(queued_seconds, processing_seconds)),
         generate_unique_id_function=lambda route: route.name,
         exception_handlers={HTTPException: _refused, RequestValidationError: _invalid},
     )
@@ -83,6 +69,22 @@ def create_app(
     app.add_middleware(FaultInjector)
     app.add_middleware(RequestLogger)
     return app
+
+
+def _lifespan(data: Path | None, tokens: Mapping[str, str], speed: Speed) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with ExitStack() as stack:
+            folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dealcast-sandbox-")))
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            app.state.platform = platform = Platform(folder, tokens, speed)
+            stack.callback(platform.store.close)
+            platform.remove_strays()
+            await platform.worker.start()
+            yield
+            await platform.worker.stop()
+
+    return lifespan
 
 
 async def _refused(request: Request, error: HTTPException) -> JSONResponse:

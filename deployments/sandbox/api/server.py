@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from fastapi import FastAPI
 
 from deployments.sandbox.api.app import DEFAULT_TOKEN, MAX_UPLOAD_BYTES, PROCESSING_SECONDS, QUEUED_SECONDS, create_app
 from deployments.sandbox.faults.cuttable import CuttableProtocol
@@ -77,22 +78,27 @@ def running(
         processing_seconds=processing_seconds,
         max_upload_bytes=max_upload_bytes,
     )
-    with _alone_in(data), _listen(host, port) as listening:
-        config = uvicorn.Config(
-            app, http=CuttableProtocol, ws="none", lifespan="on", log_level="warning", timeout_graceful_shutdown=_STOP_SECONDS
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listening],), name="sandbox", daemon=True)
-        thread.start()
-        while thread.is_alive() and not server.started:
-            time.sleep(0.002)
-        if not server.started:
-            raise RuntimeError("The sandbox did not start: its log says why.")
-        try:
-            yield Sandbox(f"http://{host}:{listening.getsockname()[1]}", token)
-        finally:
-            server.should_exit = True
-            thread.join()
+    with _alone_in(data), _listen(host, port) as listening, _answering(app, listening):
+        yield Sandbox(f"http://{host}:{listening.getsockname()[1]}", token)
+
+
+@contextlib.contextmanager
+def _answering(app: FastAPI, listening: socket.socket) -> Iterator[None]:
+    config = uvicorn.Config(
+        app, http=CuttableProtocol, ws="none", lifespan="on", log_level="warning", timeout_graceful_shutdown=_STOP_SECONDS
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listening],), name="sandbox", daemon=True)
+    thread.start()
+    while thread.is_alive() and not server.started:
+        time.sleep(0.002)
+    if not server.started:
+        raise RuntimeError("The sandbox did not start: its log says why.")
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @contextlib.contextmanager

@@ -1,0 +1,114 @@
+"""The life of an upload and of its forecast, one type a step: nothing but a :class:`CompletedAppend` leads to an invocation.
+
+The records reach Prefect's logs and survive the process, so they hold ids, times and paths, and no row's content.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from flows.errors import UnexpectedAnswer
+from flows.ledger.history import usual_seconds
+from flows.ledger.store import Entry, Ledger
+from flows.nostradamus import UploadRequest
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedAppend:
+    """An upload that the platform accepted with 202; it is not validated yet."""
+
+    collection: str
+    fingerprint: str
+    request_id: str
+    accepted_at: datetime
+    usual: float | None = None
+    """Seconds that the platform usually takes for this collection's uploads; None without history."""
+
+    @classmethod
+    def of(cls, entry: Entry, ledger: Ledger) -> AcceptedAppend:
+        """The accepted request that ``entry`` remembers.
+
+        Raises:
+            UnexpectedAnswer: the entry has none.
+        """
+        if entry.upload.id is None or entry.upload.accepted_at is None:
+            raise UnexpectedAnswer(f"The ledger has no request id for sync {entry.fingerprint} of {entry.collection}.")
+        usual = usual_seconds(other.upload for other in ledger.entries(entry.collection))
+        return cls(entry.collection, entry.fingerprint, entry.upload.id, entry.upload.accepted_at, usual)
+
+    @property
+    def name(self) -> str:
+        """The request as messages name it."""
+        return f"append request {self.request_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedAppend:
+    """The gate before the forecast: an upload that the platform reports as ``completed``.
+
+    It takes the platform's own answer and refuses any other status, so that none can be made without one.
+    """
+
+    accepted: AcceptedAppend
+    answer: UploadRequest
+    completed_at: datetime
+
+    def __post_init__(self) -> None:
+        """Hold the gate.
+
+        Raises:
+            UnexpectedAnswer: the answer's status is not ``completed``.
+        """
+        if self.answer.status != "completed":
+            raise UnexpectedAnswer(
+                f"append request {self.accepted.request_id} is {self.answer.status}, not completed: no forecast is invoked."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class InvokedForecast:
+    """A forecast that the platform accepted to make."""
+
+    collection: str
+    fingerprint: str
+    invocation_id: str
+    accepted_at: datetime
+    usual: float | None = None
+    """Seconds that the platform usually takes for this collection's forecasts; None without history."""
+
+    @classmethod
+    def of(cls, entry: Entry, ledger: Ledger) -> InvokedForecast:
+        """The invocation that ``entry`` remembers.
+
+        Raises:
+            UnexpectedAnswer: the entry has none.
+        """
+        if entry.forecast is None or entry.forecast.id is None or entry.forecast.accepted_at is None:
+            raise UnexpectedAnswer(f"The ledger has no invocation id for sync {entry.fingerprint} of {entry.collection}.")
+        usual = usual_seconds(other.forecast for other in ledger.entries(entry.collection))
+        return cls(entry.collection, entry.fingerprint, entry.forecast.id, entry.forecast.accepted_at, usual)
+
+    @property
+    def name(self) -> str:
+        """The invocation as messages name it."""
+        return f"invocation {self.invocation_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedForecast:
+    """A forecast that is ready to be downloaded."""
+
+    invoked: InvokedForecast
+    completed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A forecast downloaded: its files, and its predictions as (month ``YYYY-MM-DD``, revenue)."""
+
+    invocation_id: str
+    folder: Path
+    files: dict[str, Path]
+    months: tuple[tuple[str, float], ...]

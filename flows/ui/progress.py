@@ -1,0 +1,31 @@
+"""The wait for the platform, as people see it: the run's progress, its name, and a line in its log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flows.delivery.backoff import seconds_since
+from flows.delivery.lifecycle import AcceptedAppend, InvokedForecast
+from flows.errors import StillProcessing
+from flows.runtime.step_log import say
+from flows.settings import Settings
+from flows.ui.artifacts import show_progress
+from flows.ui.final_states import name_run
+
+
+@contextmanager
+def show_wait(sent: AcceptedAppend | InvokedForecast, settings: Settings) -> Iterator[None]:
+    """Show a poll in the block that finds no end: the platform's word, how long it has been, and the share of the usual time."""
+    try:
+        yield
+    except StillProcessing as error:
+        say("await", str(error), waiting=True)
+        first, last = (50, 70) if isinstance(sent, AcceptedAppend) else (75, 95)
+        waited = seconds_since(sent.accepted_at)
+        share = min(waited / (sent.usual or settings.deadline), 1.0)
+        usually = f", usually {sent.usual:.0f} s" if sent.usual else ""
+        words = f"{sent.name}: {error.status}, {waited:.0f} s so far{usually}"
+        if show_progress(sent.collection, first + share * (last - first), words):
+            name_run(sent.collection, f"waiting: {error.status} {f'{waited / 60:.0f} min' if waited >= 90 else f'{waited:.0f} s'}")
+        raise
