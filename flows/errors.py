@@ -151,11 +151,12 @@ class PlatformBusy(Transient, PlatformUnavailable):
 
 
 class StillProcessing(Transient, PlatformUnavailable):
-    """The request or invocation is queued or in progress; the text is the progress message, ``status`` the platform's word."""
+    """The request or invocation is queued or in progress; the text is the progress message."""
 
     def __init__(self, message: str, status: str = "") -> None:
         super().__init__(message)
         self.status = status
+        """The platform's word."""
 
 
 class DeadlinePassed(Terminal, PlatformUnavailable):
