@@ -108,6 +108,11 @@ class FileProfile:
         stages, low, high = _limits(pa.concat_tables([_SPREAD.empty_table(), *(spread.result() for spread in spreads)]))
         return cls(rows, stages, low, high, repeated, lookalikes)
 
+    @property
+    def repeats(self) -> bool:
+        """Whether any id occurs more than once in the file."""
+        return bool(len(self._repeated))
+
     def duplicated(self, ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
         """Positions of the ids that occur more than once in the file."""
         if not len(self._repeated) or not len(ids):

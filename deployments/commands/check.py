@@ -64,7 +64,9 @@ def as_object(checked: CheckedDeals) -> dict[str, Any]:
             {"column": result.column, "rule": result.rule, "severity": str(result.severity), "rows": result.failed}
             for result in report.failed_rules
         ],
-        "filled": {column: sum(hows.values()) for column, hows in staged.filled.items()},
+        "filled": {
+            column: sum(rows for how, rows in hows.items() if not how.startswith("lost:")) for column, hows in staged.filled.items()
+        },
         "filled_by": staged.filled,
         "export": {
             "path": export.path,

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations.formats import holds
 from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
 from flows.crm.bound_dialect import Bound
 from flows.crm.dialect import MOMENTS, Recipe, Source
@@ -17,15 +16,14 @@ from flows.crm.format_inference import FormatInference
 from flows.crm.values.cells import one_chunk, without
 from flows.crm.values.dates import Clock, to_datetimes
 from flows.crm.values.derivations import derive
+from flows.crm.values.identifiers import plain_ids, rounded
 from flows.crm.values.numbers import to_booleans, to_numbers
 from flows.crm.values.status import Status, tell_status
-from flows.errors import ExportUnmappable
 
 DEALS_SCHEMA = pa.schema([(name, pa.string()) for name in COLUMN_NAMES])
 """Deals as they are mapped, and as they are sent: text throughout."""
 
 KINDS = {column.name: column.kind for column in COLUMNS}
-_MANGLED = r"^[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]+$"
 _IDENTIFIERS = ("id", "companyId", "contactId")
 
 
@@ -46,11 +44,8 @@ class Mapping:
     _status: Status | None = None
 
     def deals(self) -> pa.Table:
-        """The batch in the 35 columns, as text. Raises ExportUnmappable for identifiers that a spreadsheet has rounded."""
-        deals = pa.Table.from_arrays([self.column(name) for name in COLUMN_NAMES], names=list(COLUMN_NAMES))
-        for name in _IDENTIFIERS:
-            self._refuse_mangled(name, deals.column(name))
-        return deals
+        """The batch in the 35 columns, as text."""
+        return pa.Table.from_arrays([self.column(name) for name in COLUMN_NAMES], names=list(COLUMN_NAMES))
 
     def column(self, name: str) -> pa.Array:
         """One target column, made when it is first asked for."""
@@ -74,7 +69,7 @@ class Mapping:
     def _made(self, name: str) -> pa.Array:
         recipe = self.bound.dialect.columns.get(name, ())
         if self.bound.dialect.verbatim:
-            column = self.raw(name)
+            column = self._without_rounded(name, self.raw(name)) if name in _IDENTIFIERS else self.raw(name)
             self._count(name, "direct", len(column) - column.null_count)
             return column
         if name == "status":
@@ -93,6 +88,7 @@ class Mapping:
             if self.bound.has(source):
                 part, unread = self._part(source, KINDS[name])
                 self.unread[name] += unread
+                part = self._identifiers(name, part) if name in _IDENTIFIERS else part
                 yield self._label(source, first=place == 0), self._during(part, source.during)
 
     def _amounts(self, recipe: Recipe) -> Recipe:
@@ -178,16 +174,18 @@ class Mapping:
                 self._count("status", label, count)
         return self._status
 
-    def _refuse_mangled(self, name: str, column: pa.ChunkedArray) -> None:
-        if not holds(column, b"+"):
-            return
-        mangled = pc.fill_null(pc.match_substring_regex(column, _MANGLED), False)
-        row = pc.index(mangled, True).as_py()
-        if row >= 0:
-            raise ExportUnmappable(
-                f"{self.inference.reader.location}, line {self.lines[row]}: the {name} {column[row].as_py()!r} was rounded"
-                " by a spreadsheet; its last digits are lost. Export again and do not save it from a spreadsheet program."
-            )
+    def _identifiers(self, name: str, column: pa.Array) -> pa.Array:
+        """Identifiers as they are compared."""
+        plain = plain_ids(column)
+        return self._without_rounded(name, column if plain is column else without(plain, self.bound.dialect.nulls))
+
+    def _without_rounded(self, name: str, column: pa.Array) -> pa.Array:
+        """An identifier that a spreadsheet rounded could be that of several, and is none."""
+        lost = rounded(column)
+        if not pc.any(lost).as_py():
+            return column
+        self._count(name, "lost:rounded by a spreadsheet", pc.sum(lost).as_py())
+        return pc.if_else(lost, None, column)
 
     def _count(self, name: str, label: str, rows: int) -> None:
         if rows:

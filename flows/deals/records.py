@@ -15,6 +15,7 @@ from flows.deals.guard import ExportStats
 from flows.options import SyncOptions
 
 _ASSUMED = "assumed:"
+_LOST = "lost:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,14 @@ class StagedDeals:
 
     @property
     def assumed(self) -> str:
-        """What was assumed of deals for want of better, and of how many; empty where nothing was."""
+        """What was assumed of deals for want of better, or is lost, and of how many; empty where nothing was."""
+        told = {_ASSUMED: "assumed, since", _LOST: "empty:"}
         return "; ".join(
-            f"{column} of {rows:,} of {self.deals:,} deals is assumed, since {how.removeprefix(_ASSUMED)}"
+            f"{column} of {rows:,} of {self.deals:,} deals is {why} {how.removeprefix(kind)}"
             for column, hows in self.filled.items()
             for how, rows in hows.items()
-            if how.startswith(_ASSUMED)
+            for kind, why in told.items()
+            if how.startswith(kind)
         )
 
 

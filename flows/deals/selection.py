@@ -25,6 +25,7 @@ from expectations.schema import COLUMN_NAMES, STATUSES
 from flows.deals.content_index import ContentIndex, Fingerprint, Hashes, deals_of, hash_ids
 from flows.deals.deals_csv import CsvRows, DealsCsv
 from flows.deals.guard import LISTED, ExportStats
+from flows.deals.identity import Spellings, merge_equal_rows
 from flows.deals.index_file import SCHEMA, DealsFile, gone_ids, load_index, name_deals, rows_of
 from flows.deals.quarantine import open_quarantine, quarantined
 from flows.deals.records import CheckedDeals, StagedDeals
@@ -56,10 +57,11 @@ def check_staged(
     whenever a row fails, so that it can be looked at even where the sync then stops.
 
     Raises:
+        ExportUnmappable: one id is written in two ways.
         UsageError: the settings name an extra suite that cannot be read, or has an expectation that cannot be evaluated.
     """
     _give_back()  # what came before; else the profile's comes on top of it, and the gate's on both
-    profile = FileProfile.of(batches(staged, ("id", "stage", "value")))
+    staged, profile = _one_row_a_deal(staged)
     try:
         gate = Gate(profile, now=staged.synced_at, extra_suite=extra_suite)
     except ValueError as error:
@@ -77,6 +79,15 @@ def check_staged(
         if extra_suite is None:
             raise
         raise UsageError(f"An expectation of {extra_suite}, which DEALCAST_EXTRA_SUITE names, breaks the check: {error}") from error
+
+
+def _one_row_a_deal(staged: StagedDeals) -> tuple[StagedDeals, FileProfile]:
+    """The deals without repeated rows, and their profile. Raises ExportUnmappable where an id is written in two ways."""
+    spellings = Spellings()
+    profile = FileProfile.of(spellings.watch(batches(staged, ("id", "stage", "value"))))
+    spellings.refuse_several(staged)
+    once = merge_equal_rows(staged, profile)
+    return once, profile if once is staged else FileProfile.of(batches(once, ("id", "stage", "value")))
 
 
 def check_against_ledger(

@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.crm.values.cells import by_value
+from flows.crm.values.identifiers import plain_ids
 
 
 def derive(how: str, columns: Sequence[pa.Array], separator: str) -> pa.Array:
     """The text that ``how`` (a dialect's word) makes of one or more columns; ``separator`` parts the entries of a list."""
     column, within = columns[0], re.escape(separator)
     if how == "join":
-        return pc.binary_join_element_wise(*columns, "|")
+        return pc.binary_join_element_wise(*map(plain_ids, columns), "|")
     if how == "count":
         return pc.fill_null(pc.count_substring_regex(column, rf"[^{within}\s][^{within}]*"), 0).cast(pa.string())
     if column.null_count == len(column):

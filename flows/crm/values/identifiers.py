@@ -1,0 +1,49 @@
+"""Identifiers as they are compared: their text, without what spreadsheets and exports put around it."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expectations.formats import holds, memory
+from flows.crm.values.cells import by_value
+
+_INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+"""Characters without width: soft hyphen, zero-width space and joiners, direction marks, word joiner, BOM."""
+
+_FORMULA = re.compile(r'=\s*"(?P<text>[^"]*)"')
+_ROUNDED = r"^[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]+$"
+
+
+def plain_ids(column: pa.Array) -> pa.Array:
+    """The identifiers without surrounding blanks, zero-width characters, `="..."` and a leading `'`; null where nothing is left."""
+    if not _may_be_odd(column):
+        return column
+    odd = pc.fill_null(pc.match_substring_regex(column, r"^[\s=']|[\s\"]$|[^\x21-\x7e]"), False)
+    if not pc.any(odd).as_py():
+        return column
+    cleaned = by_value(column.filter(odd), _plain)
+    return pc.replace_with_mask(column, odd, cleaned)
+
+
+def _may_be_odd(column: pa.Array) -> bool:
+    """Whether any text has a character beyond visible ASCII, a quote or an `=`: a glance at the column's memory."""
+    found = np.frombuffer(memory(column), np.uint8)
+    return bool(len(found)) and (int(found.min()) < ord("!") or int(found.max()) > ord("~") or holds(pa.chunked_array([column]), b"='"))
+
+
+def _plain(text: str) -> str | None:
+    text = text.translate(dict.fromkeys(map(ord, _INVISIBLE))).strip()
+    if formula := _FORMULA.fullmatch(text):
+        text = formula["text"].strip()
+    return text.removeprefix("'").strip() or None
+
+
+def rounded(column: pa.Array) -> pa.Array:
+    """Which identifiers are numbers that a spreadsheet rounded (`1.43E+10`): their last digits are lost. False where null."""
+    if not holds(pa.chunked_array([column]), b"+"):
+        return pa.repeat(False, len(column))
+    return pc.fill_null(pc.match_substring_regex(column, _ROUNDED), False)

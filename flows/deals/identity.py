@@ -1,0 +1,137 @@
+"""One deal, one id: rows that are equal are one deal, and an id that is written in two ways stops the sync."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expectations import FileProfile
+from expectations.formats import one_chunk
+from expectations.schema import COLUMN_NAMES, SOURCE_LINE
+from flows.crm.values.identifiers import plain_ids
+from flows.deals.records import StagedDeals
+from flows.deals.staged_file import STAGED_SCHEMA, batches
+from flows.errors import ExportUnmappable
+
+EQUAL_ROWS = "equal to another row in every column"
+"""What such rows are counted as."""
+
+_CONTENT = [name for name in COLUMN_NAMES if name != "lastSyncedAt"]
+_NUMBER = r"^[0-9]+(?:\.0+)?$"
+_SUFFIX = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345", np.uint8)
+
+
+def spelling_keys(ids: pa.Array) -> pa.Array:
+    """What the spellings of one id have in common.
+
+    That is its text without blanks around it, the digits of `007` and `7.0`, the first 15 characters of Salesforce's 18.
+    """
+    ids = plain_ids(ids)
+    numbers = pc.fill_null(pc.match_substring_regex(ids, r"^0[0-9]|^[0-9]+\.0+$"), False)
+    if pc.any(numbers).as_py():
+        plain = pc.replace_substring_regex(ids, r"^0*([0-9]+?)(?:\.0+)?$", r"\1")
+        ids = pc.if_else(pc.match_substring_regex(ids, _NUMBER), plain, ids)
+    places = pc.indices_nonzero(pc.fill_null(pc.equal(pc.binary_length(ids), 18), False))
+    places = places.filter(pc.match_substring_regex(ids.take(places), "^[0-9A-Za-z]*$"))
+    if len(places):
+        long = ids.take(places)
+        mask = np.zeros(len(ids), dtype=bool)
+        mask[places.to_numpy()[_suffix_fits(long)]] = True
+        ids = pc.if_else(pa.array(mask), pc.utf8_slice_codeunits(ids, 0, 15), ids)
+    return ids
+
+
+def _suffix_fits(ids: pa.Array) -> npt.NDArray[np.bool_]:
+    """Whether the last three of 18 characters are Salesforce's checksum: which of the first 15 are capitals, five bits each."""
+    signs = np.frombuffer("".join(ids.to_pylist()).encode("ascii"), np.uint8).reshape(-1, 18)
+    capitals = (signs[:, :15] >= ord("A")) & (signs[:, :15] <= ord("Z"))
+    number = capitals.reshape(-1, 3, 5) @ (1 << np.arange(5))
+    fits: npt.NDArray[np.bool_] = (_SUFFIX[number] == signs[:, 15:]).all(axis=1)
+    return fits
+
+
+class Spellings:
+    """The ids of an export that have another spelling, picked up while its batches go by."""
+
+    def __init__(self) -> None:
+        self._odd: list[pa.Array] = []
+        self._rows = 0
+
+    def watch(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """The same tables, whose ids are looked at."""
+        for table in tables:
+            ids = one_chunk(table["id"])
+            keys = spelling_keys(ids)
+            odd = pc.fill_null(pc.not_equal(keys, ids), False)
+            self._rows += len(ids)
+            if pc.any(odd).as_py():
+                self._odd.append(ids.filter(odd))
+            yield table
+
+    def refuse_several(self, staged: StagedDeals) -> None:
+        """Raise ExportUnmappable where two ids differ in their spelling alone, and name the first two by line."""
+        if not self._odd:
+            return
+        odd = pa.concat_arrays(self._odd)
+        keys = spelling_keys(odd)
+        all_long = len(odd) == self._rows and pc.all(pc.equal(pc.binary_length(odd), 18)).as_py()
+        if all_long:
+            return
+        found: dict[str, tuple[int, str]] = {}
+        for table in batches(staged, ("id", SOURCE_LINE)):
+            ids = one_chunk(table["id"])
+            near = spelling_keys(ids)
+            suspect = pc.is_in(near, value_set=keys)
+            for key, text, line in zip(
+                near.filter(suspect).to_pylist(),
+                ids.filter(suspect).to_pylist(),
+                table[SOURCE_LINE].filter(suspect).to_pylist(),
+                strict=True,
+            ):
+                first = found.setdefault(key, (line, text))
+                if text != first[1]:
+                    raise ExportUnmappable(_two_spellings(staged.export.path, first, (line, text)))
+
+
+def _two_spellings(where: str, first: tuple[int, str], second: tuple[int, str]) -> str:
+    return (
+        f"{where} writes one id in two ways: line {first[0]} as {shape(first[1])}, line {second[0]} as {shape(second[1])}."
+        " The platform would hold one deal twice. Give the id column one form in the export (as text, without leading zeros or `.0`,"
+        " and Salesforce's ids all with 15 or all with 18 characters)."
+    )
+
+
+def shape(text: str) -> str:
+    """An id's form without its content: `007.0` is `999.9 (5 characters)`."""
+    masked = "".join("9" if sign.isdigit() else "a" if sign.islower() else "A" if sign.isupper() else sign for sign in text[:24])
+    return f"`{masked}{'...' if len(text) > len(masked) else ''}` ({len(text)} characters)"
+
+
+def merge_equal_rows(staged: StagedDeals, profile: FileProfile) -> StagedDeals:
+    """The deals with one of each group of rows that are equal in every column; a report of deal lines has a row for each line."""
+    if not profile.repeats:
+        return staged
+    suspects = [table.take(pa.array(profile.duplicated(table["id"]))) for table in batches(staged)]
+    repeated = pa.concat_tables(suspects)
+    kept = repeated.group_by(_CONTENT, use_threads=False).aggregate([(SOURCE_LINE, "min")])[f"{SOURCE_LINE}_min"]
+    lines = repeated[SOURCE_LINE]
+    dropped = one_chunk(lines.filter(pc.invert(pc.is_in(lines, value_set=one_chunk(kept)))))
+    if not len(dropped):
+        return staged
+    path = staged.path.with_name(f"{staged.path.stem}-once.arrow")
+    _write_without(staged, dropped, path)
+    staged.path.unlink()
+    non_rows = {**staged.non_rows, EQUAL_ROWS: len(dropped)}
+    return replace(staged, path=path, deals=staged.deals - len(dropped), non_rows=non_rows)
+
+
+def _write_without(staged: StagedDeals, lines: pa.Array, path: Path) -> None:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, STAGED_SCHEMA) as writer:
+        for table in batches(staged):
+            writer.write_table(table.filter(pc.invert(pc.is_in(table[SOURCE_LINE], value_set=lines))))
