@@ -17,7 +17,7 @@ from expectations.schema import COLUMN_NAMES, SOURCE_LINE
 from flows.crm.values.identifiers import plain_ids
 from flows.deals.records import StagedDeals
 from flows.deals.staged_file import STAGED_SCHEMA, batches
-from flows.errors import ExportUnmappable
+from flows.errors import ExportUnmappable, StoppedByGuard
 
 EQUAL_ROWS = "equal to another row in every column"
 """What such rows are counted as."""
@@ -97,6 +97,30 @@ class Spellings:
                 first = found.setdefault(key, (line, text))
                 if text != first[1]:
                     raise ExportUnmappable(_two_spellings(staged.export.path, first, (line, text)))
+
+
+def refuse_held_spellings(to_send: Iterable[pa.Array], gone: Iterable[pa.Array]) -> None:
+    """Compare the ids that are about to be sent with held ones that the export no longer has.
+
+    Raises:
+        StoppedByGuard: some differ in their spelling alone: sent beside each other, they would be one deal twice.
+    """
+    ids = pa.concat_arrays([pa.array([], pa.string()), *gone]).drop_null()
+    keys = spelling_keys(ids)
+    twice, example = 0, None
+    for texts in to_send if len(ids) else ():
+        place = pc.index_in(spelling_keys(texts), value_set=keys)
+        found = pc.is_valid(place)
+        twice += pc.sum(found).as_py() or 0
+        if twice and example is None:
+            first = pc.index(found, pa.scalar(True)).as_py()
+            example = shape(ids[place[first].as_py()].as_py()), shape(texts[first].as_py())
+    if example is not None:
+        raise StoppedByGuard(
+            f"The guard stopped the sync, nothing was sent: the ids of {twice:,} of its deals are held as {example[0]}, and the export"
+            f" writes them as {example[1]}. Sent beside each other, each would be there twice. Export the ids as they are held,"
+            " or replace all that the collection holds with --mode override."
+        )
 
 
 def _two_spellings(where: str, first: tuple[int, str], second: tuple[int, str]) -> str:

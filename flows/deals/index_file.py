@@ -126,6 +126,13 @@ def gone_ids(ledger: Ledger, collection: str, index: ContentIndex) -> Iterator[p
         yield one_chunk(unseen.table["id"]).drop_null()
 
 
+def sent_ids(content: Path) -> Iterator[pa.Array]:
+    """The ids of what is about to be sent, a :class:`DealsFile`."""
+    with pq.ParquetFile(content) as file:
+        for batch in file.iter_batches(_ROWS, columns=["id"]):
+            yield batch["id"]
+
+
 def keep_content(ledger: Ledger, collection: str, fingerprint: str, content: Path) -> None:
     """Put what a sync is about to send, a :class:`DealsFile`, into the ledger before it is sent."""
     with content.open("rb") as source:

@@ -25,8 +25,8 @@ from expectations.schema import COLUMN_NAMES, STATUSES
 from flows.deals.content_index import ContentIndex, Fingerprint, Hashes, deals_of, hash_ids
 from flows.deals.deals_csv import CsvRows, DealsCsv
 from flows.deals.guard import LISTED, ExportStats
-from flows.deals.identity import Spellings, merge_equal_rows
-from flows.deals.index_file import SCHEMA, DealsFile, gone_ids, load_index, name_deals, rows_of
+from flows.deals.identity import Spellings, merge_equal_rows, refuse_held_spellings
+from flows.deals.index_file import SCHEMA, DealsFile, gone_ids, load_index, name_deals, rows_of, sent_ids
 from flows.deals.quarantine import open_quarantine, quarantined
 from flows.deals.records import CheckedDeals, StagedDeals
 from flows.deals.staged_file import batches
@@ -98,7 +98,8 @@ def check_against_ledger(
     Deals that an index of an earlier version knows by their hashes alone are named as the export names them.
 
     Raises:
-        UsageError: as there.
+        StoppedByGuard: a deal is held under another spelling of its id.
+        ExportUnmappable, UsageError: as there.
     """
     ledger = Ledger(ledger_url)
     index = ContentIndex()
@@ -109,6 +110,8 @@ def check_against_ledger(
         return index
 
     checked = check_staged(staged, options, known, folder, extra_suite)
+    if options.mode == "append" and index.gone() and checked.rows:
+        refuse_held_spellings(sent_ids(checked.content), gone_ids(ledger, options.collection, index))
     if index.names and not options.dry_run:
         name_deals(ledger, options.collection, index.names)
     if checked.stats.gone:
