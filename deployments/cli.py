@@ -9,8 +9,9 @@ import os
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
+from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn, ParamSpec
+from typing import Any, Literal, NoReturn, ParamSpec
 
 import click
 
@@ -276,6 +277,23 @@ def crms(export: str | None, crm: str | None) -> None:
         show_dialects()
     else:
         sys.exit(show_fit(export, crm))
+
+
+@main.command()
+@click.argument("collection", metavar="COLLECTION")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="Leave out forecasts of data from before that day.")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True, help="For people or programs."
+)
+def forecasts(collection: str, since: datetime | None, form: Literal["table", "csv", "json"]) -> None:
+    """Show what each month was forecast to be over time, and how far that was from what was won.
+
+    The history is the ledger's: every sync that downloads a forecast adds it. Errors are of months that are over, by how many
+    months ahead they were forecast: MAPE is the mean error as a share of what was won, bias whether forecasts were too high (+).
+    """
+    from deployments.commands.forecasts import show_forecasts  # noqa: PLC0415 - pyarrow takes a moment to import
+
+    show_forecasts(collection, since.date() if since else None, form)
 
 
 @main.command()

@@ -1,0 +1,85 @@
+"""``dealcast forecasts``: what each month was forecast to be, over time, beside what was won in the end."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+
+import click
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+from flows.errors import UsageError
+from flows.ledger.forecast_history import HorizonError, errors_by_horizon, read_history
+from flows.ledger.store import Ledger
+from flows.settings import load_settings
+
+_SHOWN = 6
+"""Forecasts side by side in a terminal: the newest ones."""
+
+
+def show_forecasts(collection: str, since: date | None, form: Literal["table", "csv", "json"]) -> None:
+    """Print the history of a collection's forecasts; the ledger alone is read.
+
+    Args:
+        collection: id of the platform's collection.
+        since: leave out forecasts of data from before that day.
+        form: a revision table and the errors for people, or every row for programs.
+
+    Raises:
+        UsageError: the ledger has no forecast of the collection.
+    """
+    ledger = Ledger(load_settings().ledger_url)
+    history = read_history(ledger, collection, since)
+    if not history.num_rows:
+        raise UsageError(f"The ledger has no forecast of {collection}{f' since {since}' if since else ''}. A sync adds one each time.")
+    last = ledger.last_completed(collection)
+    won: Mapping[str, float] = last.export.get("won_by_month", {}) if last else {}
+    errors = errors_by_horizon(history, won, datetime.now(UTC).date())
+    if form == "csv":
+        writer = csv.DictWriter(sys.stdout, history.column_names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(_texts(history))
+    elif form == "json":
+        said = {"collection": collection, "forecasts": _texts(history), "won_by_month": dict(won), "errors": [asdict(e) for e in errors]}
+        click.echo(json.dumps(said))
+    else:
+        _show(history, won, errors)
+
+
+def _texts(history: pa.Table) -> list[dict[str, Any]]:
+    """The rows with moments and days in ISO form."""
+    return [{name: value.isoformat() if isinstance(value, date) else value for name, value in row.items()} for row in history.to_pylist()]
+
+
+def _show(history: pa.Table, won: Mapping[str, float], errors: Sequence[HorizonError]) -> None:
+    console = Console()
+    forecasts: dict[str, dict[date, float]] = {}
+    for row in history.to_pylist():
+        forecasts.setdefault(f"{row['as_of']:%Y-%m-%d %H:%M}", {})[row["month"]] = row["revenue"]
+    shown = list(forecasts.items())[-_SHOWN:]
+    table = Table(title=f"Forecast revenue by month and as-of time (UTC); the newest {len(shown)} of {len(forecasts)}")
+    table.add_column("month")
+    for as_of, _ in shown:
+        table.add_column(as_of, justify="right")
+    table.add_column("won", justify="right")
+    running = f"{datetime.now(UTC):%Y-%m}"
+    for month in sorted({month for _, months in shown for month in months}):
+        name = f"{month:%Y-%m}"
+        actual = f"{won[name]:,.2f}{' so far' if name >= running else ''}" if name in won else ""
+        table.add_row(name, *(f"{months[month]:,.2f}" if month in months else "" for _, months in shown), actual)
+    console.print(table)
+    if not errors:
+        return
+    beside = Table(title="Error by months ahead, of months that are over")
+    for column in ("months ahead", "months", "MAPE", "bias"):
+        beside.add_column(column, justify="right")
+    for each in errors:
+        beside.add_row(str(each.horizon), str(each.months), f"{each.mape:.1%}", f"{each.bias:+.1%}")
+    console.print(beside)

@@ -1,0 +1,118 @@
+"""The forecasts that came for a collection, one Parquet table in its ledger: what each month was forecast to be, over time."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from flows.ledger.store import Ledger
+
+FILE = "_forecasts.parquet"
+
+SCHEMA = pa.schema(
+    [
+        ("as_of", pa.timestamp("us", "UTC")),
+        ("invoked_at", pa.timestamp("us", "UTC")),
+        ("month", pa.date32()),
+        ("revenue", pa.float64()),
+        ("currency", pa.string()),
+        ("platform", pa.string()),
+        ("collection", pa.string()),
+        ("request_id", pa.string()),
+        ("invocation_id", pa.string()),
+        ("fingerprint", pa.string()),
+    ]
+)
+"""One row a predicted month: ``as_of`` is when the platform had completed the data, ``revenue`` in the data's own currency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invoked:
+    """What a forecast was made of: when, where, from which upload."""
+
+    as_of: datetime
+    invoked_at: datetime
+    currency: str | None
+    platform: str
+    collection: str
+    request_id: str
+    invocation_id: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class HorizonError:
+    """How far forecasts of months that are over were from what was won, ``horizon`` months ahead.
+
+    ``mape`` is the mean of the errors' absolute shares of what was won, ``bias`` the sum of the errors as a share of all that was won.
+    """
+
+    horizon: int
+    months: int
+    mape: float
+    bias: float
+
+
+def read_history(ledger: Ledger, collection: str, since: date | None = None) -> pa.Table:
+    """Read the forecasts of ``collection``, as :data:`SCHEMA`, oldest first; those made ``since`` that day where one is given."""
+    data = ledger.get(collection, FILE)
+    table = SCHEMA.empty_table() if data is None else pq.read_table(io.BytesIO(data), schema=SCHEMA)
+    if since is not None:
+        table = table.filter(pc.greater_equal(table["as_of"].cast(pa.date32()), pa.scalar(since)))
+    return table.sort_by([("as_of", "ascending"), ("month", "ascending")])
+
+
+def add_forecast(ledger: Ledger, invoked: Invoked, months: Sequence[tuple[str, float]]) -> None:
+    """Add a forecast's months (``YYYY-MM-DD``, revenue) to the history; idempotent by its invocation id."""
+    held = read_history(ledger, invoked.collection)
+    held = held.filter(pc.not_equal(held["invocation_id"], invoked.invocation_id))
+    rows = [
+        {**{name: getattr(invoked, name) for name in Invoked.__slots__}, "month": date.fromisoformat(month[:10]), "revenue": revenue}
+        for month, revenue in months
+    ]
+    sink = io.BytesIO()
+    pq.write_table(pa.concat_tables([held, pa.Table.from_pylist(rows, SCHEMA)]), sink, compression="zstd")
+    ledger.put(invoked.collection, FILE, sink.getvalue())
+
+
+def previous_sum(history: pa.Table, invocation_id: str) -> tuple[date, float] | None:
+    """Return the day and the sum of the newest forecast in ``history`` before this one; None where it is the first.
+
+    Only the months that both have are summed, so that a horizon that moved on is no change.
+    """
+    mine = history.filter(pc.equal(history["invocation_id"], invocation_id))
+    others = history.filter(pc.not_equal(history["invocation_id"], invocation_id))
+    if not mine.num_rows or not others.num_rows:
+        return None
+    newest = others.filter(pc.equal(others["as_of"], pc.max(others["as_of"])))
+    shared = newest.filter(pc.is_in(newest["month"], value_set=mine["month"].combine_chunks()))
+    return (newest["as_of"][0].as_py().date(), float(pc.sum(shared["revenue"]).as_py() or 0.0)) if shared.num_rows else None
+
+
+def errors_by_horizon(history: pa.Table, won_by_month: Mapping[str, float], today: date) -> list[HorizonError]:
+    """Compare forecasts with what was won (``YYYY-MM`` -> revenue) in months before that of ``today``, by months ahead."""
+    by_horizon: dict[int, list[tuple[float, float]]] = {}
+    for row in history.to_pylist():
+        month, won = row["month"], won_by_month.get(f"{row['month']:%Y-%m}", 0.0)
+        ahead = _months(month) - _months(row["as_of"].date())
+        if _months(month) < _months(today) and ahead >= 0 and won > 0:
+            by_horizon.setdefault(ahead, []).append((row["revenue"], won))
+    return [
+        HorizonError(
+            ahead,
+            len(pairs),
+            sum(abs(forecast - won) / won for forecast, won in pairs) / len(pairs),
+            sum(forecast - won for forecast, won in pairs) / sum(won for _, won in pairs),
+        )
+        for ahead, pairs in sorted(by_horizon.items())
+    ]
+
+
+def _months(day: date) -> int:
+    return day.year * 12 + day.month

@@ -1,0 +1,70 @@
+"""The history of a collection's forecasts: complete, idempotent, and held against what was won."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from flows.ledger.forecast_history import Invoked, add_forecast, errors_by_horizon, previous_sum, read_history
+from flows.ledger.store import Ledger
+
+COLLECTION = "acme"
+
+
+def invoked(day: date, number: int) -> Invoked:
+    moment = datetime(day.year, day.month, day.day, 6, tzinfo=UTC)
+    return Invoked(moment, moment + timedelta(seconds=5), "EUR", "http://127.0.0.1", COLLECTION, f"r{number}", f"i{number}", f"f{number}")
+
+
+def months(first: date, *revenues: float) -> list[tuple[str, float]]:
+    starts = pd.date_range(first, periods=len(revenues), freq="MS")
+    return [(f"{start:%Y-%m-%d}", revenue) for start, revenue in zip(starts, revenues, strict=True)]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(str(tmp_path))
+
+
+def test_each_forecast_is_kept_once(ledger: Ledger) -> None:
+    """A run that is repeated after a kill adds its forecast again: it replaces itself."""
+    add_forecast(ledger, invoked(date(2026, 1, 5), 1), months(date(2026, 1, 1), 10, 20))
+    add_forecast(ledger, invoked(date(2026, 1, 6), 2), months(date(2026, 1, 1), 11, 21))
+    add_forecast(ledger, invoked(date(2026, 1, 6), 2), months(date(2026, 1, 1), 11, 21))
+    table = read_history(ledger, COLLECTION)
+    assert table["revenue"].to_pylist() == [10, 20, 11, 21]
+    assert table["invocation_id"].to_pylist() == ["i1", "i1", "i2", "i2"]
+    assert read_history(ledger, COLLECTION, date(2026, 1, 6))["revenue"].to_pylist() == [11, 21]
+    assert read_history(ledger, "other").num_rows == 0
+
+
+def test_the_movement_is_of_the_months_that_both_forecasts_have(ledger: Ledger) -> None:
+    add_forecast(ledger, invoked(date(2026, 1, 30), 1), months(date(2026, 1, 1), 5, 10, 20))
+    add_forecast(ledger, invoked(date(2026, 2, 2), 2), months(date(2026, 2, 1), 12, 22, 30))
+    history = read_history(ledger, COLLECTION)
+    assert previous_sum(history, "i2") == (date(2026, 1, 30), 30.0)
+    assert previous_sum(read_history(ledger, "other"), "i2") is None
+
+
+def test_errors_are_those_that_pandas_computes(ledger: Ledger) -> None:
+    """Months that are not over, and those in which nothing was won, say nothing."""
+    won = {"2026-01": 100.0, "2026-02": 80.0, "2026-03": 120.0, "2026-04": 60.0}
+    for number, (day, revenues) in enumerate(
+        [(date(2026, 1, 10), (90, 100, 110, 50)), (date(2026, 2, 10), (70, 130, 70)), (date(2026, 3, 10), (150, 65))]
+    ):
+        add_forecast(ledger, invoked(day, number), months(day.replace(day=1), *map(float, revenues)))
+    history = read_history(ledger, COLLECTION)
+    frame = history.to_pandas()
+    frame["won"] = pd.to_datetime(frame["month"]).dt.strftime("%Y-%m").map(won)
+    frame["ahead"] = [(m.year - a.year) * 12 + m.month - a.month for m, a in zip(frame["month"], frame["as_of"], strict=True)]
+    frame = frame[pd.to_datetime(frame["month"]) < "2026-04-01"]
+    frame["error"] = frame["revenue"] - frame["won"]
+    frame["share"] = frame["error"].abs() / frame["won"]
+    grouped = frame.groupby("ahead").agg(count=("won", "size"), mape=("share", "mean"), error=("error", "sum"), won=("won", "sum"))
+    found = errors_by_horizon(history, won, date(2026, 4, 20))
+    assert [(each.horizon, each.months) for each in found] == list(zip(grouped.index, grouped["count"], strict=True))
+    assert [each.mape for each in found] == pytest.approx(grouped["mape"].tolist())
+    assert [each.bias for each in found] == pytest.approx((grouped["error"] / grouped["won"]).tolist())
