@@ -8,8 +8,8 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NoReturn, ParamSpec
 

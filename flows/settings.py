@@ -29,6 +29,9 @@ class Settings(BaseSettings):
         1.0, gt=0, description="the shortest time between two polls, in seconds; later ones wait a tenth of the time so far"
     )
     poll_delay_max: float = Field(60.0, gt=0, description="the longest time between two polls, in seconds")
+    upload_timeout: float = Field(
+        300.0, gt=0, description="seconds that the platform may take to answer an upload, besides two for each MB of it"
+    )
     send_retries: int = Field(8, ge=0, description="how often a send that the platform could not take is tried again")
     on_unknown: Literal["resend", "stop"] = Field(
         "resend", description="what to do where a send got no answer: `resend`, or `stop` with exit 8"
@@ -61,7 +64,7 @@ class Settings(BaseSettings):
         Raises:
             UsageError: no token is set, the block cannot be loaded, or the URL would send the token in clear.
         """
-        return Nostradamus(self.platform_url, self._token(), allow_http=self.allow_http)
+        return Nostradamus(self.platform_url, self._token(), allow_http=self.allow_http, upload_timeout=self.upload_timeout)
 
     def _token(self) -> str:
         if self.token_block is None:

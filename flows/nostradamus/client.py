@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import quote as quote_segment
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -23,6 +24,15 @@ _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _LONGEST_ANSWER = 60.0
 """Seconds that an answer may take to come in whole, dumps excepted; httpx only limits the time between two pieces of it."""
 
+_TRANSPORT_HEADERS = ("content-encoding", "content-length", "transfer-encoding")
+"""Headers of how a body came, which are not true of it any more once it is unpacked."""
+
+_LARGEST_ANSWER = 32 << 20
+"""Bytes of an answer, unpacked, dumps excepted: thousands of times what any takes, and few enough to be held."""
+
+_UPLOAD_SECONDS_PER_MB = 2.0
+"""By how much a platform may take longer to answer a larger upload, which it may read whole before it does."""
+
 _Answer = TypeVar("_Answer", bound=BaseModel)
 
 
@@ -33,13 +43,14 @@ class Nostradamus:
         url: base URL; `http://` is refused for hosts that are not loopback, unless ``allow_http``.
         token: sent as ``Authorization: Token <secret>`` (S), only ever to ``url``'s host: redirects are not followed.
         allow_http: send the token in clear to any host.
+        upload_timeout: seconds that the platform may take to answer an upload, besides two for each MB of it.
 
     Every method raises :class:`NotAuthorized`, :class:`NotFound`, :class:`PlatformRefused` or :class:`UnexpectedAnswer`
     for an answer that says no, :class:`PlatformBusy` for one that asks to come back, :class:`PlatformUnreachable` where
     repeating is safe, and what changes something :class:`OutcomeUnknown` where the request went out and no answer came.
     """
 
-    def __init__(self, url: str, token: str, *, allow_http: bool = False) -> None:
+    def __init__(self, url: str, token: str, *, allow_http: bool = False, upload_timeout: float = 300.0) -> None:
         """Check the URL and open the connection pool; nothing is sent yet."""
         try:
             base = httpx.URL(url)
@@ -60,6 +71,7 @@ class Nostradamus:
                 "DEALCAST_TOKEN is not set, or holds characters that no token has, such as a blank or a line break: "
                 "export the platform's API token under that name."
             )
+        self._upload_timeout = upload_timeout
         self._http = httpx.Client(
             base_url=base,
             headers={"Authorization": f"Token {token}"},
@@ -106,6 +118,7 @@ class Nostradamus:
                 f"/api/collection/{_segment(collection_id)}/data/deals/{mode}",
                 files={"file": (csv.name, body, "text/csv")},
                 data={"separator": separator},
+                timeout=httpx.Timeout(60.0, connect=10.0, read=answer_seconds(csv.stat().st_size, self._upload_timeout)),
                 expect=(202,),
             )
         return _parse(Accepted, response)
@@ -132,7 +145,9 @@ class Nostradamus:
     def upload_status(self, collection_id: str, request_id: str, *, mode: RequestMode = "append") -> UploadRequest:
         """Where an upload or a delete stands (S: append; A: the paths of the others)."""
         path = f"/api/collection/{_segment(collection_id)}/data/deals/{mode}/{_segment(request_id)}"
-        return _parse(UploadRequest, self._get(path))
+        answer = _parse(UploadRequest, self._get(path))
+        _require_own(path, request=(request_id, answer.id), collection=(collection_id, answer.collection_id))
+        return answer
 
     def dump(self, collection_id: str, to: Path) -> None:
         """Write the deals that the collection holds to ``to``, as the platform's CSV (D)."""
@@ -150,7 +165,10 @@ class Nostradamus:
 
     def invocation(self, invocation_id: str) -> Invocation:
         """Where an invocation stands, and once completed, its results."""
-        return _parse(Invocation, self._get(f"/api/invocation/{_segment(invocation_id)}"))
+        path = f"/api/invocation/{_segment(invocation_id)}"
+        answer = _parse(Invocation, self._get(path))
+        _require_own(path, invocation=(invocation_id, answer.id))
+        return answer
 
     def result(self, invocation_id: str, form: ResultFormat) -> bytes:
         """The primary result as it comes."""
@@ -159,6 +177,10 @@ class Nostradamus:
     def _get(self, path: str, params: dict[str, int] | None = None) -> httpx.Response:
         try:
             response = self._answer("GET", path, params=params)
+        except _TooLarge as error:
+            raise UnexpectedAnswer(
+                f"GET {path}: {error}, as no answer of the contract is. Is DEALCAST_PLATFORM_URL the platform?"
+            ) from error
         except httpx.HTTPError as error:
             raise failure(error, repeatable=True) from error
         if response.status_code != 200:
@@ -166,10 +188,11 @@ class Nostradamus:
         return response
 
     def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
+        end = time.monotonic() + _LONGEST_ANSWER + (request["timeout"].read if "timeout" in request else 0.0)
         with self._http.stream(method, path, **request) as response:
-            response.stream = _InTime(response.stream, time.monotonic() + _LONGEST_ANSWER)
-            response.read()
-        return response
+            content = b"".join(_bounded(response, end))
+        headers = [(name, value) for name, value in response.headers.multi_items() if name not in _TRANSPORT_HEADERS]
+        return httpx.Response(response.status_code, headers=headers, content=content, request=response.request)
 
     def _stream(self, path: str) -> Iterator[bytes]:
         try:
@@ -191,20 +214,20 @@ class Nostradamus:
         return response
 
 
-class _InTime(httpx.SyncByteStream):
-    """An answer's body that has to be whole by ``end``, on the monotonic clock."""
+class _TooLarge(httpx.DecodingError):
+    """An answer beyond :data:`_LARGEST_ANSWER`, which may also be a small one that unpacks to more."""
 
-    def __init__(self, body: Any, end: float) -> None:
-        self._body, self._end = body, end
 
-    def __iter__(self) -> Iterator[bytes]:
-        for piece in self._body:
-            if time.monotonic() > self._end:
-                raise httpx.ReadTimeout(f"the answer was not whole after {_LONGEST_ANSWER:.0f} s")
-            yield piece
-
-    def close(self) -> None:
-        self._body.close()
+def _bounded(response: httpx.Response, end: float) -> Iterator[bytes]:
+    """An answer's body, which has to be whole by ``end``, on the monotonic clock, and no larger than the limit."""
+    size = 0
+    for piece in response.iter_bytes():
+        size += len(piece)
+        if size > _LARGEST_ANSWER:
+            raise _TooLarge(f"the answer is larger than {_LARGEST_ANSWER >> 20} MiB", request=response.request)
+        if time.monotonic() > end:
+            raise httpx.ReadTimeout(f"the answer was not whole after {_LONGEST_ANSWER:.0f} s", request=response.request)
+        yield piece
 
 
 @cache
@@ -213,13 +236,26 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
+def answer_seconds(size: int, least: float) -> float:
+    """Seconds that the answer to an upload of ``size`` bytes is waited for: one given up too early costs the whole file again."""
+    return least + _UPLOAD_SECONDS_PER_MB * size / 1e6
+
+
 def _segment(identifier: str) -> str:
-    """An id as one path segment, so that an odd one cannot reach another endpoint."""
-    if not identifier or identifier in (".", "..") or any(character in identifier for character in "/?#\\") or not identifier.isprintable():
-        raise UsageError(
-            f"{identifier!r} is not an id: ids have no slashes, backslashes, question marks, number signs or control characters."
-        )
-    return identifier
+    """An id as one path segment, percent-encoded, so that an odd one cannot reach another endpoint."""
+    if not identifier or not identifier.strip("."):
+        raise UsageError(f"{identifier!r} is not an id: an address with it would be another.")
+    return quote_segment(identifier, safe="")
+
+
+def _require_own(path: str, **ids: tuple[str, str | None]) -> None:
+    """Refuse an answer about something else than was asked for: a foreign ``completed`` would invoke a forecast too early."""
+    for what, (asked, answered) in ids.items():
+        if answered not in (asked, None):
+            raise UnexpectedAnswer(
+                f"GET {path} was answered for another {what} than the one asked for, so nothing is made of it. "
+                "Try again later; if it stays so, report it to the platform."
+            )
 
 
 def _parse(kind: type[_Answer], response: httpx.Response) -> _Answer:

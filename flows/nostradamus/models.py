@@ -49,6 +49,7 @@ class Accepted(_Request):
 class UploadRequest(_Request):
     """An append, override or delete request (S, D, D*)."""
 
+    collection_id: str | None = None
     status: str
     message: str | None = None
     validation_errors: Any = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import resource
 import socket
@@ -9,11 +10,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pytest
 
 from flows.errors import NotFound, OutcomeUnknown, PlatformBusy, PlatformUnreachable, UnexpectedAnswer, UsageError
 from flows.nostradamus import Nostradamus
+from flows.nostradamus.client import answer_seconds
 
 if TYPE_CHECKING:
     from deployments.sandbox import Sandbox
@@ -187,7 +190,7 @@ def test_a_token_that_cannot_be_one_is_refused_and_not_shown(token: str) -> None
 
 @pytest.mark.parametrize("identifier", ["", ".", "..", "a/b", "../x", "a?b", "a#b", "a\\b", "a\nb", "%2e%2e"])
 def test_an_odd_id_cannot_reach_another_endpoint(server: Answers, client: Nostradamus, identifier: str) -> None:
-    server.will(200, b'{"id": "x", "status": "queued"}')
+    server.will(200, json.dumps({"id": identifier, "status": "queued"}).encode())
     try:
         client.invocation(identifier)
     except UsageError:
@@ -295,7 +298,7 @@ def test_an_unresolvable_host_means_not_sent(deals: Path) -> None:
 
 def test_a_post_that_got_no_answer_is_unknown_and_a_get_repeatable(deals: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.nostradamus.client._TIMEOUT", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as silent, Nostradamus(f"http://127.0.0.1:{silent.getsockname()[1]}", TOKEN) as client:
+    with socket.create_server(("127.0.0.1", 0)) as silent, _impatient(silent) as client:
         with pytest.raises(OutcomeUnknown, match="may or may not have been accepted"):
             client.append("c", deals)
         with pytest.raises(PlatformUnreachable, match="no whole answer"):
@@ -318,3 +321,61 @@ def test_a_token_of_a_letter_or_three_garbles_no_answer(server: Answers, token: 
     server.will(200, b'{"id": "rabc", "collectionId": "c", "status": "completed", "dataType": "deals"}')
     with Nostradamus(server.url, token) as client:
         assert client.upload_status("c", "rabc").id == "rabc"
+
+
+def _impatient(silent: socket.socket) -> Nostradamus:
+    return Nostradamus(f"http://127.0.0.1:{silent.getsockname()[1]}", TOKEN, upload_timeout=0.2)
+
+
+def test_an_upload_is_given_time_by_its_size() -> None:
+    """A platform that reads a file whole before it answers is not sent it again and again."""
+    assert answer_seconds(0, 300) == 300
+    assert answer_seconds(400_000_000, 300) == 1100
+
+
+@pytest.mark.parametrize(
+    ("body", "ask"),
+    [
+        ({"id": "other", "status": "completed"}, "upload"),
+        ({"id": "r", "collectionId": "other", "status": "completed"}, "upload"),
+        ({"requestId": "other", "status": "error"}, "upload"),
+        ({"id": "other", "status": "completed"}, "invocation"),
+    ],
+)
+def test_an_answer_about_something_else_is_no_answer(server: Answers, client: Nostradamus, body: dict[str, str], ask: str) -> None:
+    """A foreign `completed` would invoke a forecast on a collection that has no data."""
+    server.will(200, json.dumps(body).encode())
+    with pytest.raises(UnexpectedAnswer, match=r"another (request|collection|invocation)"):
+        client.upload_status("c", "r") if ask == "upload" else client.invocation("i")
+
+
+def test_an_answer_of_ours_needs_not_name_the_collection(server: Answers, client: Nostradamus) -> None:
+    server.will(200, b'{"id": "r", "status": "completed"}').will(200, b'{"id": "r", "collectionId": "c", "status": "queued"}')
+    assert client.upload_status("c", "r").status == "completed"
+    assert client.upload_status("c", "r").status == "queued"
+
+
+def test_a_small_answer_that_unpacks_to_gigabytes_is_cut_off(server: Answers, client: Nostradamus, deals: Path) -> None:
+    bomb = gzip.compress(gzip.compress(b" " * (64 << 20)))
+    server.will(200, gzip.decompress(bomb), content_encoding="gzip").will(202, gzip.decompress(bomb), content_encoding="gzip")
+    with pytest.raises(UnexpectedAnswer, match="larger than 32 MiB"):
+        client.upload_status("c", "r")
+    with pytest.raises(OutcomeUnknown, match="may or may not have been accepted"):
+        client.append("c", deals)
+
+
+@pytest.mark.parametrize("identifier", ["a/b", "a?b#c", "ä b", "a%2Fb", "..%2f", "a\\b"])
+def test_an_odd_id_stays_one_segment_of_its_path(server: Answers, client: Nostradamus, identifier: str) -> None:
+    """One that was accepted is followed, whatever its letters, and reaches no other endpoint."""
+    server.will(200, json.dumps({"id": identifier, "status": "queued"}).encode())
+    assert client.upload_status("c", identifier).status == "queued"
+    path = server.requests[0][1]
+    assert path.count("/") == 7
+    assert unquote(path.rpartition("/")[2]) == identifier
+
+
+@pytest.mark.parametrize("identifier", ["", ".", ".."])
+def test_an_id_that_is_another_address_is_refused(server: Answers, client: Nostradamus, identifier: str) -> None:
+    with pytest.raises(UsageError, match="not an id"):
+        client.invocation(identifier)
+    assert server.requests == []
