@@ -57,6 +57,20 @@ class _Group(click.Group):
     command_class = _Command
 
 
+def _format_options(command: Callable[P, Any]) -> Callable[P, Any]:
+    """The options that say how an export writes what can be read in two ways."""
+    command = click.option(
+        "--decimal",
+        type=click.Choice(["point", "comma"]),
+        help="The sign before the decimals, where 1.200 or 1,200 may be thousands and no other number settles it.",
+    )(command)
+    return click.option(
+        "--date-order",
+        type=click.Choice(["day-first", "month-first", "year-first"]),
+        help="How to read dates such as 03/04/24 that no other date written like them settles.",
+    )(command)
+
+
 def _export_options(command: Callable[P, Any]) -> Callable[P, Any]:
     """The argument and options that say how an export is read."""
     options = [
@@ -67,14 +81,11 @@ def _export_options(command: Callable[P, Any]) -> Callable[P, Any]:
         click.option("--pipeline", metavar="NAME", help="The one pipeline to take, where the export holds several."),
         click.option("--crm-timezone", metavar="ZONE", help="IANA zone of the export's times that name none. Default: the dialect's."),
         click.option("--timezone", metavar="ZONE", help="IANA zone of the collection. Default: what the platform says; for check, UTC."),
-        click.option(
-            "--date-order", type=click.Choice(["day-first", "month-first"]), help="How to read 03/04/24 where no value proves it."
-        ),
         click.option("--currency", metavar="CODE", help="The one currency to take, where the export holds several."),
     ]
     for option in reversed(options):
         command = option(command)
-    return command
+    return _format_options(command)
 
 
 def _voice_options(command: Callable[P, Any]) -> Callable[P, Any]:

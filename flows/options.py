@@ -49,8 +49,11 @@ class SyncOptions(BaseModel):
     pipeline: str | None = Field(None, min_length=1, description="the one pipeline to take, where the export holds several")
     crm_timezone: str | None = Field(None, description="IANA zone of the export's times that name none; default: the dialect's")
     timezone: str | None = Field(None, description="IANA zone of the collection; default: asked of the platform")
-    date_order: Literal["day-first", "month-first"] | None = Field(
-        None, description="how to read dates such as 03/04/24 that prove neither order"
+    date_order: Literal["day-first", "month-first", "year-first"] | None = Field(
+        None, description="how to read dates such as 03/04/24 that prove no order"
+    )
+    decimal: Literal["point", "comma"] | None = Field(
+        None, description="the sign before the decimals, where numbers such as 1.200 or 1,200 do not show it"
     )
     currency: str | None = Field(None, min_length=1, description="the one currency to take, where the export holds several")
     horizon: int = Field(6, ge=1, le=12, description="months to forecast, 1 to 12")

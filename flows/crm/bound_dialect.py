@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from expectations.schema import COLUMNS, Null
+from expectations.schema import COLUMNS, Kind, Null
 from flows.crm.dialect import Dialect, Recipe, Source, StatusRule, known_dialects
 from flows.crm.files.contents import Contents
 from flows.crm.files.header_row import Layout, find_layout, folded
 from flows.errors import ExportUnmappable
 
 _DIRECT = {"field", "latest", "number_in", "hundredth_of"}
+_NUMBERS = {column.name for column in COLUMNS if column.kind in {Kind.DECIMAL, Kind.INTEGER}}
 REQUIRED = tuple(column.name for column in COLUMNS if column.null is not Null.ALLOWED)
 
 
@@ -78,6 +79,11 @@ class Bound:
     def wanted(self) -> list[int]:
         """The positions worth reading; the first cell always is, for footers stand there."""
         return sorted({0} | {position for name in self._names() if (position := self.position_of(name)) is not None})
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """The positions of numbers."""
+        return frozenset(position for name in self.names_for(_NUMBERS) if (position := self.position_of(name)) is not None)
 
     def _names(self) -> Iterator[str]:
         dialect = self.dialect

@@ -13,7 +13,7 @@ from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
 from flows.crm.bound_dialect import Bound
 from flows.crm.dialect import MOMENTS, Recipe, Source
 from flows.crm.format_inference import FormatInference
-from flows.crm.values.cells import one_chunk, without
+from flows.crm.values.cells import one_chunk, unmarked, without
 from flows.crm.values.dates import Clock, to_datetimes
 from flows.crm.values.derivations import derive
 from flows.crm.values.identifiers import plain_ids, rounded
@@ -136,11 +136,11 @@ class Mapping:
         if kind is Kind.DATETIME:
             return to_datetimes(column, self.clock, self.inference.order, days=name in self.bound.dialect.days)
         if kind in {Kind.DECIMAL, Kind.INTEGER}:
-            style = None if self.bound.dialect.number_style == "point" else self.inference.style
-            return to_numbers(column, style, integer=kind is Kind.INTEGER, apostrophe=apostrophe)
+            known = self.inference.known_style
+            return to_numbers(column, self.inference.style, integer=kind is Kind.INTEGER, known=known, apostrophe=apostrophe)
         if kind is Kind.BOOLEAN:
             return to_booleans(column, blank="false" if name in self.bound.dialect.blank_is_false else None)
-        return column, 0
+        return unmarked(column) if self.inference.reader.contents.rows is not None else column, 0
 
     def _latest(self, source: Source) -> tuple[pa.Array, int]:
         parts = [self._part(Source("field", (name,)), Kind.DATETIME) for name in source.names if self.bound.position_of(name) is not None]

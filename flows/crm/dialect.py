@@ -15,15 +15,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.schema import COLUMN_NAMES, STATUSES
+from flows.crm.values.dates import ORDERS, Order
 from flows.errors import UsageError
 
-Order = Literal["day-first", "month-first"]
 SHIPPED = resources.files("flows.crm") / "dialects"
 DERIVATIONS = ("first", "count", "mail_domain_of", "number_in", "hundredth_of", "latest", "join", "default")
 MOMENTS = {"open": ("open",), "won": ("closed_won",), "lost": ("closed_lost",), "closed": ("closed_won", "closed_lost")}
@@ -86,7 +86,7 @@ class Dialect:
     crm_timezone: str = "UTC"
     date_order: Order | None = None
     days: frozenset[str] = frozenset()
-    number_style: str = "point"
+    number_style: str = "proven"
     nulls: frozenset[str] = frozenset()
     nulls_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
     leading_apostrophe: bool = False
@@ -217,9 +217,9 @@ def _dialect(name: str, tables: dict[str, Any]) -> Dialect:
         footers=tuple(_pattern(pattern) for pattern in _names(tables.get("footers", {}).get("patterns", []))),
         verbatim=verbatim,
         crm_timezone=dates.get("timezone", "UTC"),
-        date_order=_one_of(dates.get("order"), (None, "day-first", "month-first"), "dates.order"),
+        date_order=_one_of(dates.get("order"), (None, *ORDERS), "dates.order"),
         days=frozenset(_names(dates.get("days", []))),
-        number_style=_one_of(numbers.get("style", "point"), ("point", "comma", "proven"), "numbers.style"),
+        number_style=_one_of(numbers.get("style", "proven"), ("point", "comma", "proven"), "numbers.style"),
         nulls=frozenset(_names(cells.get("nulls", []))),
         nulls_of={key: frozenset(_names(values)) for key, values in cells.get("nulls_of", {}).items()},
         leading_apostrophe=cells.get("leading_apostrophe", False),

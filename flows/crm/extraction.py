@@ -15,14 +15,15 @@ from expectations.row_checks import deals_frame
 from expectations.schema import SOURCE_LINE
 from flows.crm.bound_dialect import bind
 from flows.crm.column_map import Mapping
-from flows.crm.dialect import Order, load_dialect
+from flows.crm.dialect import load_dialect
 from flows.crm.files.contents import read_contents
 from flows.crm.files.location import LocalExport, fetch
 from flows.crm.files.table_reader import RawRows, TableReader
 from flows.crm.format_inference import FormatInference
 from flows.crm.row_counts import RowCounts
 from flows.crm.row_filters import RowFilters
-from flows.crm.values.dates import Clock
+from flows.crm.values.dates import Clock, Order
+from flows.crm.values.numbers import Style
 from flows.runtime.time_zones import checked_zone
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ def open_export(
     crm_timezone: str | None = None,
     timezone: str = "UTC",
     date_order: Order | None = None,
+    decimal: Style | None = None,
     currency: str | None = None,
     limit: int | None = None,
     now: datetime | None = None,
@@ -150,8 +152,8 @@ def open_export(
     """Open the export at ``location`` (a path, a glob whose newest file wins, any fsspec URL) by the dialect ``crm``.
 
     ``pipeline`` keeps one pipeline (`ALL_PIPELINES`: all, apart). Times without a zone are read in ``crm_timezone`` (default: the
-    dialect's) and told in ``timezone``, both IANA names. ``date_order`` settles 03/04/24, ``currency`` keeps the deals in one
-    currency, ``limit`` the first deals of each pipeline; ``now`` settles two-digit years.
+    dialect's) and told in ``timezone``, both IANA names. ``date_order`` settles 03/04/24, ``decimal`` 1.200, ``currency`` keeps the
+    deals in one currency, ``limit`` the first deals of each pipeline; ``now`` settles two-digit years.
 
     Raises UsageError for an unknown dialect, timezone or pipeline; ExportNotFound; ExportUnreadable; ExportUnmappable where the
     export lacks a column that a deal cannot do without, or can be read in more than one way.
@@ -163,7 +165,8 @@ def open_export(
         contents = read_contents(local.path, local.location, dialect.zip_members, dialect.encoding)
         bound = bind(dialect, contents, local.location)
         bound.require(local.location)
-        inference = FormatInference(TableReader(contents, bound.layout, local.location), bound, date_order)
+        reader = TableReader(contents, bound.layout, local.location, bound.numbers)
+        inference = FormatInference(reader, bound, date_order, decimal, clock.now)
         return Extraction(local, inference, RowFilters(inference, pipeline, currency, limit), clock)
     except BaseException:
         local.close()

@@ -86,7 +86,7 @@ def fit(location: str, crm: str | None = None) -> Fit:
         bounds = [bind(dialect, contents, local.location) for dialect in dialects]
         ranked = sorted(bounds, key=_rank)
         best = next((bound for bound in ranked if chosen and bound.dialect is chosen), ranked[0])
-        reader = TableReader(contents, best.layout, local.location)
+        reader = TableReader(contents, best.layout, local.location, best.numbers)
         columns, trouble = _columns(reader, best)
         ranking = tuple(_dialect_fit(bound) for bound in ranked if bound is best or not chosen or bound.dialect.name != chosen.name)
         return Fit(local.location, contents.encoding, best.layout.separator, ranking, columns, trouble)

@@ -161,6 +161,7 @@ def _open(options: SyncOptions, pipeline: str | None, timezone: str) -> Extracti
         crm_timezone=options.crm_timezone,
         timezone=timezone,
         date_order=options.date_order,
+        decimal=options.decimal,
         currency=options.currency,
         limit=options.limit,
     )

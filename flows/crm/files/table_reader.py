@@ -21,6 +21,7 @@ import pyarrow.csv as pacsv
 from flows.crm.files.blocks import LONGEST_ROW, Block, Lines, lines_of, row_aligned, row_starts, skip
 from flows.crm.files.contents import DAMAGED, Contents, damaged, is_utf8
 from flows.crm.files.header_row import Layout
+from flows.crm.values.cells import unmarked
 from flows.errors import ExportUnreadable
 
 _TOGETHER = 4
@@ -61,11 +62,15 @@ class _NeverCloses(Exception):
 
 @dataclass(frozen=True)
 class TableReader:
-    """Reads the wanted columns (positions in the header) of one export, as often as asked."""
+    """Reads the wanted columns (positions in the header) of one export, as often as asked.
+
+    In the columns at ``numbers`` the fractions that a workbook holds as numbers keep `NUMERIC_CELL`, which tells them from texts.
+    """
 
     contents: Contents
     layout: Layout
     location: str
+    numbers: frozenset[int] = frozenset()
 
     def read(self, wanted: Sequence[int]) -> Iterator[RawRows]:
         """The rows, in batches of 16 MB or so. Raises ExportUnreadable for a row that is longer than the header or never ends."""
@@ -198,6 +203,8 @@ class TableReader:
                         " A separator inside a cell is not quoted. Fix the line, or export again."
                     )
             columns = [pa.array([cells[p] or None if p < len(cells) else None for _, cells in full], pa.string()) for p in wanted]
+            if self.contents.rows is not None:
+                columns = [column if p in self.numbers else unmarked(column) for p, column in zip(wanted, columns, strict=True)]
             table = pa.Table.from_arrays(columns, names=[str(position) for position in wanted])
             lines = np.array([line for line, _ in full], dtype=np.int64)
             yield RawRows(table, lines, len(batch) - len(full), sum(1 for _, cells in full if len(cells) < width))

@@ -8,6 +8,7 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+from flows.crm.values.cells import NUMERIC_CELL
 from flows.errors import ExportUnreadable
 
 SheetRow = tuple[int, list[str]]
@@ -49,7 +50,7 @@ def _text(cell: Any) -> str:
     if isinstance(cell, bool):
         return "true" if cell else "false"
     if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() and abs(cell) < 2**53 else repr(cell)
+        return str(int(cell)) if cell.is_integer() and abs(cell) < 2**53 else f"{NUMERIC_CELL}{cell!r}"
     if isinstance(cell, datetime):
         return cell.replace(microsecond=0).isoformat(sep=" ") if cell.time() != time.min else cell.date().isoformat()
     if isinstance(cell, date | time):

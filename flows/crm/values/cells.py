@@ -7,6 +7,9 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
+NUMERIC_CELL = "\ue000"
+"""Stands before a fraction that a workbook holds as a number: it has a decimal point whatever the texts beside it show."""
+
 
 def one_chunk(column: pa.ChunkedArray) -> pa.Array:
     """The column as one array, without a copy where it is one already."""
@@ -33,3 +36,13 @@ def without(column: pa.Array, values: frozenset[str]) -> pa.Array:
     if not values:
         return column
     return pc.if_else(pc.is_in(column, pa.array(sorted(values), pa.string())), None, column)
+
+
+def unmarked(column: pa.Array) -> pa.Array:
+    """The column with the marks of numeric cells removed."""
+    return pc.replace_substring_regex(column, f"^{NUMERIC_CELL}", "")
+
+
+def masked(text: str) -> str:
+    """The form of a cell without what it says: `31/12/2024` is `99/99/9999`, a letter `a`."""
+    return "".join("9" if sign.isdecimal() else "a" if sign.isalpha() else sign for sign in text.removeprefix(NUMERIC_CELL)[:40])

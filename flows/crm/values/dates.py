@@ -23,32 +23,57 @@ import pyarrow.compute as pc
 
 from flows.crm.values.cells import by_value, plain
 
-Order = Literal["day-first", "month-first"]
+Order = Literal["day-first", "month-first", "year-first"]
+ORDERS: tuple[Order, ...] = ("day-first", "month-first", "year-first")
 
-_LEAP_YEAR = r"(?:[1-9][0-9](?:0[48]|[2468][048]|[13579][26])|(?:[2468][048]|[13579][26])00)"
+_YEAR = r"[1-9][0-9]{3}"
+_LEAP = r"(?:0[48]|[2468][048]|[13579][26])"
 _DAY = (
-    r"(?:[1-9][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
-    rf"|{_LEAP_YEAR}-02-29)"
+    rf"(?:{_YEAR}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+    rf"|(?:[1-9][0-9]{_LEAP}|(?:[2468][048]|[13579][26])00)-02-29)"
 )
-_CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"
-_NAIVE = rf"^{_DAY}(?:[ T]{_CLOCK}(?::[0-5][0-9](?:\.[0-9]{{1,6}})?)?)?$"
-_ZONED = rf"^{_DAY}[ T]{_CLOCK}:[0-5][0-9](?:\.[0-9]{{1,6}})?(?:Z|[+-][01][0-9]:?[0-5][0-9])$"
+_HOUR = r"(?:[01][0-9]|2[0-3])"
+_REST = r":[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?"
+_NAIVE = rf"^{_DAY}(?:[ T]{_HOUR}{_REST})?$"
+_ZONED = rf"^{_DAY}[ T]{_HOUR}(?:{_REST})?(?:Z|[+-]{_HOUR}(?::?[0-5][0-9])?)$"
+"""What Arrow reads of the years from 1000 on: a cell is read alike whether or not all of its column can be read at once."""
 
 _TIME = (
     r"(?:(?:,? | at | um | à |T)(?P<hour>\d{1,2})[:.](?P<minute>\d{2})(?:[:.](?P<second>\d{2})(?:[.,]\d+)?)?"
-    r"(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?)?"
-    r" ?(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})?"
+    r"(?: ?(?P<half>[AaPp])\.? ?[Mm]\.?)?)?"
+    r" ?(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?"
 )
 _ISO = re.compile(rf"(?P<year>\d{{4}})[-/.](?P<month>\d{{1,2}})[-/.](?P<day>\d{{1,2}}){_TIME}", re.ASCII)
-_NUMERIC = re.compile(rf"(?P<first>\d{{1,2}})(?P<sep>[-/.])(?P<other>\d{{1,2}})(?P=sep)(?P<year>\d{{4}}|\d{{2}}){_TIME}", re.ASCII)
+_NUMERIC = re.compile(rf"(?P<first>\d{{1,2}})(?P<sep>[-/.])(?P<other>\d{{1,2}})(?P=sep)(?P<last>\d{{4}}|\d{{2}}){_TIME}", re.ASCII)
 _MONTH_FIRST = re.compile(rf"(?P<word>[^\W\d]{{3,}})\.? (?P<day>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<year>\d{{4}}){_TIME}")
 _DAY_FIRST = re.compile(
-    rf"(?P<day>\d{{1,2}})(?:\.|st|nd|rd|th)?[ -](?:de )?(?P<word>[^\W\d]{{3,}})\.?,?[ -](?:de )?(?P<year>\d{{4}}|\d{{2}}){_TIME}"
+    rf"(?P<day>\d{{1,2}})(?:\.|st|nd|rd|th)?[ -](?:de )?(?P<word>[^\W\d]{{3,}})\.?,?[ -](?:de )?"
+    rf"(?P<year>\d{{4}}|\d{{2}})(?: [\u0433r]\.)?{_TIME}"
 )
+_COMPACT = re.compile(
+    r"(?P<year>(?:19|20)\d{2})(?P<month>\d{2})(?P<day>\d{2})(?:T?(?P<hour>\d{2})(?P<minute>\d{2})(?P<second>\d{2}))?(?P<half>)(?P<zone>Z)?",
+    re.ASCII,
+)
+_SIGNED = re.compile(r"^(\d{4})[年년.] ?(\d{1,2})[月월.] ?(\d{1,2})[日일.]? ?")
+_HALVES = re.compile(r"(?:(上午|午前|오전)|下午|午後|오후) ?(\d{1,2}:\d{2}(?::\d{2})?)")
+_HOUR_ALONE = re.compile(r"(?<=\d[T ]\d\d)(?=Z$|[+-]\d\d(?::?\d\d)?$)")
 _SERIAL = re.compile(r"(?P<serial>\d{5})(?:[.,](?P<fraction>\d+))?", re.ASCII)
-_UNIX = re.compile(r"(?P<seconds>1\d{9})(?:\d{3})?", re.ASCII)
+_UNIX = re.compile(r"(?P<seconds>1\d{9})(?:\d{3})?(?:\.\d+)?", re.ASCII)
 _SERIAL_ZERO = datetime(1899, 12, 30)  # noqa: DTZ001 -- a spreadsheet serial has no zone
 _SERIALS = range(20_000, 80_000)  # 1954 to 2119
+
+_NONE = re.compile(
+    r"(?:0001-01-01|0+(?P<sign>[-/.])0+(?P=sign)0+|1900[-/.]0?1[-/.]00?|00?[-/.]0?1[-/.](?:1900|00)|0?1[-/.]00?[-/.](?:1900|00))"
+    r"(?:[ T]00?:00(?::00(?:\.0+)?)?(?:Z|\+00(?::?00)?)?)?",
+    re.ASCII,
+)
+NO_DAYS = ("1899-12-30", "1899-12-31", "1900-01-01")
+"""The zeros of databases, spreadsheets and programming languages: written where there is no date."""
+
+_AFTER_NO_DAYS = pa.scalar(datetime(1900, 1, 2), pa.timestamp("s"))  # noqa: DTZ001 -- compared with times of no zone
+
+
+Readings = dict[Order, tuple[str, str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +85,14 @@ class Clock:
     now: datetime
 
 
-def to_datetimes(column: pa.Array, clock: Clock, order: Callable[[], Order], *, days: bool = False) -> tuple[pa.Array, int]:
-    """The column as ``yyyy-mm-ddTHH:MM:SS``, and how many cells could not be read and keep their text.
+def to_datetimes(column: pa.Array, clock: Clock, order: Callable[[str], Order], *, days: bool = False) -> tuple[pa.Array, int]:
+    """The column as ``yyyy-mm-ddTHH:MM:SS``, and how many cells could not be read and keep their text; a zero for a date is null.
 
-    ``order`` is asked only where a value needs it. With ``days`` a time of midnight means no time at all.
+    ``order`` is asked only for a value that needs it. With ``days`` a time of midnight means no time at all.
     """
     if column.null_count == len(column):
         return column, 0
-    for convert in (_naive, _zoned):
+    for convert in () if pc.any(pc.starts_with(column, "0")).as_py() else (_naive, _zoned):
         try:
             return convert(column, clock, days=days), 0
         except pa.ArrowInvalid:
@@ -75,17 +100,17 @@ def to_datetimes(column: pa.Array, clock: Clock, order: Callable[[], Order], *, 
     return _mixed(plain(column), clock, order, days=days)
 
 
-def _mixed(column: pa.Array, clock: Clock, order: Callable[[], Order], *, days: bool) -> tuple[pa.Array, int]:
+def _mixed(column: pa.Array, clock: Clock, order: Callable[[str], Order], *, days: bool) -> tuple[pa.Array, int]:
     odd = pc.invert(pc.fill_null(pc.or_(_fits(column, _NAIVE), _fits(column, _ZONED)), True))
-    result = pc.replace_with_mask(column, odd, by_value(column.filter(odd), lambda text: to_iso(text, clock.now, order) or text))
-    read = 0
+    texts = pc.replace_with_mask(column, odd, by_value(column.filter(odd), lambda text: to_iso(text, clock.now, order) or text))
+    result, read = texts, 0
     for pattern, convert in ((_NAIVE, _naive), (_ZONED, _zoned)):
-        fits = pc.fill_null(_fits(result, pattern), False)
+        fits = pc.fill_null(_fits(texts, pattern), False)
         count = pc.sum(fits).as_py() or 0
         if count:
-            result = pc.replace_with_mask(result, fits, convert(result.filter(fits), clock, days=days))
+            result = pc.replace_with_mask(result, fits, convert(texts.filter(fits), clock, days=days))
             read += count
-    return result, len(result) - result.null_count - read
+    return result, len(texts) - texts.null_count - read
 
 
 def _fits(column: pa.Array, pattern: str) -> pa.Array:
@@ -98,21 +123,20 @@ def _naive(column: pa.Array, clock: Clock, *, days: bool) -> pa.Array:
     if pc.any(pc.equal(length, 13)).as_py():
         raise pa.ArrowInvalid("an hour without minutes is no time")
     if clock.crm == clock.collection:
-        return _text(times)
+        return _text(times, times)
     lone = pc.less_equal(length, 10)
     if days:
         lone = pc.or_(lone, _at_midnight(times))
     here = pc.assume_timezone(times, clock.crm, ambiguous="earliest", nonexistent="latest")
-    return _text(pc.if_else(lone, times, _told_in(here, clock.collection)))
+    return _text(pc.if_else(lone, times, _told_in(here, clock.collection)), times)
 
 
 def _zoned(column: pa.Array, clock: Clock, *, days: bool) -> pa.Array:
     instants = column.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("s", "UTC"), safe=False)
-    told = _told_in(instants, clock.collection)
+    told, utc = _told_in(instants, clock.collection), instants.cast(pa.timestamp("s"))
     if days:
-        utc = instants.cast(pa.timestamp("s"))
         told = pc.if_else(_at_midnight(utc), utc, told)
-    return _text(told)
+    return _text(told, utc)
 
 
 def _told_in(instants: pa.Array, zone: str) -> pa.Array:
@@ -123,13 +147,23 @@ def _at_midnight(times: pa.Array) -> pa.Array:
     return pc.equal(times, pc.floor_temporal(times, unit="day"))
 
 
-def _text(times: pa.Array) -> pa.Array:
-    return pc.binary_replace_slice(times.cast(pa.string()), 10, 11, "T")
+def _text(times: pa.Array, written: pa.Array) -> pa.Array:
+    """The times as text, null where what was ``written`` is no date."""
+    text = pc.binary_replace_slice(times.cast(pa.string()), 10, 11, "T")
+    if not pc.less(pc.min(written), _AFTER_NO_DAYS).as_py():
+        return text
+    days = pc.utf8_slice_codeunits(written.cast(pa.string()), 0, 10)
+    return pc.if_else(pc.is_in(days, pa.array(NO_DAYS)), None, text)
 
 
-def to_iso(text: str, now: datetime, order: Callable[[], Order]) -> str | None:
+def to_iso(text: str, now: datetime, order: Callable[[str], Order]) -> str | None:
     """One value in ISO 8601 (a day, a local time, or an instant), or None if it cannot be read surely."""
     text = " ".join(text.split())
+    if _NONE.fullmatch(text):
+        return NO_DAYS[0]
+    text = _SIGNED.sub(r"\1-\2-\3 ", text).rstrip()
+    text = _HALVES.sub(lambda found: f"{found[2]} {'AM' if found[1] else 'PM'}", text)
+    text = _HOUR_ALONE.sub(":00", text)
     try:
         return _number(text) or _written(text, now, order)
     except (ValueError, OverflowError):
@@ -146,28 +180,45 @@ def _number(text: str) -> str | None:
     return time.isoformat() if found["fraction"] else time.date().isoformat()
 
 
-def _written(text: str, now: datetime, order: Callable[[], Order]) -> str | None:
-    if found := _ISO.fullmatch(text):
+def _written(text: str, now: datetime, order: Callable[[str], Order]) -> str | None:
+    if found := _ISO.fullmatch(text) or _COMPACT.fullmatch(text):
         return _iso(found, int(found["year"]), int(found["month"]), int(found["day"]))
     if found := _MONTH_FIRST.fullmatch(text) or _DAY_FIRST.fullmatch(text):
-        return _iso(found, _year(found["year"], now), _months().get(found["word"].casefold(), 0), int(found["day"]))
-    if found := _NUMERIC.fullmatch(text):
-        first, other = int(found["first"]), int(found["other"])
-        shown = order_shown_by(text)  # None: both orders say the same, or neither is a date
-        day, month = (first, other) if shown and order() == "day-first" else (other, first)
-        return _iso(found, _year(found["year"], now), month, day)
-    return None
+        month = _months().get(found["word"].casefold().replace("\u0307", ""), 0)  # a dot that a Turkish capital leaves behind
+        return _iso(found, _year(found["year"], now), month, int(found["day"]))
+    found = _NUMERIC.fullmatch(text)
+    return _in_figures(found, readings_of(text, now), order) if found else None
 
 
-def order_shown_by(text: str) -> Order | Literal["either"] | None:
-    """Which order of day and month a value proves; "either" for one that needs proof from elsewhere, None for one that needs none."""
+def _in_figures(found: re.Match[str], readings: Readings, order: Callable[[str], Order]) -> str | None:
+    if any("-".join(reading) in NO_DAYS for reading in readings.values()):
+        return NO_DAYS[0]
+    chosen = "day-first" if same_both_ways(readings) else order(found[0]) if readings else None
+    return _iso(found, *(int(part) for part in readings[chosen])) if chosen in readings else None
+
+
+def readings_of(text: str, now: datetime) -> Readings:
+    """What a date in figures would be in each order that its figures allow: year, month and day; none for any other text.
+
+    Two figures in front can be a year only where two stand at the end as well.
+    """
     found = _NUMERIC.fullmatch(" ".join(text.split()))
     if found is None:
-        return None
-    first, other = int(found["first"]), int(found["other"])
-    if max(first, other) > 31 or min(first, other) > 12 or 0 in {first, other} or first == other:
-        return None
-    return "day-first" if first > 12 else "month-first" if other > 12 else "either"
+        return {}
+    first, other, last = found["first"], found["other"], found["last"]
+    parts: dict[Order, tuple[str, str, str]] = {"day-first": (last, other, first), "month-first": (last, first, other)}
+    if len(last) == len(first) == 2:
+        parts["year-first"] = (first, other, last)
+    return {
+        order: (f"{_year(year, now):04d}", f"{int(month):02d}", f"{int(day):02d}")
+        for order, (year, month, day) in parts.items()
+        if 1 <= int(month) <= 12 and 1 <= int(day) <= 31
+    }
+
+
+def same_both_ways(readings: Readings) -> bool:
+    """Whether day and month are the same number, and nothing else is in doubt."""
+    return {"day-first", "month-first"} <= set(readings) and len(set(readings.values())) == 1
 
 
 def _year(text: str, now: datetime) -> int:

@@ -12,7 +12,7 @@ from importlib import resources
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.crm.values.cells import by_value
+from flows.crm.values.cells import NUMERIC_CELL, by_value
 from flows.crm.values.identifiers import plain_ids
 
 
@@ -32,7 +32,7 @@ def derive(how: str, columns: Sequence[pa.Array], separator: str) -> pa.Array:
     if how == "mail_domain_of":
         domain = pc.struct_field(pc.extract_regex(column, r"^[^;@]*@(?P<domain>[^\s;()<>@,]+)"), "domain")
         return by_value(domain, _domain_kind)
-    return by_value(column, _number_in if how == "number_in" else _hundredth)
+    return by_value(column, number_in if how == "number_in" else _hundredth)
 
 
 def _domain_kind(domain: str) -> str | None:
@@ -47,7 +47,7 @@ def _free_providers() -> frozenset[str]:
     return frozenset(tomllib.loads((resources.files("flows.crm.values") / "words" / "free_mail.toml").read_text("utf-8"))["domains"])
 
 
-def _number_in(text: str) -> str:
+def number_in(text: str) -> str:
     """The amount at the head of a text such as `$1,500 monthly`."""
     head, _, tail = text.strip().rpartition(" ")
     return head if head and tail.isalpha() and tail.islower() else text
@@ -56,6 +56,6 @@ def _number_in(text: str) -> str:
 def _hundredth(text: str) -> str:
     """An amount that the CRM counts in cents."""
     try:
-        return f"{Decimal(text) / 100:f}"
+        return f"{Decimal(text.removeprefix(NUMERIC_CELL)) / 100:f}"
     except InvalidOperation:
         return text

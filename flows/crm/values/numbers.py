@@ -4,75 +4,89 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.crm.values.cells import by_value, plain
+from flows.crm.values.cells import NUMERIC_CELL, by_value, plain
 
 Style = Literal["point", "comma"]
 
 _PLAIN_DECIMAL = r"^[0-9]+(?:\.[0-9]+)?$"
 _PLAIN_INTEGER = r"^[0-9]+$"
+_EITHER = r"^[1-9][0-9]{0,2}\.[0-9]{3}$"
 _CURRENCY = r"(?:[A-Z]{0,3}[$€£¥₹₽₩₪₺₫₱₴₦]|[A-Z]{3}|kr|zł|Kč|Ft|lei)"
 _WRITTEN = re.compile(
     rf"(?P<open>\()?(?P<minus>[-\u2212])?(?P<before>{_CURRENCY})? ?(?P<inner>[-\u2212])?"
-    rf"(?P<digits>\d[\d.,'\u2019 ]*|[.,]\d+)(?P<late>-)? ?(?P<after>{_CURRENCY})?(?P<close>\))?",
+    rf"(?P<digits>\d[\d.,'\u2019 ]*|[.,]\d+)(?P<dash>[-\u2212\u2013\u2014]{{1,2}})? ?(?P<after>{_CURRENCY})?(?P<close>\))?",
     re.ASCII,
 )
 _POINT = re.compile(r"(?:\d{1,3}(?:[,'\u2019 ]\d{2,3})*[,'\u2019 ]\d{3}|\d*)(?:\.\d*)?", re.ASCII)
 _COMMA = re.compile(r"(?:\d{1,3}(?:[.'\u2019 ]\d{3})+|\d*)(?:,\d*)?", re.ASCII)
+_POWER = re.compile(r"-?\d(?:\.\d{1,14})?e[+-]\d{2}", re.ASCII)
+"""As R and Python print large numbers, which are whole; a spreadsheet writes a capital E, and has rounded."""
+
+_WHOLE = re.compile(r"(\d+)[.,]0{1,2}", re.ASCII)
 TRUE = frozenset({"true", "1", "1.0", "yes", "y", "t", "wahr", "ja", "sí", "oui", "sim", "verdadero", "vrai", "vero"})
 FALSE = frozenset({"false", "0", "0.0", "no", "n", "f", "falsch", "nein", "non", "não", "falso", "faux"})
 
 
-def to_numbers(column: pa.Array, style: Callable[[], Style] | None, *, integer: bool, apostrophe: bool = False) -> tuple[pa.Array, int]:
+def to_numbers(
+    column: pa.Array, style: Callable[[], Style], *, integer: bool, known: Style | None = None, apostrophe: bool = False
+) -> tuple[pa.Array, int]:
     """The column as plain decimals or integers (`3.0` is 3), and how many cells could not be read and keep their text.
 
-    ``style`` is asked only where a value needs it, None means a decimal point; with ``apostrophe`` a leading one is a guard
-    against formulas.
+    ``style`` is asked only where a value can be read two ways, unless it is ``known``; with ``apostrophe`` a leading one is a
+    guard against formulas. A cell that begins with `NUMERIC_CELL` is a number whatever the style.
     """
     if column.null_count == len(column):
         return column, 0
-    odd = _odd(column, style, integer=integer)
+    odd = _odd(column, known, integer=integer)
     if not pc.any(odd).as_py():
         return column, 0
     column = plain(column)
-    odd = _odd(column, style, integer=integer)
+    odd = _odd(column, known, integer=integer)
     texts = column.filter(odd)
-    read = by_value(texts, lambda text: parse_number(text.lstrip("'") if apostrophe else text, style or _point, integer=integer))
+    read = by_value(
+        texts,
+        lambda text: parse_number(text.lstrip("'") if apostrophe else text, (lambda: known) if known else style, integer=integer),
+    )
     return pc.replace_with_mask(column, odd, pc.coalesce(read, texts)), read.null_count
 
 
-def _point() -> Style:
-    return "point"
-
-
-def _odd(column: pa.Array, style: Callable[[], Style] | None, *, integer: bool) -> pa.Array:
+def _odd(column: pa.Array, known: Style | None, *, integer: bool) -> pa.Array:
+    """Where a cell is not plain, or its point may be another's comma: by the cell alone, whatever else is in the column."""
     odd = pc.invert(pc.fill_null(pc.match_substring_regex(column, _PLAIN_INTEGER if integer else _PLAIN_DECIMAL), True))
-    if integer or style is None:
+    if integer or known == "point":
         return odd
-    grouped = pc.fill_null(pc.match_substring_regex(column, r"^[0-9]{1,3}\.[0-9]{3}$"), False)
-    if pc.any(grouped).as_py() and style() == "comma":
-        return pc.or_(odd, pc.fill_null(pc.match_substring(column, "."), False))
-    return odd
+    doubtful = pc.match_substring(column, ".") if known == "comma" else pc.match_substring_regex(column, _EITHER)
+    return pc.or_(odd, pc.fill_null(doubtful, False))
 
 
 def parse_number(text: str, style: Callable[[], Style], *, integer: bool = False) -> str | None:
     """One number as plain text (`(120)` is -120), or None if it cannot be read surely."""
+    if text.startswith(NUMERIC_CELL):
+        style, text = _point, text.removeprefix(NUMERIC_CELL)
+    if _POWER.fullmatch(text):
+        text, style = f"{Decimal(text):f}", _point
     found = _match(text)
     if found is None:
         return None
-    number = _unpunctuated(found["digits"].strip(), style)
+    number = _unpunctuated(found["digits"].strip(), style, integer=integer)
     if number is None:
         return None
     whole, _, fraction = number.partition(".")
     if integer and fraction.strip("0"):
         return None
     number = whole if integer else number
-    negative = found["open"] or found["minus"] or found["inner"] or found["late"]
+    negative = found["open"] or found["minus"] or found["inner"] or (found["dash"] and not _no_cents(found))
     return f"-{number}" if negative and number.strip("0.") else number
+
+
+def _point() -> Style:
+    return "point"
 
 
 def currency_of(text: str) -> str:
@@ -85,13 +99,20 @@ def _match(text: str) -> re.Match[str] | None:
     found = _WRITTEN.fullmatch(" ".join(text.split()).removeprefix("+"))
     if found is None or bool(found["open"]) != bool(found["close"]) or (found["before"] and found["after"]):
         return None
-    return found
+    return None if found["dash"] not in {None, "-", "\u2212"} and not _no_cents(found) else found
+
+
+def _no_cents(found: re.Match[str]) -> bool:
+    """Whether a dash stands for the cents, as in `1.200,-`."""
+    return bool(found["dash"]) and found["digits"].endswith((".", ","))
 
 
 def style_shown_by(text: str) -> Style | Literal["either"] | None:
     """Which decimal sign a number proves; "either" for one such as `1,234`, None for one that reads the same both ways."""
     found = _match(text)
     digits = found["digits"].strip(" '\u2019") if found else ""
+    if found and _no_cents(found):
+        return "point" if digits.endswith(".") else "comma"
     points, commas = digits.count("."), digits.count(",")
     if not points and not commas:
         return None
@@ -101,15 +122,28 @@ def style_shown_by(text: str) -> Style | Literal["either"] | None:
         return "comma" if points else "point"
     sign = "." if points else ","
     whole, _, rest = digits.partition(sign)
-    if len(rest) == 3 and 1 <= len(whole) <= 3 and whole != "0":
+    if len(rest) == 3 and 1 <= len(whole) <= 3 and not whole.startswith("0"):
         return "either"
     return "point" if points else "comma"
 
 
-def _unpunctuated(digits: str, style: Callable[[], Style]) -> str | None:
+def style_shown_by_whole(text: str) -> Style | Literal["either"] | None:
+    """As `style_shown_by`, for a number that is whole: three digits behind a sign are thousands, unless all are 0; `3.0` proves nothing."""
+    shown = style_shown_by(text)
+    found = _match(text)
+    digits = found["digits"].strip(" '\u2019") if found else ""
+    if shown == "either" and not digits.endswith("000"):
+        return "comma" if "." in digits else "point"
+    return None if _WHOLE.fullmatch(digits) else shown
+
+
+def _unpunctuated(digits: str, style: Callable[[], Style], *, integer: bool) -> str | None:
     if digits.isdecimal():
         return digits
-    pattern, grouping, point = (_POINT, ",'\u2019 ", ".") if style() == "point" else (_COMMA, ".'\u2019 ", ",")
+    if integer and (found := _WHOLE.fullmatch(digits)):
+        return found[1]
+    signs = "." in digits or "," in digits
+    pattern, grouping, point = (_POINT, ",'\u2019 ", ".") if not signs or style() == "point" else (_COMMA, ".'\u2019 ", ",")
     if not pattern.fullmatch(digits):
         return None
     for sign in grouping:

@@ -136,7 +136,7 @@ def test_a_default_is_only_ever_the_users_own(export: Export, tmp_path: Path) ->
         ('[columns]\nid = { magic = "x" }', "known: a field"),
         ('[columns]\nvalue = { from = "x", while = "sometimes" }', "while"),
         ('[[status]]\nflags = { a = true }\nis = "maybe"', "status.is"),
-        ('[dates]\norder = "year-first"', "dates.order"),
+        ('[dates]\norder = "last-first"', "dates.order"),
         ('[numbers]\nstyle = "roman"', "numbers.style"),
         ("[[status]]\nflags = { a = true }", "either `is` or `field`"),
         ('[[status]]\nflags = { a = "true" }\nis = "open"', "true or false"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from datetime import UTC, datetime, timedelta
+from importlib import resources
 
 import pyarrow as pa
 import pytest
@@ -16,12 +18,12 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 UTC_CLOCK = Clock("UTC", "UTC", NOW)
 
 
-def _never_asked() -> Order:
+def _never_asked(_: str) -> Order:
     raise AssertionError("this value needs no order of day and month")
 
 
 def _date(text: str, clock: Clock = UTC_CLOCK, order: Order | None = None, *, days: bool = False) -> str:
-    column, unread = to_datetimes(pa.array([text]), clock, (lambda: order) if order else _never_asked, days=days)
+    column, unread = to_datetimes(pa.array([text]), clock, (lambda _: order) if order else _never_asked, days=days)
     assert unread == (0 if "T" in column[0].as_py() and column[0].as_py() != text else unread)
     return str(column[0].as_py())
 
@@ -54,7 +56,26 @@ def _date(text: str, clock: Clock = UTC_CLOCK, order: Order | None = None, *, da
         ("2025-10-07 6:55\u202fPM", "2025-10-07T18:55:00"),
         ("05/05/2024", "2024-05-05T00:00:00"),
         ("13/13/2024", "13/13/2024"),
-        ("00/00/0000", "00/00/0000"),
+        ("2024-03-01T10Z", "2024-03-01T10:00:00"),
+        ("2024-03-01 10:00:00+00", "2024-03-01T10:00:00"),
+        ("2024-03-01T10:00-0330", "2024-03-01T13:30:00"),
+        ("20240131", "2024-01-31T00:00:00"),
+        ("20240131T101500Z", "2024-01-31T10:15:00"),
+        ("1713171907.0", "2024-04-15T09:05:07"),
+        ("7 oct. 2025 3:45 p. m.", "2025-10-07T15:45:00"),
+        ("2024-03-01 9:05 a.\u00a0m.", "2024-03-01T09:05:00"),
+        ("31 sty 2024", "2024-01-31T00:00:00"),
+        ("5 września 2024 r.", "2024-09-05T00:00:00"),
+        ("31 января 2024 \u0433. 10:30", "2024-01-31T10:30:00"),
+        ("3 maj 2024", "2024-05-03T00:00:00"),
+        ("3. huhtikuuta 2024", "2024-04-03T00:00:00"),
+        ("3. července 2024", "2024-07-03T00:00:00"),
+        ("3. června 2024", "2024-06-03T00:00:00"),
+        ("3 EKİM 2024", "2024-10-03T00:00:00"),
+        ("3 Ağustos 2024", "2024-08-03T00:00:00"),
+        ("2024年1月31日 10:30", "2024-01-31T10:30:00"),
+        ("2024. 1. 31.", "2024-01-31T00:00:00"),
+        ("2024년 1월 31일 오후 3:45", "2024-01-31T15:45:00"),
     ],
 )
 def test_a_date_that_needs_no_proof(text: str, read: str) -> None:
@@ -125,6 +146,46 @@ def test_a_day_written_as_midnight_stays_that_day(text: str) -> None:
     assert _date(text, Clock("America/New_York", "Asia/Tokyo", NOW), "month-first", days=True) == "2024-07-01T00:00:00"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("0000-00-00", "0000-00-00 00:00:00", "00/00/0000", "0001-01-01T00:00:00Z", "1899-12-30", "30/12/1899", "12/30/1899 00:00"),
+        *("1900-01-00", "1900-01-01 00:00:00", "0/1/1900", "01.00.1900", "1899-12-31T00:00:00+00:00", "30 Dec 1899"),
+    ],
+)
+def test_a_zero_where_a_date_would_stand_is_no_date(text: str) -> None:
+    for column in ([text], [text, "2024-04-15 09:05", "7 Oct 2025"]):
+        read, unread = to_datetimes(pa.array(column), UTC_CLOCK, _never_asked)
+        assert (read[0].as_py(), unread) == (None, 0)
+
+
+_SPELLINGS = st.builds(
+    lambda day, rest: day + rest,
+    st.sampled_from(
+        ["2024-04-15", "0004-02-29", "1900-02-29", "0001-01-01", "0000-01-01", "2000-02-29", "9999-12-31", "2024-4-5", "20240415"]
+    ),
+    st.sampled_from(["", " 10", "T10", " 10:05", "T10:05", " 10:05:07", " 10:05:07.5", " 10:05:07.1234567", " 24:00", " 10:60"]).flatmap(
+        lambda time: st.sampled_from(["", "Z", "+02", "-0330", "+05:45", "+24:00", "+00", " UTC"]).map(lambda zone: time + zone)
+    ),
+)
+
+
+@given(column=st.lists(_SPELLINGS, min_size=1, max_size=4), days=st.booleans())
+def test_what_a_cell_is_read_as_does_not_depend_on_its_neighbours(column: list[str], days: bool) -> None:
+    clock = Clock("America/New_York", "Europe/Rome", NOW)
+    alone = [to_datetimes(pa.array([text]), clock, _never_asked, days=days) for text in column]
+    together, unread = to_datetimes(pa.array(column), clock, _never_asked, days=days)
+    assert together.to_pylist() == [read[0].as_py() for read, _ in alone]
+    assert unread == sum(count for _, count in alone)
+
+
+def test_no_name_of_a_month_is_two_months_s() -> None:
+    months = tomllib.loads((resources.files("flows.crm.values") / "words" / "months.toml").read_text("utf-8"))["months"]
+    words = [word for names in months for word in set(names.split())]
+    assert len(words) == len(set(words))
+    assert all(word == word.casefold() for word in words)
+
+
 @given(
     when=st.datetimes(datetime.fromisoformat("1971-01-01"), datetime.fromisoformat("2090-01-01")),
     zones=st.tuples(*[st.sampled_from(["UTC", "America/New_York", "Europe/Rome", "Asia/Kolkata", "Australia/Lord_Howe"])] * 2),
@@ -140,7 +201,7 @@ def test_every_spelling_of_a_time_means_the_same(when: datetime, zones: tuple[st
         f"{when:%d/%m/%Y %H:%M:%S}",
     ]
     alone, _ = to_datetimes(pa.array(spellings[:1]), clock, _never_asked)
-    together, unread = to_datetimes(pa.array([*spellings, None, "nonsense"]), clock, lambda: "day-first")
+    together, unread = to_datetimes(pa.array([*spellings, None, "nonsense"]), clock, lambda _: "day-first")
     assert unread == 1
     assert together.to_pylist() == [alone[0].as_py()] * len(spellings) + [None, "nonsense"]
 
@@ -180,6 +241,16 @@ def _number(text: str, style: Style = "point", *, integer: bool = False) -> str:
         ("-$5.00", "point", "-5.00"),
         ("-0.00", "point", "0.00"),
         (" 12 ", "point", "12"),
+        ("1.200,-", "comma", "1200"),
+        ("1200.-", "point", "1200"),
+        ("CHF 1'200.-", "point", "1200"),
+        ("1.200,-- €", "comma", "1200"),
+        ("1200,\u2013", "comma", "1200"),
+        ("1200-", "point", "-1200"),
+        ("1e+05", "point", "100000"),
+        ("1.5e+06", "comma", "1500000"),
+        ("\ue0001.234", "comma", "1.234"),
+        ("12.500", "comma", "12500"),
     ],
 )
 def test_a_number(text: str, style: Style, read: str) -> None:
@@ -187,7 +258,30 @@ def test_a_number(text: str, style: Style, read: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["abc", "10k", "1e3", "1,23", "1,2345", "12,", "1..2", "NaN", "inf", "50%", "1-2", "$", "12 34", "٣", "(5", "$5 EUR", "0x10"]
+    "text",
+    [
+        "abc",
+        "10k",
+        "1e3",
+        "1,23",
+        "1,2345",
+        "12,",
+        "1..2",
+        "NaN",
+        "inf",
+        "50%",
+        "1-2",
+        "$",
+        "12 34",
+        "٣",
+        "(5",
+        "$5 EUR",
+        "0x10",
+        "1200--",
+        "1200\u2013",
+        "1.200.-",
+        "1.23E+05",
+    ],
 )
 def test_what_is_no_number_keeps_its_text(text: str) -> None:
     column, unread = to_numbers(pa.array([text, "7"]), lambda: "point", integer=False)
@@ -199,6 +293,26 @@ def test_integers_lose_an_empty_fraction_and_no_other() -> None:
     column, unread = to_numbers(pa.array(["3.0", "3", "1,000", "3.5", None]), lambda: "point", integer=True)
     assert column.to_pylist() == ["3", "3", "1000", "3.5", None]
     assert unread == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "style", "read"),
+    [("3.0", "comma", "3"), ("1.200", "comma", "1200"), ("1,000", "point", "1000"), ("1.000", "comma", "1000"), ("2,00", "point", "2")],
+)
+def test_a_whole_number(text: str, style: Style, read: str) -> None:
+    assert _number(text, style, integer=True) == read
+
+
+@given(
+    column=st.lists(st.sampled_from(["12.5", "1.234", "1,234", "1.234,5", "1,234.5", "7", "\ue0001.234", "1.200,-", "0.500"]), min_size=1),
+    known=st.sampled_from([None, "point", "comma"]),
+    integer=st.booleans(),
+)
+def test_what_a_number_is_read_as_does_not_depend_on_its_neighbours(column: list[str], known: Style | None, integer: bool) -> None:
+    alone = [to_numbers(pa.array([text]), lambda: "point", integer=integer, known=known) for text in column]
+    together, unread = to_numbers(pa.array(column), lambda: "point", integer=integer, known=known)
+    assert together.to_pylist() == [read[0].as_py() for read, _ in alone]
+    assert unread == sum(count for _, count in alone)
 
 
 def test_booleans() -> None:
