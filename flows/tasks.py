@@ -35,7 +35,7 @@ from flows.runtime.time_zones import checked_zone
 from flows.settings import Settings, load_settings
 from flows.ui.artifacts import ArtifactKind, known_as, links, show_certificate, show_forecast, show_progress, show_rejected, show_report
 from flows.ui.progress import show_wait
-from flows.ui.report import Outcome, certificate, keep_quarantine, publish, report_text
+from flows.ui.report import Outcome, certificate, keep_quarantine, publish, report_text, with_history
 
 UNCACHED: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 """Options of every task: nothing of a run is kept in Prefect's result storage."""
@@ -216,7 +216,10 @@ def download_forecast(finished: CompletedForecast, options: SyncOptions) -> Fore
 @task(task_run_name="publish_report", **UNCACHED)
 def publish_report(outcome: Outcome) -> Outcome:
     """Everything -> report: ``report.md`` and ``certificate.json`` beside the forecast, and the Prefect artifacts."""
-    publish(outcome, Ledger(load_settings().ledger_url))
+    settings = load_settings()
+    ledger = Ledger(settings.ledger_url)
+    outcome = with_history(outcome, ledger, settings.platform_url)
+    publish(outcome, ledger)
     _show(outcome)
     say("report", outcome.headline)
     return outcome

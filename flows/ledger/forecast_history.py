@@ -81,18 +81,23 @@ def add_forecast(ledger: Ledger, invoked: Invoked, months: Sequence[tuple[str, f
     ledger.put(invoked.collection, FILE, sink.getvalue())
 
 
-def previous_sum(history: pa.Table, invocation_id: str) -> tuple[date, float] | None:
-    """Return the day and the sum of the newest forecast in ``history`` before this one; None where it is the first.
+def movement(history: pa.Table, invocation_id: str) -> str:
+    """Return how the sum moved since the newest other forecast, as `+2.1 % since 19 Nov`; empty where there is none to compare.
 
     Only the months that both have are summed, so that a horizon that moved on is no change.
     """
     mine = history.filter(pc.equal(history["invocation_id"], invocation_id))
     others = history.filter(pc.not_equal(history["invocation_id"], invocation_id))
     if not mine.num_rows or not others.num_rows:
-        return None
-    newest = others.filter(pc.equal(others["as_of"], pc.max(others["as_of"])))
-    shared = newest.filter(pc.is_in(newest["month"], value_set=mine["month"].combine_chunks()))
-    return (newest["as_of"][0].as_py().date(), float(pc.sum(shared["revenue"]).as_py() or 0.0)) if shared.num_rows else None
+        return ""
+    before = others.filter(pc.equal(others["as_of"], pc.max(others["as_of"])))
+    was, now = _sum_of_shared(before, mine), _sum_of_shared(mine, before)
+    return f"{now / was - 1:+.1%} since {before['as_of'][0].as_py():%-d %b}".replace("%", " %", 1) if was else ""
+
+
+def _sum_of_shared(forecast: pa.Table, other: pa.Table) -> float:
+    shared = forecast.filter(pc.is_in(forecast["month"], value_set=other["month"].combine_chunks()))
+    return float(pc.sum(shared["revenue"]).as_py() or 0.0)
 
 
 def errors_by_horizon(history: pa.Table, won_by_month: Mapping[str, float], today: date) -> list[HorizonError]:

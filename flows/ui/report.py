@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform as machine
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 from flows.crm.files.location import sha256_of
 from flows.deals.records import CheckedDeals
 from flows.delivery.lifecycle import Forecast
+from flows.ledger.forecast_history import Invoked, add_forecast, movement, read_history
 from flows.ledger.store import Entry, Ledger
 from flows.options import SyncOptions
 from flows.runtime.atomic_files import write_whole
@@ -32,6 +33,8 @@ class Outcome:
     entry: Entry | None = None
     forecast: Forecast | None = None
     sent: bool = False
+    movement: str = ""
+    """How the forecast's sum moved since the collection's last one, as `+2.1 % since 19 Nov`; empty where there is none."""
 
     @property
     def headline(self) -> str:
@@ -43,7 +46,7 @@ class Outcome:
             if self.sent and self.entry
             else f"nothing new to send{self._aside}"
         )
-        return f"{sent}, forecast of {len(self.forecast.months)} months" if self.forecast else sent
+        return f"{sent}, forecast of {len(self.forecast.months)} months: {self._sum}" if self.forecast else sent
 
     @property
     def short(self) -> str:
@@ -52,7 +55,14 @@ class Outcome:
             return f"dry run, {self.checked.rows:,} to send"
         if not self.sent or self.entry is None:
             return "forecast only" if self.forecast else f"nothing new{self._aside}"
-        return f"{self.entry.rows:,} sent" + (f", {self.entry.quarantined:,} quarantined" if self.entry.quarantined else "")
+        sent = f"{self.entry.rows:,} sent" + (f", {self.entry.quarantined:,} quarantined" if self.entry.quarantined else "")
+        return f"{sent} · {self._sum} in {len(self.forecast.months)} months" if self.forecast else sent
+
+    @property
+    def _sum(self) -> str:
+        """The forecast's whole revenue, and how it moved."""
+        total = sum(revenue for _, revenue in self.forecast.months) if self.forecast else 0.0
+        return f"{total:,.0f}" + (f" ({self.movement})" if self.movement else "")
 
     @property
     def _aside(self) -> str:
@@ -108,6 +118,20 @@ def publish(outcome: Outcome, ledger: Ledger) -> None:
         write_whole(outcome.folder / "certificate.json", [json.dumps(certificate(entry), indent=1).encode()])
         ledger.write(entry.model_copy(update={"certified": True}))
         ledger.prune(entry.collection)
+
+
+def with_history(outcome: Outcome, ledger: Ledger, platform_url: str) -> Outcome:
+    """Add the outcome's forecast to the collection's history, and to the outcome how its sum moved since the one before."""
+    entry, forecast = outcome.entry, outcome.forecast
+    if entry is None or forecast is None or not forecast.months or entry.forecast is None or entry.upload.completed_at is None:
+        return outcome
+    invoked_at = entry.forecast.accepted_at or entry.upload.completed_at
+    request, currency = str(entry.upload.id), outcome.options.currency
+    made = Invoked(
+        entry.upload.completed_at, invoked_at, currency, platform_url, entry.collection, request, forecast.invocation_id, entry.fingerprint
+    )
+    add_forecast(ledger, made, forecast.months)
+    return replace(outcome, movement=movement(read_history(ledger, entry.collection), forecast.invocation_id))
 
 
 def certificate(entry: Entry) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def test_a_good_run_shows_its_tasks_its_message_and_the_chart(stage: Stage, sync
     run = sync("good")
     _open(page, stage, run, "good")
     page.get_by_text("Details", exact=True).click()
-    page.get_by_text("480 deals sent, 0 quarantined, forecast of 6 months.").first.wait_for(timeout=_LOADED)
+    page.get_by_text("480 deals sent, 0 quarantined, forecast of 6 months: ").first.wait_for(timeout=_LOADED)
     page.get_by_text("Task Runs", exact=True).first.click()
     for task in ("extract_deals", "check_deals", "submit_append", "await_append", "invoke_forecast", "download_forecast"):
         page.get_by_text(task, exact=True).first.wait_for(timeout=_LOADED)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flows.ledger.forecast_history import Invoked, add_forecast, errors_by_horizon, previous_sum, read_history
+from flows.ledger.forecast_history import Invoked, add_forecast, errors_by_horizon, movement, read_history
 from flows.ledger.store import Ledger
 
 COLLECTION = "acme"
@@ -45,8 +45,9 @@ def test_the_movement_is_of_the_months_that_both_forecasts_have(ledger: Ledger) 
     add_forecast(ledger, invoked(date(2026, 1, 30), 1), months(date(2026, 1, 1), 5, 10, 20))
     add_forecast(ledger, invoked(date(2026, 2, 2), 2), months(date(2026, 2, 1), 12, 22, 30))
     history = read_history(ledger, COLLECTION)
-    assert previous_sum(history, "i2") == (date(2026, 1, 30), 30.0)
-    assert previous_sum(read_history(ledger, "other"), "i2") is None
+    assert movement(history, "i2") == "+13.3 % since 30 Jan"
+    assert movement(history, "i1") == "-11.8 % since 2 Feb"
+    assert movement(read_history(ledger, "other"), "i2") == ""
 
 
 def test_errors_are_those_that_pandas_computes(ledger: Ledger) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ import pytest
 from python_calamine import load_workbook
 
 from deployments.sandbox import Sandbox
+from flows.ledger.forecast_history import read_history
+from flows.ledger.store import Ledger
 
 if TYPE_CHECKING:
     from tests.flows.conftest import Asked, Sync, WriteDeals
@@ -76,7 +79,7 @@ def test_the_certificate_s_sums_are_exact(sync: Sync, write_deals: WriteDeals, t
 def test_the_report_accounts_for_every_row(out: Path, tmp_path: Path) -> None:
     report = (out / "report.md").read_text()
     for said in (
-        "4 deals sent, 1 quarantined, forecast of 3 months",
+        "4 deals sent, 1 quarantined, forecast of 3 months: ",
         f"`{tmp_path / 'deals.csv'}` (canonical, utf-8), 5 rows: 5 deals",
         "5 checked, 4 to send, 0 unchanged, 1 quarantined",
         "| value | must not be negative | 1 | critical | 6 |",
@@ -115,3 +118,14 @@ def test_nothing_new_leaves_the_forecast_and_says_so(sync: Sync, write_deals: Wr
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.name != "report.md"} == before
     assert "nothing new" in (out / "report.md").read_text()
     assert asked("POST", "/api/invocation") == 1
+
+
+def test_a_second_forecast_says_how_its_sum_moved(sync: Sync, write_deals: WriteDeals, home: Path, collection: str, tmp_path: Path) -> None:
+    """And both are in the collection's history, whatever the folder holds."""
+    first = sync(write_deals(4), out=str(tmp_path / "out"))
+    second = sync(write_deals(4, value="2000.00"), out=str(tmp_path / "out"))
+    assert "since" not in str(first.message)
+    assert re.search(r"forecast of \d months: [0-9,]+ \([+-][0-9.]+ % since \d+ \w+\)", str(second.message))
+    assert "% since" in (tmp_path / "out/report.md").read_text()
+    history = read_history(Ledger(str(home / "ledger")), collection)
+    assert len(set(history["invocation_id"].to_pylist())) == 2

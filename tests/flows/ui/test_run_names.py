@@ -33,7 +33,7 @@ def kept(state: State[Any]) -> tuple[str, dict[str, str]]:
 def test_a_good_run_is_named_by_what_it_sent(sync: Sync, write_deals: WriteDeals) -> None:
     name, artifacts = kept(sync(write_deals(3)))
     assert name.startswith("test 20")
-    assert name.endswith(" · 3 sent")
+    assert " · 3 sent · " in name
     assert set(artifacts) == {"report", "progress", "forecast", "certificate"}
 
 
