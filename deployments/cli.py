@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import atexit
 import gc
-import json
 import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, NoReturn, ParamSpec
+from typing import Any, Literal, ParamSpec
 
 import click
 
+from deployments.command_errors import CommandGroup, require_file_locks
 from deployments.temporary_server import temporary_server
-from flows.errors import DealcastError, FileTrouble, UsageError
+from flows.errors import UsageError
 
 P = ParamSpec("P")
 
@@ -25,36 +24,6 @@ EPILOG = (
     "6 platform unreachable or deadline passed, 7 stopped by the guard, 8 outcome of a submit unknown, "
     "9 the collection differs from the export (collections verify), 130 ended by Ctrl-C, 143 by SIGTERM, 1 anything else."
 )
-
-
-class _Command(click.Command):
-    """A command whose usage errors and dealcast errors end in one message and the documented exit code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what dealcast raises on purpose never ends in a traceback, and with ``--json`` in an object on stdout too."""
-        as_json = bool(ctx.params.get("as_json"))
-        try:
-            return super().invoke(ctx)
-        except DealcastError as error:
-            fail(error, as_json=as_json)
-        except OSError as error:
-            fail(FileTrouble.of(error), as_json=as_json)
-        except KeyboardInterrupt:
-            click.echo("dealcast: ended by Ctrl-C.", err=True)
-            sys.exit(130)
-
-
-def fail(error: DealcastError, *, as_json: bool = False) -> NoReturn:
-    """Say what happened, on stdout too if a script reads that, and leave with the error's exit code."""
-    if as_json:
-        failed = {"outcome": "failed", "error": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
-        click.echo(json.dumps(failed))
-    click.echo(f"dealcast: {error}", err=True)
-    sys.exit(error.exit_code)
-
-
-class _Group(click.Group):
-    command_class = _Command
 
 
 def _format_options(command: Callable[P, Any]) -> Callable[P, Any]:
@@ -94,7 +63,7 @@ def _voice_options(command: Callable[P, Any]) -> Callable[P, Any]:
     return click.option("--json", "as_json", is_flag=True, help="Print the outcome, or the error, as one JSON object on stdout.")(command)
 
 
-@click.group(cls=_Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=CommandGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="dealcast")
 def main() -> None:
     """Keep a sales-forecasting platform fed with a company's CRM deals.
@@ -116,7 +85,7 @@ def main() -> None:
       DEALCAST_HOME          where the ledger, staging and forecasts lie (default ~/.dealcast)
       DEALCAST_LEDGER        the ledger, if it is to lie elsewhere: any fsspec URL
     """
-    _require_file_locks()
+    require_file_locks()
     _quiet_the_libraries()
     gc.set_threshold(100_000)  # imports make half a million objects that stay: looking them over again and again takes a fifth of a start
     atexit.register(gc.freeze)  # ... and looking them over for the last time half a second of the end
@@ -207,7 +176,7 @@ def check(**options: Any) -> None:
     sys.exit(check_export(**options))
 
 
-@main.group(cls=_Group)
+@main.group(cls=CommandGroup)
 def collections() -> None:
     """List, create, verify or sync the platform's collections: one for each pipeline."""
 
@@ -308,6 +277,23 @@ def forecasts(collection: str, since: datetime | None, form: Literal["table", "c
 
 
 @main.command()
+@click.argument("export", required=False, metavar="[EXPORT]")
+@click.option("--collection", metavar="ID", help="A collection that the token must see; its last sync is shown too.")
+@click.option("--max-age", type=click.FloatRange(min=0), metavar="HOURS", default=24.0, show_default=True, help="How old EXPORT may be.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object on stdout.")
+def doctor(**options: Any) -> None:
+    """Examine what a sync needs, and say what is missing: one line for each part, with the remedy.
+
+    Nothing is sent. Ends with 0, or with the exit code that a sync would end with.
+
+    Example: dealcast doctor 'exports/*.csv' --collection acme --max-age 2
+    """
+    from deployments.commands.doctor import doctor as examine  # noqa: PLC0415 - only this command needs it
+
+    sys.exit(examine(**options))
+
+
+@main.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Port on loopback; 0 takes a free one.")
 @click.option("--data", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Where it keeps its data. Default: nowhere.")
 @click.option("--token", metavar="T", default="sandbox", show_default=True, help="The token it accepts.")
@@ -369,12 +355,6 @@ def automations(block: str | None, webhook: str | None) -> None:
 
     for name in install(block, webhook):
         click.echo(name)
-
-
-def _require_file_locks() -> None:
-    """Leave with one sentence where the operating system lacks what the collection lock is made of."""
-    if find_spec("fcntl") is None:
-        fail(UsageError("dealcast runs on Linux and macOS; on Windows, run it in WSL or in a container."))
 
 
 def _quiet_the_libraries() -> None:

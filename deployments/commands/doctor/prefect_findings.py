@@ -1,0 +1,154 @@
+"""What ``dealcast doctor`` finds of Prefect: its server, the deployments, their work pools and workers, the automations."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+
+from flows.runtime.prefect_settings import load_prefect
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+Status = Literal["ok", "warning", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found of one part; ``code`` is the exit code of the error that a sync would end with."""
+
+    check: str
+    status: Status
+    message: str
+    remedy: str = ""
+    code: int = 0
+
+
+_SETUP = "See deployments/README.md, Schedule it on your Prefect server."
+_USAGE = 2
+_IN_MEMORY = "prefect.server.concurrency.lease_storage.memory"
+
+
+def prefect_findings() -> Iterator[Finding]:
+    """Examine the Prefect server of the current settings, and what is deployed there."""
+    load_prefect()
+    from prefect.client.orchestration import get_client  # noqa: PLC0415 - prefect takes seconds to import
+    from prefect.context import get_settings_context  # noqa: PLC0415 - as above
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED, temporary_settings  # noqa: PLC0415
+
+    context = get_settings_context()
+    url, profile = context.settings.api.url, context.profile.name
+    if not url:
+        yield Finding("prefect", "ok", "no server is set: each command starts a temporary one.", "For schedules, set PREFECT_API_URL.")
+        return
+    if proxied := _proxy_of(url):
+        remedy = "Set NO_PROXY=127.0.0.1,localhost for dealcast and the workers."
+        yield Finding("proxy", "failed", f"calls to {httpx.URL(url).host} go through {proxied}.", remedy, _USAGE)
+        return
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False}):
+        try:
+            with get_client(sync_client=True) as client:
+                yield _server(client, url)
+                yield from _leases(client)
+                yield from _deployed(client)
+        except (httpx.HTTPError, RuntimeError) as error:
+            yield _unreachable(error, url, profile)
+
+
+def _proxy_of(url: str) -> str | None:
+    """The variable whose proxy takes calls to ``url``, where that is this machine."""
+    target = httpx.URL(url)
+    try:
+        loopback = target.host == "localhost" or ipaddress.ip_address(target.host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback or proxy_bypass(target.host):
+        return None
+    kinds = [kind for kind in (target.scheme, "all") if kind in getproxies()]
+    return f"{kinds[0].upper()}_PROXY" if kinds else None
+
+
+def _unreachable(error: Exception, url: str, profile: str) -> Finding:
+    where = f"{httpx.URL(url).copy_with(userinfo=b'')} (profile {profile})"
+    status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
+    if status in (401, 403):
+        remedy = "Set PREFECT_API_AUTH_STRING or PREFECT_API_KEY."
+        return Finding("prefect", "failed", f"{where} refuses our credentials ({status}).", remedy, _USAGE)
+    if status is not None:
+        return Finding("prefect", "failed", f"{where} answers {status}.", "See the server's log.", _USAGE)
+    remedy = "Start it, or set PREFECT_API_URL to one that runs."
+    return Finding("prefect", "failed", f"no server answers at {where} ({type(error).__name__}).", remedy, _USAGE)
+
+
+def _server(client: SyncPrefectClient, url: str) -> Finding:
+    theirs, ours = client.api_version(), client.client_version()
+    if theirs.split(".")[:2] != ours.split(".")[:2]:
+        remedy = f"Run version {ours} on both sides."
+        return Finding("prefect", "failed", f"the server at {url} is version {theirs}, ours is {ours}.", remedy, _USAGE)
+    return Finding("prefect", "ok", f"{url} answers, version {theirs}.")
+
+
+def _leases(client: SyncPrefectClient) -> Iterator[Finding]:
+    """Where the server keeps leases; a hosted one does not tell."""
+    try:
+        settings: dict[str, Any] = client.request("GET", "/admin/settings").json()
+        storage = settings["server"]["concurrency"]["lease_storage"]
+    except (httpx.HTTPError, KeyError, ValueError):
+        return
+    if storage == _IN_MEMORY:
+        remedy = "Set PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE as in deployments/README.md, The Prefect server."
+        yield Finding("leases", "warning", "the server forgets at a restart which collections are locked.", remedy)
+    else:
+        yield Finding("leases", "ok", "the server keeps locks over a restart.")
+
+
+def _deployed(client: SyncPrefectClient) -> Iterator[Finding]:
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags  # noqa: PLC0415 - prefect takes seconds to import
+
+    deployments = client.read_deployments(deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=["dealcast"])))
+    if not deployments:
+        yield Finding("deployments", "warning", "none is on the server: nothing is scheduled.", _SETUP)
+        return
+    paused = sorted(each.name for each in deployments if each.paused)
+    if paused:
+        yield Finding("deployments", "warning", f"paused: {', '.join(paused)}.", "Resume them in the UI.")
+    else:
+        yield Finding("deployments", "ok", f"{len(deployments)} are on the server.")
+    for pool in sorted({each.work_pool_name for each in deployments if each.work_pool_name}):
+        yield from _pool(client, pool)
+    if client.read_automations_by_name("dealcast zombie sweep"):
+        yield Finding("automations", "ok", "the sweep for dead runs is installed.")
+    else:
+        yield Finding("automations", "warning", "no sweep marks runs whose process died.", "Run `dealcast automations`.")
+
+
+def _pool(client: SyncPrefectClient, name: str) -> Iterator[Finding]:
+    """A work pool, and whether a worker polls it."""
+    from prefect.client.schemas.objects import WorkerStatus  # noqa: PLC0415 - prefect takes seconds to import
+    from prefect.exceptions import ObjectNotFound  # noqa: PLC0415 - as above
+
+    try:
+        pool = client.read_work_pool(name)
+    except ObjectNotFound:
+        yield Finding("work pool", "failed", f"{name} is not there.", f"Run `prefect work-pool create {name} --type process`.", _USAGE)
+        return
+    if pool.is_paused:
+        yield Finding("work pool", "failed", f"{name} is paused.", f"Run `prefect work-pool resume {name}`.", _USAGE)
+    else:
+        yield Finding("work pool", "ok", f"{name}, of type {pool.type}.")
+    if pool.is_push_pool or pool.is_managed_pool:
+        return
+    workers = [each for each in client.read_workers_for_work_pool(name) if each.status == WorkerStatus.ONLINE]
+    if not workers:
+        yield Finding("worker", "failed", f"none polls {name}.", f"Run `prefect worker start --pool {name}`.", _USAGE)
+    else:
+        yield Finding("worker", "ok", f"{', '.join(each.name for each in workers)}.")
+    if os.environ.get("PREFECT_FLOWS_HEARTBEAT_FREQUENCY") is None:
+        remedy = "Workers need 30, for the sweep of dead runs."
+        yield Finding("heartbeats", "warning", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY is not set here.", remedy)

@@ -1,0 +1,205 @@
+"""`dealcast doctor` names what is broken, each with its remedy; the exit code is that of the first failure."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from deployments.sandbox import Sandbox
+from flows.nostradamus import Nostradamus
+
+if TYPE_CHECKING:
+    from tests.conftest import Dealcast, WriteDeals
+    from tests.deployments.conftest import Stage
+
+Examined = dict[str, dict[str, Any]]
+Examine = Callable[..., Examined]
+
+CLOSED = "http://127.0.0.1:9/api"
+"""The discard port: nothing answers there."""
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def prefect_url(no_proxy: None) -> Iterator[Callable[[str | None], None]]:  # noqa: ARG001 - it sets the environment
+    """Prefect's settings name no server, or the one that a test then names."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415 - prefect takes a second to import
+
+    opened = []
+
+    def name(url: str | None) -> None:
+        settings = temporary_settings(restore_defaults={PREFECT_API_URL}) if url is None else temporary_settings({PREFECT_API_URL: url})
+        settings.__enter__()
+        opened.append(settings)
+
+    name(None)
+    yield name
+    for settings in reversed(opened):
+        settings.__exit__(None, None, None)
+
+
+@pytest.fixture
+def examine(dealcast: Dealcast, prefect_url: object) -> Examine:  # noqa: ARG001 - it sets Prefect's settings
+    def run(*arguments: object, code: int = 0) -> Examined:
+        found = json.loads(dealcast("doctor", "--json", *arguments, code=code).stdout)
+        assert (found["exit_code"], found["outcome"]) == (code, "failed" if code else "ok")
+        return {each["check"]: each for each in found["checks"]}
+
+    return run
+
+
+def test_all_is_well(examine: Examine, dealcast: Dealcast, collection: str, write_deals: WriteDeals) -> None:
+    found = examine(write_deals(), "--collection", collection)
+    assert {check: each["status"] for check, each in found.items()} == dict.fromkeys(
+        ("settings", "home", "ledger", "last sync", "platform", "clock", "collection", "prefect", "export"), "ok"
+    )
+    assert "Europe/Rome" in found["collection"]["message"]
+    lines = dealcast("doctor").stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["ok", check] for check in ("settings", "home", "ledger", "platform", "clock", "prefect")
+    ]
+
+
+def test_it_changes_nothing(examine: Examine, home: Path, sandbox: Sandbox) -> None:
+    examine()
+    assert not home.exists()
+    assert {request["method"] for request in sandbox.control("GET", "requests")} == {"GET"}
+
+
+def test_a_wrong_token(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEALCAST_TOKEN", "wrong")
+    assert "DEALCAST_TOKEN" in examine(code=5)["platform"]["message"]
+
+
+def test_no_token(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DEALCAST_TOKEN")
+    assert "DEALCAST_TOKEN is not set" in examine(code=2)["platform"]["message"]
+
+
+def test_a_platform_that_is_away(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEALCAST_PLATFORM_URL", "http://127.0.0.1:9")
+    found = examine(code=6)
+    assert "cannot be reached" in found["platform"]["message"]
+    assert "clock" not in found
+
+
+def test_a_setting_that_is_wrong(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEALCAST_DEADLINE", "soon")
+    found = examine(code=2)
+    assert set(found) == {"settings"}
+    assert "DEALCAST_DEADLINE" in found["settings"]["message"]
+
+
+def test_a_setting_that_is_misspelt(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEALCAST_TOKN", "secret")
+    found = examine()["settings"]
+    assert (found["status"], found["message"]) == ("warning", "DEALCAST_TOKN: no such setting.")
+
+
+def test_a_home_that_cannot_be_made(examine: Examine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DEALCAST_HOME", str(tmp_path / "file" / "home"))
+    assert str(tmp_path / "file") in examine(code=1)["home"]["message"]
+
+
+def test_a_home_that_others_can_read(examine: Examine, home: Path) -> None:
+    home.mkdir(mode=0o755)
+    home.chmod(0o755)
+    assert examine()["home"]["remedy"] == f"Run `chmod 700 {home}`."
+
+
+def test_a_ledger_on_a_store_that_is_not_known(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEALCAST_LEDGER", "nosuch://bucket/ledger")
+    assert "DEALCAST_LEDGER" in examine(code=2)["ledger"]["message"]
+
+
+def test_a_ledger_on_a_store_that_works(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEALCAST_LEDGER", "memory://doctor/ledger")
+    assert examine()["ledger"]["message"] == "DEALCAST_LEDGER can be written and read."
+
+
+def test_a_collection_that_the_token_does_not_see(examine: Examine) -> None:
+    assert "no collection nowhere" in examine("--collection", "nowhere", code=5)["collection"]["message"]
+
+
+def test_two_collections_of_one_name(examine: Examine, platform: Nostradamus) -> None:
+    for _ in range(2):
+        platform.create_collection("twins", "Europe/Rome")
+    assert "2 collections are named twins" in examine("--collection", "twins")["collection"]["message"]
+
+
+def test_an_export_that_is_not_there(examine: Examine, tmp_path: Path) -> None:
+    assert str(tmp_path / "deals-*.csv") in examine(tmp_path / "deals-*.csv", code=3)["export"]["message"]
+
+
+def test_an_export_that_is_old(examine: Examine, write_deals: WriteDeals) -> None:
+    export = write_deals()
+    written = export.stat().st_mtime
+    os.utime(export, (written, written - 49 * 3600))
+    assert "49 hours old" in examine(export, code=3)["export"]["message"]
+    assert examine(export, "--max-age", 72)["export"]["status"] == "ok"
+
+
+def test_a_prefect_server_that_is_away(examine: Examine, prefect_url: Callable[[str], None]) -> None:
+    prefect_url(CLOSED)
+    found = examine(code=2)["prefect"]
+    assert CLOSED in found["message"]
+    assert "profile" in found["message"]
+    assert "PREFECT_API_URL" in found["remedy"]
+
+
+@pytest.mark.parametrize("proxy", ["HTTP_PROXY", "ALL_PROXY"])
+def test_a_proxy_between_this_machine_and_itself(
+    examine: Examine, prefect_url: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    prefect_url(CLOSED)
+    monkeypatch.setenv(proxy, "http://proxy.example:3128")
+    assert proxy in examine(code=2)["proxy"]["message"]
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert "no server answers" in examine(code=2)["prefect"]["message"]
+
+
+@pytest.fixture
+def lonely(stage: Stage) -> Iterator[Stage]:
+    """The stage with one more deployment, whose work pool no worker polls."""
+    stage.ask("work_pools/", {"name": "lonely", "type": "process"})
+    flow = stage.deployment("sync-deals/incremental")["flow_id"]
+    body = {"name": "lonely", "flow_id": flow, "work_pool_name": "lonely", "tags": ["dealcast"], "paused": True}
+    made = stage.ask("deployments/", body)["id"]
+    yield stage
+    for path in (f"deployments/{made}", "work_pools/lonely"):
+        httpx.delete(f"{stage.url}/api/{path}", trust_env=False).raise_for_status()
+
+
+def test_a_deployment_without_a_worker(lonely: Stage, examine: Examine, prefect_url: Callable[[str], None]) -> None:
+    prefect_url(f"{lonely.url}/api")
+    found = examine(code=2)
+    assert found["prefect"]["status"] == "ok"
+    assert found["deployments"]["message"] == "paused: lonely."
+    assert found["work pool"]["message"] == "lonely, of type process."
+    assert found["worker"]["remedy"] == "Run `prefect worker start --pool lonely`."
+    assert {"leases", "automations"} <= set(found)
+
+
+def test_a_work_pool_that_is_paused(lonely: Stage, examine: Examine, prefect_url: Callable[[str], None]) -> None:
+    prefect_url(f"{lonely.url}/api")
+    lonely.change("work_pools/lonely", {"is_paused": True})
+    assert examine(code=2)["work pool"]["remedy"] == "Run `prefect work-pool resume lonely`."
+
+
+def test_a_prefect_server_that_wants_credentials(examine: Examine, prefect_url: Callable[[str], None]) -> None:
+    """The sandbox refuses what has no token with 401, as a Prefect server behind a password does."""
+    prefect_url(f"{os.environ['DEALCAST_PLATFORM_URL']}/api/collection")
+    assert "PREFECT_API_AUTH_STRING" in examine(code=2)["prefect"]["remedy"]
