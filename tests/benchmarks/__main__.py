@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.benchmarks.result import Row, as_table, machine, rows_of
 from tests.make_docs import with_parts
 
-PARTS = ("gate", "extract", "sync", "memory", "polling", "start", "collections", "workers")
+PARTS = ("gate", "extract", "sync", "memory", "polling", "start", "collections", "workers", "stall")
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 

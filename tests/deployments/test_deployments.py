@@ -13,6 +13,7 @@ import yaml
 
 from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions
+from tests.benchmarks.stall import REQUESTS_OF_A_RUN, write_at_once
 
 if TYPE_CHECKING:
     from tests.deployments.conftest import Stage
@@ -59,6 +60,13 @@ def test_the_form_in_the_ui_explains_every_option(stage: Stage) -> None:
     assert set(shown) == set(SyncOptions.model_fields)
     assert all(option.get("description") for option in shown.values())
     assert shown["mode"]["enum"] == ["append", "override"]
+
+
+def test_where_writers_meet_the_server_answers_them_all(stage: Stage) -> None:
+    """Without `flows.runtime.server_plugin`, which nobody asked this server to import, a tenth of the answers is 503."""
+    answers = write_at_once(f"{stage.url}/api", writers=3, runs=10)
+    assert len(answers) == 3 * (1 + 10 * REQUESTS_OF_A_RUN)
+    assert {answer.status for answer in answers} <= {200, 201, 204}
 
 
 @pytest.mark.usefixtures("worker")

@@ -20,8 +20,8 @@ _START_SECONDS = 120.0
 
 
 @contextmanager
-def prefect_server(home: Path) -> Iterator[str]:
-    """Run a Prefect server for the length of the block; yields its API's URL."""
+def prefect_server(home: Path, **settings: str) -> Iterator[str]:
+    """Run a Prefect server, with ``settings`` in its environment, for the length of the block; yields its API's URL."""
     home.mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -31,6 +31,7 @@ def prefect_server(home: Path) -> Iterator[str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         **SERVER_SETTINGS,
+        **settings,
     }
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (home / "server.log").open("w") as log:
