@@ -50,6 +50,8 @@ def _export_options(command: Callable[P, Any]) -> Callable[P, Any]:
         click.option("--pipeline", metavar="NAME", help="The one pipeline to take, where the export holds several."),
         click.option("--crm-timezone", metavar="ZONE", help="IANA zone of the export's times that name none. Default: the dialect's."),
         click.option("--timezone", metavar="ZONE", help="IANA zone of the collection. Default: what the platform says; for check, UTC."),
+        click.option("--encoding", metavar="NAME", help="The export's encoding, such as cp1252, where the file does not prove it."),
+        click.option("--assume-open", is_flag=True, help="Take deals as open where no flag, status or stage says how they ended."),
         click.option("--currency", metavar="CODE", help="The one currency to take, where the export holds several."),
     ]
     for option in reversed(options):
@@ -249,14 +251,15 @@ def sync_collections(table: str, deployment: str | None, quiet: bool, as_json: b
 @main.command()
 @click.argument("export", required=False, metavar="[EXPORT]")
 @click.option("--crm", metavar="NAME", help="Show the columns by this dialect instead of the one that fits best.")
-def crms(export: str | None, crm: str | None) -> None:
+@click.option("--encoding", metavar="NAME", help="The export's encoding, such as cp1252, where the file does not prove it.")
+def crms(export: str | None, crm: str | None, encoding: str | None) -> None:
     """List the known dialects; with a file, say which one fits and what each of the 35 columns would get."""
     from deployments.commands.crms import show_dialects, show_fit  # noqa: PLC0415 - pandas takes a second to import
 
     if export is None:
         show_dialects()
     else:
-        sys.exit(show_fit(export, crm))
+        sys.exit(show_fit(export, crm, encoding))
 
 
 @main.command()

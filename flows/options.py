@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from decimal import Decimal
 from typing import Any, Literal
@@ -55,6 +56,10 @@ class SyncOptions(BaseModel):
     decimal: Literal["point", "comma"] | None = Field(
         None, description="the sign before the decimals, where numbers such as 1.200 or 1,200 do not show it"
     )
+    encoding: str | None = Field(None, description="the export's encoding, such as cp1252, where the file does not prove it")
+    assume_open: bool = Field(
+        False, description="go on although no flag, status or stage of many deals says an outcome: all of these are open"
+    )
     currency: str | None = Field(None, min_length=1, description="the one currency to take, where the export holds several")
     horizon: int = Field(6, ge=1, le=12, description="months to forecast, 1 to 12")
     first_month: str | None = Field(None, description="first month to predict, YYYY-MM; default: the one after the last in the data")
@@ -88,6 +93,14 @@ class SyncOptions(BaseModel):
     @classmethod
     def _no_path(cls, value: str) -> str:
         return checked_id(value)
+
+    @field_validator("encoding")
+    @classmethod
+    def _an_encoding(cls, value: str | None) -> str | None:
+        try:
+            return codecs.lookup(value).name if value else None
+        except LookupError:
+            raise ValueError("write an encoding's name as Python knows it, for example cp1252, macroman or shift_jis") from None
 
     @field_validator("first_month")
     @classmethod

@@ -51,8 +51,8 @@ def extract_pipelines(options: SyncOptions, table: Table, named: Collection[str]
     staged, left = stage_pipelines(options, set(table), folder, timezone)
     for pipeline, deals in staged.items():
         say("extract", f"pipeline {pipeline}: {deals.deals:,} deals", deals=deals.deals)
-        if deals.assumed:
-            say("extract", f"pipeline {pipeline}: {deals.assumed}")
+        for remark in deals.remarks:
+            say("extract", f"pipeline {pipeline}: {remark}")
     for pipeline, count in left.items():
         if not pipeline:
             say("extract", f"{count:,} deals not synced, since they name no pipeline", deals=count)

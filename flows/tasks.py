@@ -68,8 +68,8 @@ def extract_deals(options: SyncOptions, folder: Path, timezone: str) -> StagedDe
     aside = "".join(f", {count:,} {why}" for why, count in deals.non_rows.items())
     how = f"{deals.export.form}, dialect {deals.export.dialect}"
     say("extract", f"{deals.rows:,} rows read from {deals.export.path} ({how}): {deals.deals:,} deals{aside}", deals=deals.deals)
-    if deals.assumed:
-        say("extract", deals.assumed)
+    for remark in deals.remarks:
+        say("extract", remark)
     return deals
 
 

@@ -68,6 +68,11 @@ def as_object(checked: CheckedDeals) -> dict[str, Any]:
             column: sum(rows for how, rows in hows.items() if not how.startswith("lost:")) for column, hows in staged.filled.items()
         },
         "filled_by": staged.filled,
+        "undecided_stages": staged.undecided,
+        "contradictions": staged.contradictions,
+        "short_rows": staged.short_rows,
+        "gone": staged.gone,
+        "remarks": staged.remarks,
         "export": {
             "path": export.path,
             "sha256": export.sha256,
@@ -85,8 +90,8 @@ def show(checked: CheckedDeals) -> None:
     aside = "".join(f", {count:,} {why}" for why, count in staged.non_rows.items())
     console.print(f"{export.path}: {export.dialect}, {export.form}", highlight=False, soft_wrap=True)
     console.print(f"{staged.rows:,} rows: {staged.deals:,} deals{aside}", highlight=False, soft_wrap=True)
-    if staged.assumed:
-        console.print(f"{staged.assumed}.", highlight=False, soft_wrap=True)
+    for remark in staged.remarks:
+        console.print(f"{remark}.", highlight=False, soft_wrap=True)
     console.print(_verdict(report), highlight=False, soft_wrap=True)
     if report.failed_rules:
         console.print(_rules(report))

@@ -13,6 +13,7 @@ from flows.errors import ExportError
 _LACKS = 4
 """Missing columns shown for a dialect that does not fit."""
 
+_STAGES = 20
 _LONGEST = 40
 """Characters of an example."""
 
@@ -26,13 +27,13 @@ def show_dialects() -> None:
     click.echo('A TOML of your own may say `extends = "hubspot"` and override any of it; pass its path as --crm.')
 
 
-def show_fit(location: str, crm: str | None = None) -> int:
+def show_fit(location: str, crm: str | None = None, encoding: str | None = None) -> int:
     """The dialects from best to worst, and what each target column would get from the best, or from ``crm``.
 
     Returns:
         The exit code: 0 where a dialect fits, 3 where the export cannot be read or mapped as it is.
     """
-    found = fit(location, crm)
+    found = fit(location, crm, encoding)
     console = Console()
     separator = f", separator {found.separator!r}" if found.separator else ""
     console.print(f"{found.path}: {found.encoding}{separator}", highlight=False, markup=False, soft_wrap=True)
@@ -43,6 +44,10 @@ def show_fit(location: str, crm: str | None = None) -> int:
     console.print(ranking)
     best = crm or found.ranking[0].name
     console.print(_columns(found, best))
+    if found.undecided:
+        click.echo("Stages that say no outcome, in the rows looked at:")
+        for stage, rows in list(found.undecided.items())[:_STAGES]:
+            click.echo(f"  {stage[:_LONGEST]}: {rows:,} deals")
     if found.trouble is not None:
         click.echo(f"As it is, it cannot be read: {found.trouble}", err=True)
         return ExportError.exit_code

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from expectations.schema import COLUMNS, Kind, Null
-from flows.crm.dialect import Dialect, Recipe, Source, StatusRule, known_dialects
+from flows.crm.dialect import Dialect, Drop, Recipe, Source, StatusRule, known_dialects
 from flows.crm.files.contents import Contents
 from flows.crm.files.header_row import Layout, find_layout, folded
+from flows.crm.values.flags import DELETED, marks_deleted
 from flows.errors import ExportUnmappable
 
 _DIRECT = {"field", "latest", "number_in", "hundredth_of"}
@@ -66,6 +67,22 @@ class Bound:
         return [rule for rule in self.dialect.status if all(self.position_of(name) is not None for name in _fields_of(rule))]
 
     @cached_property
+    def flags(self) -> list[str]:
+        """The fields of those rules that say yes or no."""
+        return list(dict.fromkeys(name for rule in self.status_rules for name, _ in rule.flags))
+
+    @cached_property
+    def drops(self) -> tuple[Drop, ...]:
+        """The dialect's drops whose fields are in the export, and one for each header by which any CRM or warehouse marks deleted rows."""
+        if self.dialect.verbatim:
+            return ()
+        own = tuple(drop for drop in self.dialect.drops if any(self.position_of(name) is not None for name in drop.fields))
+        taken = {self.position_of(name) for name in (*self.dialect.fields, *(name for drop in own for name in drop.fields))}
+        marks = [(header, marks_deleted(header)) for position, header in enumerate(self.layout.headers) if position not in taken]
+        flags = tuple(Drop(DELETED, gone=True, flag=header) for header, how in marks if how == "flag")
+        return own + flags + tuple(Drop(DELETED, gone=True, filled=header) for header, how in marks if how == "filled")
+
+    @cached_property
     def converted(self) -> Recipe:
         """What gives the amounts in one currency, as far as the export has it."""
         return tuple(source for source in self.dialect.converted if self.has(source))
@@ -93,8 +110,8 @@ class Bound:
                     yield from source.names
         for rule in self.status_rules:
             yield from _fields_of(rule)
-        for drop in dialect.drops:
-            yield from (*drop.blank, *([drop.field] if drop.field else []))
+        for drop in self.drops:
+            yield from drop.fields
         yield from (*dialect.units, *([dialect.pipeline] if dialect.pipeline else []))
 
     def names_for(self, columns: set[str], *, converted: bool = True) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,8 +17,9 @@ from flows.crm.format_inference import FormatInference
 from flows.crm.values.cells import one_chunk, unmarked, without
 from flows.crm.values.dates import Clock, to_datetimes
 from flows.crm.values.derivations import derive
+from flows.crm.values.flags import first_unread, to_booleans, unread_flag
 from flows.crm.values.identifiers import plain_ids, rounded
-from flows.crm.values.numbers import to_booleans, to_numbers
+from flows.crm.values.numbers import to_numbers
 from flows.crm.values.status import Status, tell_status
 
 DEALS_SCHEMA = pa.schema([(name, pa.string()) for name in COLUMN_NAMES])
@@ -63,8 +65,13 @@ class Mapping:
         return pc.replace_substring_regex(column, r"^'([=+\-@])", r"\1") if dialect.leading_apostrophe else column
 
     def flag(self, name: str) -> pa.Array:
-        """A field as `true` and `false`."""
-        return self._part(Source("field", (name,)), Kind.BOOLEAN)[0]
+        """A field as `true` and `false`. Raises ExportUnmappable for a filled cell that says neither."""
+        column, unread = self._part(Source("field", (name,)), Kind.BOOLEAN)
+        if unread:
+            row = first_unread(column)
+            place = f"{self.inference.reader.location}, line {self.lines[row]}, column {self.bound.header_of(name)!r}"
+            raise unread_flag(place, column[row].as_py(), self.bound.flags, self.bound.dialect.name)
+        return column
 
     def _made(self, name: str) -> pa.Array:
         recipe = self.bound.dialect.columns.get(name, ())
@@ -139,7 +146,8 @@ class Mapping:
             known = self.inference.known_style
             return to_numbers(column, self.inference.style, integer=kind is Kind.INTEGER, known=known, apostrophe=apostrophe)
         if kind is Kind.BOOLEAN:
-            return to_booleans(column, blank="false" if name in self.bound.dialect.blank_is_false else None)
+            blank = "false" if name in self.bound.dialect.blank_is_false else None
+            return to_booleans(column, blank=blank, own=self.bound.dialect.flag_words)
         return unmarked(column) if self.inference.reader.contents.rows is not None else column, 0
 
     def _latest(self, source: Source) -> tuple[pa.Array, int]:
@@ -186,6 +194,16 @@ class Mapping:
             return column
         self._count(name, "lost:rounded by a spreadsheet", pc.sum(lost).as_py())
         return pc.if_else(lost, None, column)
+
+    @property
+    def overdue(self) -> int:
+        """How many deals are open only because nothing says otherwise, although they should have closed before now."""
+        if self.bound.dialect.verbatim or not pc.any(self.status.open_unsaid).as_py():
+            return 0
+        now = self.clock.now.astimezone(ZoneInfo(self.clock.collection)).replace(tzinfo=None).isoformat()
+        closing = self.column("expectedClosureDatetime")
+        past = pc.and_(pc.less(closing, now), pc.match_substring_regex(closing, "^[12][0-9]{3}-"))
+        return pc.sum(pc.fill_null(pc.and_(self.status.open_unsaid, past), False)).as_py() or 0
 
     def _count(self, name: str, label: str, rows: int) -> None:
         if rows:

@@ -21,7 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.schema import COLUMN_NAMES, STATUSES
+from flows.crm.values.cells import known_nulls
 from flows.crm.values.dates import ORDERS, Order
+from flows.crm.values.flags import words_for
+from flows.crm.values.outcomes import stage_key
 from flows.errors import UsageError
 
 SHIPPED = resources.files("flows.crm") / "dialects"
@@ -49,7 +52,9 @@ Recipe = tuple[Source, ...]
 class StatusRule:
     """One way to tell the status. It applies when all its fields are in the export, and decides the rows it matches.
 
-    ``flags`` are booleans that must hold; then ``verdict`` decides, or the text of ``field`` by ``words`` or ``patterns``.
+    ``flags`` are booleans that must hold; then ``verdict`` decides, or the text of ``field``: by ``words`` (whole names), by the
+    ``patterns`` of one status alone, or with ``known_names`` by the names that stages of that outcome have anywhere. A filled text that
+    decides nothing is ``otherwise``, as the user says, or ``assume``, which is counted as assumed and limited.
     """
 
     flags: tuple[tuple[str, bool], ...] = ()
@@ -57,17 +62,32 @@ class StatusRule:
     field: str | None = None
     words: tuple[tuple[str, str], ...] = ()
     patterns: tuple[tuple[str, str], ...] = ()
+    known_names: bool = False
     otherwise: str | None = None
+    assume: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Rows that are no deals although they look it: their ``field`` holds one of ``values``, or all of ``blank`` are empty."""
+    """Rows that are no deals although they look it.
+
+    Their ``field`` holds one of ``values``, their ``flag`` is true, ``filled`` is not empty, all of ``blank`` are, or another row names
+    their id in ``ids_in``. ``gone``: the CRM once had the deal, and has it no more.
+    """
 
     why: str
-    field: str | None
-    values: frozenset[str]
-    blank: tuple[str, ...]
+    field: str | None = None
+    values: frozenset[str] = frozenset()
+    blank: tuple[str, ...] = ()
+    flag: str | None = None
+    filled: str | None = None
+    ids_in: str | None = None
+    gone: bool = False
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Every field that it looks at."""
+        return tuple(name for name in (self.field, *self.blank, self.flag, self.filled, self.ids_in) if name)
 
 
 @dataclass(frozen=True)
@@ -91,6 +111,7 @@ class Dialect:
     nulls_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
     leading_apostrophe: bool = False
     blank_is_false: frozenset[str] = frozenset()
+    flag_words: Mapping[str, str] = field(default_factory=dict)
     list_separator: str = ";"
     pipeline: str | None = None
     units: tuple[str, ...] = ()
@@ -220,10 +241,11 @@ def _dialect(name: str, tables: dict[str, Any]) -> Dialect:
         date_order=_one_of(dates.get("order"), (None, *ORDERS), "dates.order"),
         days=frozenset(_names(dates.get("days", []))),
         number_style=_one_of(numbers.get("style", "proven"), ("point", "comma", "proven"), "numbers.style"),
-        nulls=frozenset(_names(cells.get("nulls", []))),
+        nulls=frozenset(_names(cells.get("nulls", []))) | (frozenset() if verbatim else known_nulls()),
         nulls_of={key: frozenset(_names(values)) for key, values in cells.get("nulls_of", {}).items()},
         leading_apostrophe=cells.get("leading_apostrophe", False),
         blank_is_false=frozenset(_names(cells.get("blank_is_false", []))),
+        flag_words=words_for(_names(cells.get("true", [])), _names(cells.get("false", []))),
         list_separator=cells.get("list_separator", ";"),
         pipeline=tables.get("pipeline", {}).get("field"),
         units=_names(tables.get("currency", {}).get("field", [])),
@@ -257,12 +279,19 @@ def _sources(column: str, entry: Any) -> list[Source]:
 
 
 def _drop(rule: dict[str, Any]) -> Drop:
-    return Drop(
+    drop = Drop(
         rule["why"],
         rule.get("field"),
         frozenset(value.casefold() for value in _names(rule.get("values", []))),
         tuple(rule.get("blank", [])),
+        rule.get("flag"),
+        rule.get("filled"),
+        rule.get("ids_in"),
+        rule.get("gone", False),
     )
+    if not drop.fields:
+        raise _Misread(f"[[drop]] {rule!r} needs one of field, flag, filled, blank, ids_in.")
+    return drop
 
 
 def _status_rule(rule: dict[str, Any]) -> StatusRule:
@@ -274,14 +303,16 @@ def _status_rule(rule: dict[str, Any]) -> StatusRule:
         verdict=verdict,
         field=rule.get("field"),
         words=tuple(
-            (word.casefold(), _one_of(status, STATUSES, "status.words"))
+            (stage_key(word), _one_of(status, STATUSES, "status.words"))
             for status, words in rule.get("words", {}).items()
             for word in _names(words)
         ),
         patterns=tuple(
             (_pattern(pattern), _one_of(status, STATUSES, "status.patterns")) for status, pattern in rule.get("patterns", {}).items()
         ),
+        known_names=rule.get("known_names", False),
         otherwise=_one_of(rule.get("otherwise"), (None, *STATUSES), "status.otherwise"),
+        assume=_one_of(rule.get("assume"), (None, *STATUSES), "status.assume"),
     )
 
 

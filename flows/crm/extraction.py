@@ -24,6 +24,7 @@ from flows.crm.row_counts import RowCounts
 from flows.crm.row_filters import RowFilters
 from flows.crm.values.dates import Clock, Order
 from flows.crm.values.numbers import Style
+from flows.crm.values.status import refuse_assumed
 from flows.runtime.time_zones import checked_zone
 
 if TYPE_CHECKING:
@@ -72,11 +73,16 @@ class Extraction:
     """The deals frames of one export: iterate once. Errors in the data (`ExportError`) may come while iterating.
 
     A frame has the 35 columns as Arrow-backed text and ``source_line``, the line of the file (the row of the sheet) where the
-    deal starts. Use as a context manager, or exhaust it, to remove what was fetched.
+    deal starts. ``gone`` has the ids of deals that the export marks as deleted or merged into another. Use as a context manager,
+    or exhaust it, to remove what was fetched.
     """
 
-    def __init__(self, local: LocalExport, inference: FormatInference, row_filters: RowFilters, clock: Clock) -> None:
+    def __init__(
+        self, local: LocalExport, inference: FormatInference, row_filters: RowFilters, clock: Clock, *, assume_open: bool = False
+    ) -> None:
         self.counts = RowCounts()
+        self.gone = set[str]()
+        self._assume_open = assume_open
         self._local, self._inference, self._row_filters, self._clock = local, inference, row_filters, clock
         self._exhausted = False
 
@@ -114,7 +120,10 @@ class Extraction:
                 for pipeline, kept in self._row_filters.sift(rows, self.counts):
                     if len(kept.lines):
                         yield pipeline or "", self._table(kept)
+                self._collect_gone()
             self._row_filters.finish(self.counts)
+            if not self._assume_open:
+                refuse_assumed(self._inference.bound, self.counts, self._local.location)
             self._exhausted = True
         finally:
             self.close()
@@ -129,10 +138,19 @@ class Extraction:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def _mapping(self, rows: RawRows) -> Mapping:
+        return Mapping(self._inference.bound, self._inference, self._clock, rows.table, rows.lines, self._row_filters.currency)
+
+    def _collect_gone(self) -> None:
+        """Remember the ids of the rows that the last batch had of deals which the CRM has no more."""
+        for rows in self._row_filters.taken_gone():
+            self.gone.update(self._mapping(rows).column("id").drop_null().to_pylist())
+        self.gone |= self._row_filters.merged
+
     def _table(self, rows: RawRows) -> pa.Table:
-        mapping = Mapping(self._inference.bound, self._inference, self._clock, rows.table, rows.lines, self._row_filters.currency)
+        mapping = self._mapping(rows)
         deals = mapping.deals()
-        self.counts.add(mapping.filled, mapping.unread)
+        self.counts.add(mapping)
         return deals.append_column(SOURCE_LINE, pa.array(rows.lines))
 
 
@@ -147,13 +165,16 @@ def open_export(
     decimal: Style | None = None,
     currency: str | None = None,
     limit: int | None = None,
+    encoding: str | None = None,
+    assume_open: bool = False,
     now: datetime | None = None,
 ) -> Extraction:
     """Open the export at ``location`` (a path, a glob whose newest file wins, any fsspec URL) by the dialect ``crm``.
 
     ``pipeline`` keeps one pipeline (`ALL_PIPELINES`: all, apart). Times without a zone are read in ``crm_timezone`` (default: the
     dialect's) and told in ``timezone``, both IANA names. ``date_order`` settles 03/04/24, ``decimal`` 1.200, ``currency`` keeps the
-    deals in one currency, ``limit`` the first deals of each pipeline; ``now`` settles two-digit years.
+    deals in one currency, ``limit`` the first deals of each pipeline. ``encoding`` is the text's own, where the user knows it; with
+    ``assume_open`` deals whose stage says no outcome are open, however many they are. ``now`` settles two-digit years.
 
     Raises UsageError for an unknown dialect, timezone or pipeline; ExportNotFound; ExportUnreadable; ExportUnmappable where the
     export lacks a column that a deal cannot do without, or can be read in more than one way.
@@ -162,12 +183,12 @@ def open_export(
     clock = Clock(checked_zone(crm_timezone or dialect.crm_timezone), checked_zone(timezone), now or datetime.now(UTC))
     local = fetch(location)
     try:
-        contents = read_contents(local.path, local.location, dialect.zip_members, dialect.encoding)
+        contents = read_contents(local.path, local.location, dialect.zip_members, encoding or dialect.encoding)
         bound = bind(dialect, contents, local.location)
         bound.require(local.location)
         reader = TableReader(contents, bound.layout, local.location, bound.numbers)
         inference = FormatInference(reader, bound, date_order, decimal, clock.now)
-        return Extraction(local, inference, RowFilters(inference, pipeline, currency, limit), clock)
+        return Extraction(local, inference, RowFilters(inference, pipeline, currency, limit), clock, assume_open=assume_open)
     except BaseException:
         local.close()
         raise

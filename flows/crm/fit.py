@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping as Mapped
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -20,6 +21,7 @@ from flows.crm.format_inference import FormatInference
 from flows.crm.row_counts import RowCounts
 from flows.crm.row_filters import ALL, RowFilters
 from flows.crm.values.dates import Clock
+from flows.crm.values.status import refuse_assumed
 from flows.errors import ExportError
 
 _SAMPLE_ROWS = 1000
@@ -66,9 +68,11 @@ class Fit:
     ranking: tuple[DialectFit, ...]
     columns: tuple[ColumnFit, ...]
     trouble: str | None = None
+    undecided: Mapped[str, int] = field(default_factory=dict)
+    """The stages of the sample that say no outcome, with their deals."""
 
 
-def fit(location: str, crm: str | None = None) -> Fit:
+def fit(location: str, crm: str | None = None, encoding: str | None = None) -> Fit:
     """Rank the shipped dialects for the export; show the best one's columns, or those of ``crm``.
 
     Raises ExportNotFound and ExportUnreadable as `open_export` does; what would raise ExportUnmappable is told in ``trouble``.
@@ -81,15 +85,15 @@ def fit(location: str, crm: str | None = None) -> Fit:
             local.path,
             local.location,
             tuple(member for dialect in dialects for member in dialect.zip_members),
-            chosen.encoding if chosen else None,
+            encoding or (chosen.encoding if chosen else None),
         )
         bounds = [bind(dialect, contents, local.location) for dialect in dialects]
         ranked = sorted(bounds, key=_rank)
         best = next((bound for bound in ranked if chosen and bound.dialect is chosen), ranked[0])
         reader = TableReader(contents, best.layout, local.location, best.numbers)
-        columns, trouble = _columns(reader, best)
+        columns, trouble, undecided = _columns(reader, best)
         ranking = tuple(_dialect_fit(bound) for bound in ranked if bound is best or not chosen or bound.dialect.name != chosen.name)
-        return Fit(local.location, contents.encoding, best.layout.separator, ranking, columns, trouble)
+        return Fit(local.location, contents.encoding, best.layout.separator, ranking, columns, trouble, undecided)
     finally:
         local.close()
 
@@ -104,19 +108,20 @@ def _dialect_fit(bound: Bound) -> DialectFit:
     return DialectFit(bound.dialect.name, bound.dialect.title, bound.layout.recognised, len(bound.layout.headers), bound.missing)
 
 
-def _columns(reader: TableReader, bound: Bound) -> tuple[tuple[ColumnFit, ...], str | None]:
-    sample, filled, trouble = DEALS_SCHEMA.empty_table(), dict[str, Counter[str]](), None
+def _columns(reader: TableReader, bound: Bound) -> tuple[tuple[ColumnFit, ...], str | None, dict[str, int]]:
+    sample, counts, trouble = DEALS_SCHEMA.empty_table(), RowCounts(), None
     try:
         bound.require(reader.location)
-        sample, filled = _sampled(reader, bound)
+        sample = _sampled(reader, bound, counts)
+        refuse_assumed(bound, counts, reader.location)
     except ExportError as error:
         trouble = str(error)
-    return tuple(_column_fit(name, bound, sample, filled.get(name, Counter())) for name in COLUMN_NAMES), trouble
+    fits = tuple(_column_fit(name, bound, sample, counts.filled.get(name, Counter())) for name in COLUMN_NAMES)
+    return fits, trouble, dict(counts.undecided.most_common())
 
 
-def _sampled(reader: TableReader, bound: Bound) -> tuple[pa.Table, dict[str, Counter[str]]]:
-
-    inference, counts = FormatInference(reader, bound), RowCounts()
+def _sampled(reader: TableReader, bound: Bound, counts: RowCounts) -> pa.Table:
+    inference = FormatInference(reader, bound)
     pipeline = ALL if bound.dialect.pipeline and bound.position_of(bound.dialect.pipeline) is not None else None
     row_filters = RowFilters(inference, pipeline, None, _SAMPLE_ROWS)
     clock = Clock(bound.dialect.crm_timezone, "UTC", datetime.now(UTC))
@@ -125,8 +130,8 @@ def _sampled(reader: TableReader, bound: Bound) -> tuple[pa.Table, dict[str, Cou
         for _, part in row_filters.sift(RawRows(rows.table.slice(0, _SAMPLE_ROWS), rows.lines[:_SAMPLE_ROWS]), counts):
             mapping = Mapping(bound, inference, clock, part.table, part.lines)
             deals.append(mapping.deals())
-            counts.add(mapping.filled, mapping.unread)
-    return pa.concat_tables(deals, promote_options="default"), counts.filled
+            counts.add(mapping)
+    return pa.concat_tables(deals, promote_options="default")
 
 
 def _column_fit(name: str, bound: Bound, sample: pa.Table, filled: Counter[str]) -> ColumnFit:

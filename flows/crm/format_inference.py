@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from expectations.schema import COLUMNS, Kind
 from flows.crm.bound_dialect import Bound
 from flows.crm.files.table_reader import TableReader
-from flows.crm.values.cells import NUMERIC_CELL, by_value, masked, one_chunk
+from flows.crm.values.cells import NUMERIC_CELL, by_value, masked, one_chunk, without
 from flows.crm.values.date_order import Allowed, DateOrders, Way, allowed_by, orders_left
 from flows.crm.values.dates import Order, readings_of
 from flows.crm.values.derivations import number_in
@@ -220,6 +220,19 @@ class FormatInference:
         for rows in self.reader.read(sorted(set(wanted.values()))):
             for name, position in wanted.items():
                 yield name, one_chunk(rows.table.column(str(position))), rows.lines
+
+    def ids_merged(self, field: str, identity: int) -> frozenset[str]:
+        """The ids that the list in ``field`` names in any row, but for a row's own, which stands at position ``identity``."""
+        place, merged = self.bound.position_of(field), set[str]()
+        if place is None:
+            return frozenset()
+        for rows in self.reader.read(sorted({place, identity})):
+            lists = without(one_chunk(rows.table.column(str(place))), self.bound.dialect.nulls)
+            filled = pc.is_valid(lists)
+            own = one_chunk(rows.table.column(str(identity)))
+            for named, kept in zip(lists.filter(filled).to_pylist(), own.filter(filled).to_pylist(), strict=True):
+                merged |= {each.strip() for each in re.split(r"[;,|\s]+", named) if each.strip() not in {"", (kept or "").strip()}}
+        return frozenset(merged)
 
     @cached_property
     def pipelines(self) -> Counter[str]:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from expectations.schema import COLUMN_NAMES
+from flows.crm.values.cells import counted
+
+if TYPE_CHECKING:
+    from flows.crm.column_map import Mapping
+
+ASSUMED = "assumed:"
+"""How a value that nothing in the export says is labelled in ``filled``, before the reason."""
 
 
 @dataclass
@@ -15,7 +22,9 @@ class RowCounts:
 
     ``rows`` below the header = ``deals`` + all of ``non_rows``. ``filled`` says by target column how many rows got a value how: ``direct``,
     ``fallback:<header or column>``, ``derived:<from what>``, ``default:<value>``, ``assumed:<why>``, ``raised:<column>``. ``unread`` counts
-    cells that could not be converted and keep their text for the gate to name.
+    cells that could not be converted and keep their text for the gate to name. ``undecided`` are the stages that decide no outcome, with
+    their deals, ``stages`` those that do, ``contradictions`` the deals whose stage says another outcome than their flags; ``overdue`` deals
+    are open only because nothing says otherwise, and should have closed before now.
     """
 
     rows: int = 0
@@ -24,14 +33,31 @@ class RowCounts:
     filled: dict[str, Counter[str]] = field(default_factory=dict)
     unread: Counter[str] = field(default_factory=Counter)
     short_rows: int = 0
+    undecided: Counter[str] = field(default_factory=Counter)
+    stages: Counter[tuple[str, str]] = field(default_factory=Counter)
+    contradictions: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[str] = field(default_factory=Counter)
+    overdue: int = 0
+
+    @property
+    def assumed_statuses(self) -> int:
+        """Deals whose status nothing says."""
+        return sum(rows for how, rows in self.filled.get("status", {}).items() if how.startswith(ASSUMED))
 
     @property
     def empty(self) -> list[str]:
         """The target columns that no row has a value for."""
         return [name for name in COLUMN_NAMES if not self.filled.get(name)]
 
-    def add(self, filled: Mapping[str, Counter[str]], unread: Counter[str]) -> None:
+    def add(self, mapping: Mapping) -> None:
         """Add what a mapped batch has filled, by column, and what it could not read."""
-        for name, counts in filled.items():
+        for name, counts in mapping.filled.items():
             self.filled.setdefault(name, Counter()).update(counts)
-        self.unread.update(+unread)
+        self.unread.update(+mapping.unread)
+        if not mapping.bound.dialect.verbatim:
+            status = mapping.status
+            self.undecided.update(status.undecided)
+            self.stages.update(status.stages)
+            self.contradictions.update(status.contradictions)
+            self.statuses.update(counted(status.column))
+            self.overdue += mapping.overdue

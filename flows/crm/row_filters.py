@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,8 @@ import pyarrow.compute as pc
 from flows.crm.dialect import Drop
 from flows.crm.files.table_reader import RawRows
 from flows.crm.format_inference import FormatInference, amounts_of, named, units_of
-from flows.crm.values.cells import one_chunk
+from flows.crm.values.cells import one_chunk, plain, without
+from flows.crm.values.flags import first_unread, is_filled, to_booleans, unread_flag
 from flows.errors import ExportUnmappable, UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class RowFilters:
     pipelines: Counter[str] = field(default_factory=Counter)
     _currencies: dict[str | None, set[str]] = field(default_factory=dict)
     _unnamed: bool = False
+    _gone: list[RawRows] = field(default_factory=list)
     _taken: Counter[str | None] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -57,8 +60,11 @@ class RowFilters:
             counts.non_rows["blank row"] += rows.blank
         rows = self._without(rows, counts, "header repeated", self._headers(rows.table))
         rows = self._without(rows, counts, "footer", self._footers(rows.table))
-        for drop in self.inference.bound.dialect.drops:
-            rows = self._without(rows, counts, drop.why, self._dropped(rows.table, drop))
+        for drop in self.inference.bound.drops:
+            mask = self._dropped(rows, drop)
+            if drop.gone and mask is not None and pc.any(mask).as_py():
+                self._gone.append(_only(rows, mask))
+            rows = self._without(rows, counts, drop.why, mask)
         rows = self._without(rows, counts, "blank row", self._blank(rows.table))
         for pipeline, part in self._by_pipeline(rows, counts):
             yield pipeline, self._limited(pipeline, self._one_currency(pipeline, part, counts), counts)
@@ -93,7 +99,7 @@ class RowFilters:
         return tuple(position for name in names if (position := bound.position_of(name)) is not None)
 
     def _no_id(self, table: pa.Table) -> pa.Array:
-        return pc.is_null(pc.coalesce(*[one_chunk(table.column(str(position))) for position in self._identity()]))
+        return pc.is_null(self._ids(table))
 
     def _blank(self, table: pa.Table) -> pa.Array | None:
         blank = self._no_id(table)
@@ -121,12 +127,45 @@ class RowFilters:
             found = pc.or_(found, match)
         return pc.and_(candidates, pc.fill_null(found, False))
 
-    def _dropped(self, table: pa.Table, drop: Drop) -> pa.Array | None:
+    def _dropped(self, rows: RawRows, drop: Drop) -> pa.Array | None:
+        table = rows.table
         if drop.field and self._has(drop.field):
             values = pc.utf8_lower(pc.utf8_trim_whitespace(self._column(table, drop.field)))
             return pc.is_in(values, pa.array(sorted(drop.values), pa.string()))
+        if drop.flag:
+            return pc.equal(self._flag(rows, drop.flag), "true")
+        if drop.filled:
+            return is_filled(self._filled(table, drop.filled))
+        if drop.ids_in:
+            return pc.is_in(plain(self._ids(table)), pa.array(sorted(self.merged), pa.string()))
         blank = [self._column(table, name) for name in drop.blank if self._has(name)]
         return pc.is_null(pc.coalesce(*blank)) if blank else None
+
+    def _filled(self, table: pa.Table, name: str) -> pa.Array:
+        return without(self._column(table, name), self.inference.bound.dialect.nulls)
+
+    def _flag(self, rows: RawRows, name: str) -> pa.Array:
+        bound = self.inference.bound
+        column, unread = to_booleans(self._filled(rows.table, name), own=bound.dialect.flag_words)
+        if unread:
+            row = first_unread(column)
+            place = f"{self._where}, line {rows.lines[row]}, column {bound.header_of(name)!r}"
+            raise unread_flag(place, column[row].as_py(), [name], bound.dialect.name)
+        return column
+
+    def _ids(self, table: pa.Table) -> pa.Array:
+        return pc.coalesce(*[one_chunk(table.column(str(position))) for position in self._identity()])
+
+    @cached_property
+    def merged(self) -> frozenset[str]:
+        """The ids of the deals that the export names as merged into another one."""
+        names = [drop.ids_in for drop in self.inference.bound.drops if drop.ids_in]
+        return self.inference.ids_merged(names[0], self._identity()[0]) if names else frozenset()
+
+    def taken_gone(self) -> list[RawRows]:
+        """The rows dropped since the last call of deals that the CRM has no more."""
+        gone, self._gone = self._gone, []
+        return gone
 
     def _by_pipeline(self, rows: RawRows, counts: RowCounts) -> Iterator[tuple[str | None, RawRows]]:
         name = self.inference.bound.dialect.pipeline

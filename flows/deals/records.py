@@ -5,17 +5,19 @@ They reach Prefect's logs and survive the process, so they hold counts, ids and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from expectations import CheckReport
 from flows.crm import ExportFacts
+from flows.crm.row_counts import ASSUMED
 from flows.deals.guard import ExportStats
 from flows.options import SyncOptions
 
-_ASSUMED = "assumed:"
 _LOST = "lost:"
+_STAGES = 20
+_LONGEST = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +32,35 @@ class StagedDeals:
     filled: dict[str, dict[str, int]]
     synced_at: datetime
     """Naive, in the collection's timezone."""
+    undecided: dict[str, int] = field(default_factory=dict)
+    """The stages that say no outcome, with their deals."""
+    contradictions: dict[str, int] = field(default_factory=dict)
+    short_rows: int = 0
+    gone: int = 0
+    gone_ids: Path | None = None
+    """An Arrow file with one column, ``id``: the deals that the export marks as deleted or merged into another, and does not have."""
 
     @property
-    def assumed(self) -> str:
-        """What was assumed of deals for want of better, or is lost, and of how many; empty where nothing was."""
-        told = {_ASSUMED: "assumed, since", _LOST: "empty:"}
-        return "; ".join(
+    def remarks(self) -> tuple[str, ...]:
+        """What a user has to know of how the export was read: what was assumed or guessed, and what contradicts itself."""
+        told = {ASSUMED: "assumed, since", _LOST: "empty:"}
+        said = [
             f"{column} of {rows:,} of {self.deals:,} deals is {why} {how.removeprefix(kind)}"
             for column, hows in self.filled.items()
             for how, rows in hows.items()
             for kind, why in told.items()
             if how.startswith(kind)
-        )
+        ]
+        if self.undecided:
+            names = [f"{stage[:_LONGEST]!r} ({rows:,})" for stage, rows in list(self.undecided.items())[:_STAGES]]
+            more = f" and {len(self.undecided) - _STAGES:,} more" if len(self.undecided) > _STAGES else ""
+            said.append(f"stages that say no outcome: {', '.join(names)}{more}")
+        said += [f"{what}: {rows:,} deals" for what, rows in self.contradictions.items()]
+        if self.short_rows:
+            said.append(f"{self.short_rows:,} rows, every one, are shorter than the header: the last columns are empty")
+        if self.gone:
+            said.append(f"{self.gone:,} deals are gone from the CRM: deleted, or merged into another")
+        return tuple(said)
 
 
 @dataclass(frozen=True, slots=True)

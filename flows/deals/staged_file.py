@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +34,9 @@ AT_ONCE = 100_000
 
 _BYTES_AT_ONCE = 64 << 20
 """... and no more where their text is long."""
+
+_STAGES = 1000
+"""Stages without an outcome that are kept: a column that is no stage may have any number."""
 
 
 @contextmanager
@@ -78,7 +82,8 @@ def stage(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
     with ThreadPoolExecutor(1) as beside, _Staging(folder / "deals.arrow", _this_moment(timezone), beside) as staging:
         for _, deals in extraction.tables():
             staging.write(deals)
-    return staging.staged(extraction, dict(extraction.counts.non_rows))
+    staged = staging.staged(extraction, dict(extraction.counts.non_rows))
+    return _with_gone(staged, extraction.gone, folder)
 
 
 def stage_pipelines(
@@ -111,7 +116,7 @@ def stage_pipelines(
     staged = {}
     for pipeline, staging in stagings.items():
         others = {"in another pipeline": counts.deals - staging.deals} if counts.deals > staging.deals else {}
-        staged[pipeline] = staging.staged(extraction, {**counts.non_rows, **others})
+        staged[pipeline] = _with_gone(staging.staged(extraction, {**counts.non_rows, **others}), extraction.gone, folder)
     return staged, dict(left)
 
 
@@ -150,7 +155,32 @@ class _Staging:
     def staged(self, extraction: Extraction, non_rows: dict[str, int]) -> StagedDeals:
         facts, counts = extraction.facts, extraction.counts
         filled = {column: dict(how) for column, how in counts.filled.items()}
-        return StagedDeals(self.path, facts, counts.rows, self.deals, non_rows, filled, self.moment)
+        return StagedDeals(
+            self.path,
+            facts,
+            counts.rows,
+            self.deals,
+            non_rows,
+            filled,
+            self.moment,
+            dict(counts.undecided.most_common(_STAGES)),
+            dict(counts.contradictions),
+            counts.short_rows,
+        )
+
+
+def _with_gone(staged: StagedDeals, gone: set[str], folder: Path) -> StagedDeals:
+    """With the ids that the export says are gone, but for those of deals that it has all the same."""
+    for table in batches(staged, ["id"]) if gone else ():
+        gone = gone - set(table["id"].to_pylist())
+    if not gone:
+        return staged
+    path = folder / f"{staged.path.stem}-gone.arrow"
+    with pa.OSFile(str(path), "wb") as sink:
+        table = pa.table({"id": pa.array(sorted(gone), pa.string())})
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+    return replace(staged, gone=len(gone), gone_ids=path)
 
 
 def _open(options: SyncOptions, pipeline: str | None, timezone: str) -> Extraction:
@@ -164,6 +194,8 @@ def _open(options: SyncOptions, pipeline: str | None, timezone: str) -> Extracti
         decimal=options.decimal,
         currency=options.currency,
         limit=options.limit,
+        encoding=options.encoding,
+        assume_open=options.assume_open,
     )
 
 

@@ -186,6 +186,7 @@ def _came(checked: CheckedDeals) -> str:
         f"`{staged.export.path}` ({staged.export.dialect}, {staged.export.encoding}), {staged.rows:,} rows: {staged.deals:,} deals",
     ]
     lines += [f"* {count:,} not taken: {why}" for why, count in staged.non_rows.items()]
+    lines += [f"* {remark}" for remark in staged.remarks]
     filled = [
         f"| {column} | {', '.join(f'{how}: {rows:,}' for how, rows in hows.items())} |" for column, hows in staged.filled.items() if hows
     ]

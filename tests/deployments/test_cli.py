@@ -165,10 +165,24 @@ def test_a_clean_check_ends_with_0_and_sends_nothing(dealcast: Dealcast, write_d
 def test_a_check_says_what_it_assumes(dealcast: Dealcast, tmp_path: Path) -> None:
     """A stage name of another language, or of one's own, is no outcome: the user has to know."""
     header = "Record ID,Deal Name,Deal Stage,Amount,Create Date,Close Date,Last Modified Date\n"
-    rows = [f"{number},A,{stage},1,2026-01-01,2026-02-01,2026-02-02\n" for number, stage in enumerate(["Gewonnen", "Offer", "Closed won"])]
+    stages = ["Unterschrieben", *["Closed won"] * 5]
+    rows = [f"{number},A,{stage},1,2026-01-01,2026-02-01,2026-02-02\n" for number, stage in enumerate(stages)]
     (tmp_path / "deals.csv").write_text(header + "".join(rows))
     said = dealcast("check", tmp_path / "deals.csv", "--crm", "hubspot").stdout
-    assert "status of 2 of 3 deals is assumed, since Deal Stage names no outcome." in said
+    assert "status of 1 of 6 deals is assumed, since Deal Stage names no outcome." in said
+    assert "stages that say no outcome: 'Unterschrieben' (1)." in said
+    found = json.loads(dealcast("check", tmp_path / "deals.csv", "--crm", "hubspot", "--json").stdout)
+    assert found["undecided_stages"] == {"Unterschrieben": 1}
+
+
+def test_an_export_whose_stages_say_nothing_stops_unless_they_are_said_to_be_open(dealcast: Dealcast, tmp_path: Path) -> None:
+    (tmp_path / "deals.csv").write_text(
+        "Record ID,Deal Name,Deal Stage,Amount,Create Date,Close Date,Last Modified Date\n"
+        "1,A,Unterschrieben,1,2026-01-01,2026-02-01,2026-02-02\n"
+    )
+    assert "[[status]]" in dealcast("check", tmp_path / "deals.csv", "--crm", "hubspot", code=3).stderr
+    assert "Unterschrieben: 1 deals" in dealcast("crms", tmp_path / "deals.csv", code=3).stdout
+    dealcast("check", tmp_path / "deals.csv", "--crm", "hubspot", "--assume-open")
 
 
 @pytest.mark.parametrize("value", ["[/red]", "[bold]1", "1\x1b[31m2", "9" * 500])

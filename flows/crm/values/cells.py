@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
+from functools import cache
+from importlib import resources
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 NUMERIC_CELL = "\ue000"
 """Stands before a fraction that a workbook holds as a number: it has a decimal point whatever the texts beside it show."""
+
+
+@cache
+def known_nulls() -> frozenset[str]:
+    """The words that stand for an empty cell in any dialect."""
+    said = tomllib.loads((resources.files("flows.crm.values") / "words" / "nulls.toml").read_text("utf-8"))
+    return frozenset(said["words"])
 
 
 def one_chunk(column: pa.ChunkedArray) -> pa.Array:
@@ -36,6 +46,11 @@ def without(column: pa.Array, values: frozenset[str]) -> pa.Array:
     if not values:
         return column
     return pc.if_else(pc.is_in(column, pa.array(sorted(values), pa.string())), None, column)
+
+
+def counted(column: pa.Array) -> dict[str, int]:
+    """How often each value is in the column; nulls are not counted."""
+    return {each["values"]: each["counts"] for each in pc.value_counts(column.drop_null()).to_pylist()}
 
 
 def unmarked(column: pa.Array) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Numbers of any spelling as plain decimals and integers, and booleans as `true` and `false`; what does not fit keeps its text."""
+"""Numbers of any spelling as plain decimals and integers; what does not fit keeps its text."""
 
 from __future__ import annotations
 
@@ -29,8 +29,6 @@ _POWER = re.compile(r"-?\d(?:\.\d{1,14})?e[+-]\d{2}", re.ASCII)
 """As R and Python print large numbers, which are whole; a spreadsheet writes a capital E, and has rounded."""
 
 _WHOLE = re.compile(r"(\d+)[.,]0{1,2}", re.ASCII)
-TRUE = frozenset({"true", "1", "1.0", "yes", "y", "t", "wahr", "ja", "sí", "oui", "sim", "verdadero", "vrai", "vero"})
-FALSE = frozenset({"false", "0", "0.0", "no", "n", "f", "falsch", "nein", "non", "não", "falso", "faux"})
 
 
 def to_numbers(
@@ -150,16 +148,3 @@ def _unpunctuated(digits: str, style: Callable[[], Style], *, integer: bool) -> 
         digits = digits.replace(sign, "")
     whole, _, fraction = digits.partition(point)
     return f"{whole or '0'}.{fraction}" if fraction else whole or None
-
-
-def to_booleans(column: pa.Array, *, blank: str | None = None) -> tuple[pa.Array, int]:
-    """The column as `true` and `false`, ``blank`` where it is empty, and how many cells could not be read."""
-    read = by_value(column, _boolean)
-    unread = read.null_count - column.null_count
-    result = pc.coalesce(read, column)
-    return (pc.fill_null(result, blank) if blank else result), unread
-
-
-def _boolean(text: str) -> str | None:
-    word = text.strip().casefold()
-    return "true" if word in TRUE else "false" if word in FALSE else None

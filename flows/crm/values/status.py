@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,66 +14,184 @@ import pyarrow.compute as pc
 from expectations.schema import STATUSES
 from flows.crm.bound_dialect import Bound
 from flows.crm.dialect import StatusRule
-from flows.crm.values.cells import by_value
+from flows.crm.row_counts import RowCounts
+from flows.crm.values.cells import by_value, counted, without
+from flows.crm.values.outcomes import bare, outcome_named, stage_key
+from flows.errors import ExportUnmappable
 
 _UNKNOWN = "unknown"
+_ENDED = pa.array(["closed_won", "closed_lost"])
+
+Cells = Callable[[str], pa.Array]
+"""The cells of a field, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The status of each row, which rows are open, and how many rows each rule told."""
+    """The status of each row, which rows are open, and how many rows each rule told.
+
+    ``open_unsaid`` are the rows that are open only because nothing says otherwise; ``undecided`` counts their stages, ``stages`` the
+    others' by what they say, ``contradictions`` the stages that say another outcome than the flags did.
+    """
 
     column: pa.Array
     is_open: pa.Array
     told: Counter[str]
+    open_unsaid: pa.Array
+    undecided: Counter[str] = field(default_factory=Counter)
+    stages: Counter[tuple[str, str]] = field(default_factory=Counter)
+    contradictions: Counter[str] = field(default_factory=Counter)
 
 
-def tell_status(bound: Bound, raw: Callable[[str], pa.Array], flag: Callable[[str], pa.Array], rows: int) -> Status:
-    """The status by the first rule that decides; a row that none decides keeps the text of the status column, so the gate names it."""
-    column, told = pa.nulls(rows, pa.string()), Counter[str]()
+def tell_status(bound: Bound, raw: Cells, flag: Cells, rows: int) -> Status:
+    """The status by the first rule that decides; a row that none decides keeps the text of the status column, so the gate names it.
+
+    Raises ExportUnmappable, through ``flag``, for a flag that is filled and says neither yes nor no: no later rule decides in its place.
+    """
+    flags = {name: flag(name) for rule in bound.status_rules for name, _ in rule.flags}
+    telling = _Telling(bound, raw, flags, rows)
     for rule in bound.status_rules:
-        for label, decided in _decisions(rule, bound, raw, flag, rows):
-            before = column.null_count
-            column = pc.coalesce(column, decided)
-            told[label] += before - column.null_count
-        if column.null_count == 0:
+        if telling.column.null_count == 0:
             break
-    column = pc.if_else(pc.equal(column, _UNKNOWN), None, column)
-    for rule in bound.status_rules:
-        if rule.field and {status for _, status in rule.words} == set(STATUSES):
-            column = pc.coalesce(column, raw(rule.field))
-    return Status(column, pc.fill_null(pc.equal(column, "open"), False), +told)
+        telling.by(rule)
+    return telling.told_status()
 
 
-def _decisions(
-    rule: StatusRule, bound: Bound, raw: Callable[[str], pa.Array], flag: Callable[[str], pa.Array], rows: int
-) -> list[tuple[str, pa.Array]]:
-    holds = pa.repeat(True, rows)
-    for name, wanted in rule.flags:
-        holds = pc.and_(holds, pc.fill_null(pc.equal(flag(name), "true" if wanted else "false"), False))
-    if rule.verdict:
-        headers = ", ".join(bound.header_of(name) for name, _ in rule.flags)
-        return [(f"derived:{headers}", _where(holds, pa.repeat(pa.scalar(rule.verdict, pa.string()), rows)))]
-    assert rule.field is not None  # noqa: S101 -- the dialect's loader saw to it
-    header = bound.header_of(rule.field)
-    text = raw(rule.field)
-    label = "direct" if rule.words else f"derived:{header}"
-    decided = [(label, _where(holds, by_value(text, lambda value: _verdict(rule, value))))]
-    if rule.otherwise:
-        decided.append(
-            (
-                f"assumed:{header} names no outcome",
-                _where(pc.and_(holds, pc.is_valid(text)), pa.repeat(pa.scalar(rule.otherwise, pa.string()), rows)),
-            )
-        )
-    return decided
+class _Telling:
+    """The status of a batch's rows while the rules are asked one after another."""
+
+    def __init__(self, bound: Bound, raw: Cells, flags: dict[str, pa.Array], rows: int) -> None:
+        self.column = pa.nulls(rows, pa.string())
+        self._bound, self._raw, self._flags, self._rows = bound, raw, flags, rows
+        self._told, self._undecided = Counter[str](), Counter[str]()
+        self._unsaid = pa.repeat(False, rows)
+
+    def by(self, rule: StatusRule) -> None:
+        """Decide by one rule what those before have left."""
+        if rule.field is None:
+            headers = ", ".join(self._bound.header_of(name) for name, _ in rule.flags)
+            self._take(f"derived:{headers}", _constant(rule.verdict, self._rows), self._holds(rule))
+            return
+        header, text, holds = self._bound.header_of(rule.field), self._text(rule.field), self._holds(rule)
+        self._take("direct" if rule.words and not rule.known_names else f"derived:{header}", _said(rule, text), holds)
+        rest = rule.otherwise or rule.assume
+        if rest is not None:
+            left = pc.and_(pc.and_(holds, pc.is_valid(text)), pc.is_null(self.column))
+            self._undecided.update(counted(text.filter(left)))
+            self._unsaid = pc.or_(self._unsaid, left)
+            self._take(f"default:{rest}" if rule.otherwise else f"assumed:{header} names no outcome", _constant(rest, self._rows), left)
+
+    def told_status(self) -> Status:
+        """What all the rules made of it."""
+        column = pc.if_else(pc.equal(self.column, _UNKNOWN), None, self.column)
+        for rule in self._bound.status_rules:
+            if rule.field and not (rule.otherwise or rule.assume) and {status for _, status in rule.words} == set(STATUSES):
+                column = pc.coalesce(column, self._raw(rule.field))
+        is_open = pc.fill_null(pc.equal(column, "open"), False)
+        stages, contradictions = self._by_stage(column)
+        return Status(column, is_open, +self._told, pc.and_(is_open, self._unsaid), self._undecided, stages, contradictions)
+
+    def _by_stage(self, column: pa.Array) -> tuple[Counter[tuple[str, str]], Counter[str]]:
+        """The stages that say an outcome, and those of rows that ended otherwise, by the last rule that asks a stage."""
+        rule = next((rule for rule in reversed(self._bound.status_rules) if rule.field and (rule.known_names or rule.assume)), None)
+        stages, contradictions = Counter[tuple[str, str]](), Counter[str]()
+        if rule is None or rule.field is None:
+            return stages, contradictions
+        text = self._text(rule.field)
+        said = _said(rule, text)
+        other = pc.fill_null(pc.and_(pc.is_in(said, _ENDED), pc.not_equal(said, column)), False)
+        header = self._bound.header_of(rule.field)
+        for status, count in counted(pc.binary_join_element_wise(said, column, "|").filter(other)).items():
+            stage, _, own = status.partition("|")
+            contradictions[f"{header} says {stage}, the flags or the status say {own}"] += count
+        for status in STATUSES:
+            names = text.filter(pc.fill_null(pc.equal(said, status), False))
+            stages.update({(name, status): rows for name, rows in counted(names).items()})
+        return stages, contradictions
+
+    def _holds(self, rule: StatusRule) -> pa.Array:
+        holds = pa.repeat(True, self._rows)
+        for name, wanted in rule.flags:
+            holds = pc.and_(holds, pc.fill_null(pc.equal(self._flags[name], "true" if wanted else "false"), False))
+        return holds
+
+    def _text(self, name: str) -> pa.Array:
+        return without(self._raw(name), self._bound.dialect.nulls)
+
+    def _take(self, label: str, decided: pa.Array, holds: pa.Array) -> None:
+        before = self.column.null_count
+        self.column = pc.coalesce(self.column, pc.if_else(holds, decided, None))
+        self._told[label] += before - self.column.null_count
 
 
-def _where(holds: pa.Array, decided: pa.Array) -> pa.Array:
-    return pc.if_else(holds, decided, None)
+def _constant(status: str | None, rows: int) -> pa.Array:
+    return pa.repeat(pa.scalar(status, pa.string()), rows)
+
+
+def _said(rule: StatusRule, text: pa.Array) -> pa.Array:
+    return by_value(text, lambda value: _verdict(rule, value))
 
 
 def _verdict(rule: StatusRule, text: str) -> str | None:
-    word = text.strip().casefold()
-    said = next((status for known, status in rule.words if known == word), None)
-    return said or next((status for pattern, status in rule.patterns if re.search(pattern, text)), None)
+    words = dict(reversed(rule.words))
+    said = words.get(stage_key(text.strip())) or (words.get(stage_key(bare(text))) if rule.known_names else None)
+    if said:
+        return said
+    matched = {status for pattern, status in rule.patterns if re.search(pattern, text)}
+    if len(matched) > 1:  # a name that says both says neither
+        return None
+    return matched.pop() if matched else outcome_named(text) if rule.known_names else None
+
+
+_SHOWN = 40
+_LARGEST_SHARE = 5
+"""No more than one in so many statuses may be assumed."""
+
+
+def refuse_assumed(bound: Bound, counts: RowCounts, location: str) -> None:
+    """Raise ExportUnmappable where too many deals are open only because nothing says otherwise.
+
+    That is more than a fifth of them, or any that should have closed before now in an export without one closed deal.
+    """
+    closed = counts.statuses["closed_won"] + counts.statuses["closed_lost"]
+    many = counts.assumed_statuses * _LARGEST_SHARE > counts.deals
+    if not many and (closed or not counts.overdue):
+        return
+    rule = next(rule for rule in reversed(bound.status_rules) if rule.otherwise or rule.assume)
+    header = bound.header_of(str(rule.field))
+    why = (
+        f"{counts.assumed_statuses:,} of {counts.deals:,} deals are open only because nothing says otherwise"
+        if many
+        else f"not one deal is closed, and {counts.overdue:,} should have closed before now"
+    )
+    raise ExportUnmappable(
+        f"{location}: {why}. These stages (column {header!r}) say no outcome:"
+        + "".join(f"\n  {stage}: {rows:,} deals" for stage, rows in counts.undecided.most_common(_SHOWN))
+        + f"\nSay which of them mean won and lost in a dialect of your own, and pass its path as --crm:\n\n{_to_paste(bound, rule, counts)}"
+        "\n\nOr say --assume-open, if they are all open."
+    )
+
+
+def _to_paste(bound: Bound, last: StatusRule, counts: RowCounts) -> str:
+    """The dialect's own rules, as far as the export has their fields, and the last one with the export's stages by outcome."""
+    rules = []
+    for rule in bound.status_rules:
+        if rule is last:
+            break
+        lines = [f"flags = {{ {', '.join(f'{name} = {str(wanted).lower()}' for name, wanted in rule.flags)} }}"] if rule.flags else []
+        lines += [f'is = "{rule.verdict}"'] if rule.verdict else [f'field = "{rule.field}"', *_names_of(rule)]
+        rules.append("\n".join(["[[status]]", *lines]))
+    said = {status: [name for (name, says) in counts.stages if says == status] for status in STATUSES}
+    said["open"] += [name for name, _ in counts.undecided.most_common(_SHOWN)]
+    words = ", ".join(f"{status} = {json.dumps(said[status], ensure_ascii=False)}" for status in ("closed_won", "closed_lost", "open"))
+    rules.append(f'[[status]] # move each stage to where it belongs\nfield = "{last.field}"\nwords = {{ {words} }}')
+    return "\n\n".join([f'extends = "{bound.dialect.name}"', *rules])
+
+
+def _names_of(rule: StatusRule) -> list[str]:
+    """What a rule says of its field's text, as TOML."""
+    lines = ["known_names = true"] if rule.known_names else []
+    by_status = {status: [word for word, says in rule.words if says == status] for status in STATUSES}
+    words = ", ".join(f"{status} = {json.dumps(said, ensure_ascii=False)}" for status, said in by_status.items() if said)
+    patterns = ", ".join(f"{status} = {json.dumps(pattern, ensure_ascii=False)}" for pattern, status in rule.patterns)
+    return lines + ([f"words = {{ {words} }}"] if words else []) + ([f"patterns = {{ {patterns} }}"] if patterns else [])

@@ -238,7 +238,7 @@ KINDS = {
                         "Deal - Title": "a",
                         "Deal - Value": "1",
                         "Deal - Stage": "x",
-                        "Deal - Status": "Deleted",
+                        "Deal - Status": "Paused",
                         "Deal - Won time": "2025-01-02",
                         "Deal - Deal created": "2025-01-01",
                         "Deal - Update time": "2025-01-03",

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.crm.values.dates import Clock, Order, to_datetimes
-from flows.crm.values.numbers import Style, to_booleans, to_numbers
+from flows.crm.values.flags import to_booleans
+from flows.crm.values.numbers import Style, to_numbers
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 UTC_CLOCK = Clock("UTC", "UTC", NOW)

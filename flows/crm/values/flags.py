@@ -1,0 +1,90 @@
+"""Cells that say yes or no, in the words of many languages."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+import unicodedata
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import resources
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flows.crm.values.cells import by_value
+from flows.errors import ExportUnmappable
+
+_LONGEST = 12
+"""Characters of a word that a message may show: a flag's is not longer, and a deal's own text mostly is."""
+_NO_WORD = '@"\\\n'
+
+DELETED = "deleted in the CRM"
+"""Why a row that its CRM or its warehouse has marked as deleted is no deal."""
+
+_DELETED_FLAG = re.compile(r"_*(?:fivetran_)?(?:is[ _]?)?(?:(?:deal|opportunity|record)[ _]?)?deleted\??")
+_DELETED_AT = re.compile(r"_*(?:[a-z]+_)*(?:(?:deal|opportunity|record) )?deleted[ _]?(?:at|on|time|date)")
+_NEVER = r"^(?:[0:./ TZ+-]*|-?infinity|f|false|no|n)$"
+
+Words = Mapping[str, str]
+"""From a word, as :func:`word_of` writes it, to `true` or `false`."""
+
+
+def word_of(text: str) -> str:
+    """A cell's text as words are compared: without surrounding blanks, case, and ways to write one letter."""
+    return unicodedata.normalize("NFKC", text).strip().casefold()
+
+
+@cache
+def known_words() -> Words:
+    """The words for true and false that any dialect has."""
+    said = tomllib.loads((resources.files("flows.crm.values") / "words" / "yes_no.toml").read_text("utf-8"))
+    return words_for(said["true"], said["false"])
+
+
+def words_for(true: Iterable[str], false: Iterable[str]) -> Words:
+    """Words of one's own."""
+    return {word_of(word): "true" for word in true} | {word_of(word): "false" for word in false}
+
+
+def to_booleans(column: pa.Array, *, blank: str | None = None, own: Words | None = None) -> tuple[pa.Array, int]:
+    """The column as `true` and `false`, ``blank`` where it is empty, and how many cells could not be read and keep their text."""
+    words = {**known_words(), **(own or {})}
+    read = by_value(column, lambda text: words.get(word_of(text)))
+    unread = read.null_count - column.null_count
+    result = pc.coalesce(read, column)
+    return (pc.fill_null(result, blank) if blank else result), unread
+
+
+def first_unread(column: pa.Array) -> int:
+    """The first row of what :func:`to_booleans` made that is neither true nor false nor empty; -1 if there is none."""
+    read = pc.is_in(column, pa.array(["true", "false"]))
+    return int(pc.index(pc.and_(pc.is_valid(column), pc.invert(read)), True).as_py())
+
+
+def marks_deleted(header: str) -> Literal["flag", "filled"] | None:
+    """How a column of this header, in any CRM or warehouse, marks a deleted row: by a yes, or by any time. None if it does not."""
+    name = header.strip().casefold()
+    return "flag" if _DELETED_FLAG.fullmatch(name) else "filled" if _DELETED_AT.fullmatch(name) else None
+
+
+def is_filled(column: pa.Array) -> pa.Array:
+    """Where a column of times has one: neither empty, nor zeros, nor a no."""
+    return pc.invert(pc.fill_null(pc.match_substring_regex(pc.utf8_lower(column), _NEVER.lower()), True))
+
+
+def unread_flag(place: str, text: str, fields: Iterable[str], dialect: str) -> ExportUnmappable:
+    """What to say of a cell at ``place`` that says neither yes nor no, with the TOML that settles it for the flags ``fields``."""
+    shown = text.strip()
+    word = shown if len(shown) <= _LONGEST and not any(sign.isdigit() or sign in _NO_WORD for sign in shown) else ""
+    said = f"{word!r}" if word else f"a text of {len(text)} characters"
+    return ExportUnmappable(
+        f"{place}: {said} is neither yes nor no in any language that is known here."
+        " Say what it means in a dialect of your own, and pass its path as --crm:\n"
+        f'  extends = "{dialect}"\n'
+        "  [cells]\n"
+        f'  true = ["{word or "..."}"] # or false = [...]\n'
+        f"  blank_is_false = {json.dumps(list(fields))} # where only yes is written, and a blank means no"
+    )

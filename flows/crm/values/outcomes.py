@@ -1,0 +1,43 @@
+"""What the name of a stage says of a deal's outcome: its whole name decides, or nothing does."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import cache
+from importlib import resources
+
+_NUMBERED = re.compile(r"^[(\[]?[0-9]{1,3}[)\].:_\s\u2013-]+")
+_PIPELINE = re.compile(r"\s*\([^()]*\bpipeline\)$")
+_PER_CENT = {"closed_won": re.compile(r"\(?\b100\s?%\)?"), "closed_lost": re.compile(r"\(?(?<![0-9])0\s?%\)?")}
+_SEPARATORS = re.compile(r"[\s_./,:&\u2013\u2014-]+")
+_LOST_FOR_A_REASON = re.compile(r"^(?:close[d]?[\s_:\u2013-]*)?lost(?:\s*[-\u2013\u2014:/(,]|\s+(?:to|due|because)\b).*")
+_YET_NOT = re.compile(
+    r"\b(?:won|win|re-?open\w*|re-?activ\w*|re-?engag\w*|re-?cycl\w*|revers\w*|reviv\w*|recover\w*|nurtur\w*|open|back)\b|\?"
+)
+
+
+def stage_key(name: str) -> str:
+    """A stage's name as names are compared: without case, blanks and separators."""
+    return _SEPARATORS.sub("", name.casefold()) or name.casefold()
+
+
+def bare(name: str) -> str:
+    """The name without a number in front of it and a pipeline behind it."""
+    return _NUMBERED.sub("", _PIPELINE.sub("", name.strip().casefold()))
+
+
+def outcome_named(name: str) -> str | None:
+    """`closed_won` or `closed_lost` where the whole name says so; None for any other, and for "Closed Lost - won back"."""
+    for status, names in _known().items():
+        if stage_key(bare(_PER_CENT[status].sub("", name.strip()))) in names:
+            return status
+    text = bare(name)
+    found = _LOST_FOR_A_REASON.match(text)
+    return "closed_lost" if found and not _YET_NOT.search(text.partition("lost")[2]) else None
+
+
+@cache
+def _known() -> dict[str, frozenset[str]]:
+    said = tomllib.loads((resources.files("flows.crm.values") / "words" / "outcomes.toml").read_text("utf-8"))
+    return {status: frozenset(stage_key(name) for name in names) for status, names in said.items()}

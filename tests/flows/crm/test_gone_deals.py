@@ -1,0 +1,72 @@
+"""Rows that the CRM or the warehouse marks as deleted or merged are no deals: dropped by name, their ids kept as gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.crm import open_export
+from flows.errors import ExportUnmappable
+from tests.flows.crm.conftest import DEAL, NOW, Export, extract
+
+PIPEDRIVE = {
+    "Title": "a",
+    "Stage": "s",
+    "Value": "1",
+    "Deal created": "2023-12-01 09:00:00",
+    "Update time": "2024-02-01 00:00:00",
+    "Won time": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("header", "gone", "kept"),
+    [
+        ("archived", "true", "false"),
+        ("isDeleted", "TRUE", ""),
+        ("is_deleted", "1", "0"),
+        ("_fivetran_deleted", "true", "false"),
+        ("is_deal_deleted", "t", "f"),
+        ("Deleted", "WAAR", "ONWAAR"),
+        ("__deleted", "true", "false"),
+        ("_ab_cdc_deleted_at", "2024-02-01T10:00:00Z", ""),
+        ("_sdc_deleted_at", "2024-02-01 10:00:00+00", "null"),
+        ("deleted_at", "2024-02-01", "0000-00-00 00:00:00"),
+    ],
+)
+def test_deleted_deals_are_dropped_by_name(header: str, gone: str, kept: str, export: Export, tmp_path: Path) -> None:
+    location = Export([deal | {header: gone if n == 1 else kept} for n, deal in enumerate(export.deals)]).write(tmp_path / "deals.csv")
+    extraction = open_export(location, crm="hubspot", now=NOW)
+    assert [len(frame) for frame in extraction] == [2]
+    assert extraction.counts.non_rows == {"deleted in the CRM": 1}
+    assert extraction.gone == {export.deals[1]["Record ID"]}
+
+
+@pytest.mark.parametrize("header", ["_fivetran_deleted", "is_deleted"])
+def test_deleted_deals_are_known_in_a_dialect_that_says_nothing_of_them(header: str, tmp_path: Path) -> None:
+    rows = [{"ID": str(n), "Status": "Open", header: str(n == 1)} | PIPEDRIVE for n in range(3)]
+    assert extract(Export(rows).write(tmp_path / "deals.csv"), "pipedrive")[1].non_rows == {"deleted in the CRM": 1}
+
+
+def test_a_status_of_deleted_is_no_deal(tmp_path: Path) -> None:
+    rows = [{"ID": str(n), "Status": status} | PIPEDRIVE for n, status in enumerate(["Open", "Deleted", "open"])]
+    extraction = open_export(Export(rows).write(tmp_path / "deals.csv"), crm="pipedrive", now=NOW)
+    assert [len(frame) for frame in extraction] == [2]
+    assert extraction.gone == {"1"}
+
+
+def test_a_mark_of_deletion_that_cannot_be_read_stops(export: Export, tmp_path: Path) -> None:
+    with pytest.raises(ExportUnmappable, match="line 2, column '_fivetran_deleted': 'maybe'"):
+        extract(Export([deal | {"_fivetran_deleted": "maybe"} for deal in export.deals]).write(tmp_path / "deals.csv"))
+
+
+@pytest.mark.parametrize("named", ["102; 103", "102;103", "101;102,103"])
+def test_deals_merged_into_another_are_gone_and_their_stale_rows_no_deals(named: str, tmp_path: Path) -> None:
+    ids = ["102", "101", "104"]
+    rows = [DEAL | {"Record ID": each, "Merged Deal IDs": named if each == "101" else ""} for each in ids]
+    extraction = open_export(Export(rows).write(tmp_path / "deals.csv"), crm="hubspot", now=NOW)
+    (frame,) = extraction
+    assert frame["id"].tolist() == ["101", "104"]
+    assert extraction.counts.non_rows == {"merged into another deal": 1}
+    assert extraction.gone == {"102", "103"}
