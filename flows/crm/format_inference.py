@@ -24,6 +24,7 @@ from flows.crm.values.cells import NUMERIC_CELL, by_value, masked, one_chunk, wi
 from flows.crm.values.date_order import Allowed, DateOrders, Way, allowed_by, orders_left
 from flows.crm.values.dates import Order, readings_of
 from flows.crm.values.derivations import number_in
+from flows.crm.values.identifiers import plain_ids
 from flows.crm.values.numbers import Style, currency_of, style_shown_by, style_shown_by_whole
 from flows.errors import ExportUnmappable
 
@@ -229,9 +230,9 @@ class FormatInference:
         for rows in self.reader.read(sorted({place, identity})):
             lists = without(one_chunk(rows.table.column(str(place))), self.bound.dialect.nulls)
             filled = pc.is_valid(lists)
-            own = one_chunk(rows.table.column(str(identity)))
-            for named, kept in zip(lists.filter(filled).to_pylist(), own.filter(filled).to_pylist(), strict=True):
-                merged |= {each.strip() for each in re.split(r"[;,|\s]+", named) if each.strip() not in {"", (kept or "").strip()}}
+            own = plain_ids(one_chunk(rows.table.column(str(identity))).filter(filled))
+            for names, kept in zip(lists.filter(filled).to_pylist(), own.to_pylist(), strict=True):
+                merged |= {each for each in plain_ids(pa.array(re.split(r"[;,|\s]+", names))).to_pylist() if each and each != kept}
         return frozenset(merged)
 
     @cached_property

@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 from flows.crm.dialect import Drop
 from flows.crm.files.table_reader import RawRows
 from flows.crm.format_inference import FormatInference, amounts_of, named, units_of
-from flows.crm.values.cells import one_chunk, plain, without
+from flows.crm.values.cells import one_chunk, without
 from flows.crm.values.flags import first_unread, is_filled, to_booleans, unread_flag
+from flows.crm.values.identifiers import plain_ids
 from flows.errors import ExportUnmappable, UsageError
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class RowFilters:
         if drop.filled:
             return is_filled(self._filled(table, drop.filled))
         if drop.ids_in:
-            return pc.is_in(plain(self._ids(table)), pa.array(sorted(self.merged), pa.string()))
+            return pc.is_in(plain_ids(self._ids(table)), pa.array(sorted(self.merged), pa.string()))
         blank = [self._column(table, name) for name in drop.blank if self._has(name)]
         return pc.is_null(pc.coalesce(*blank)) if blank else None
 

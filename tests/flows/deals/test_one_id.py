@@ -112,4 +112,4 @@ def test_the_key_of_an_id_is_what_its_spellings_share() -> None:
 def test_rounded_ids_fail_as_rows(check: Check) -> None:
     checked = check("14316276744", "1.43163E+10", "1.43163E+10", '"1,43163e+10"')
     assert (checked.report.failing, sent(checked)) == (3, ["14316276744"])
-    assert "id of 3 of 4 deals is empty: rounded by a spreadsheet" in checked.staged.assumed
+    assert "id of 3 of 4 deals is empty: rounded by a spreadsheet" in checked.staged.remarks
