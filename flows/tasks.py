@@ -22,7 +22,7 @@ from flows.delivery.forecast_files import download
 from flows.delivery.lifecycle import AcceptedAppend, CompletedAppend, CompletedForecast, Forecast, InvokedForecast
 from flows.delivery.poll import poll_append, poll_forecast
 from flows.delivery.submit import send_once
-from flows.errors import NotFound, PlatformBusy, PlatformRefused, StoppedByGate
+from flows.errors import PlatformBusy, PlatformRefused, StoppedByGate
 from flows.ledger import store as ledgers
 from flows.ledger.store import Entry, Ledger, Sending
 from flows.ledger.unfinished import want_forecast
@@ -31,7 +31,7 @@ from flows.options import SyncOptions
 from flows.runtime.cancellation import heavy_step, raise_if_interrupted
 from flows.runtime.data_process import beside
 from flows.runtime.step_log import say
-from flows.runtime.time_zones import checked_zone
+from flows.runtime.time_zones import checked_zone, zone_of
 from flows.settings import Settings, load_settings
 from flows.ui.artifacts import ArtifactKind, known_as, links, show_certificate, show_forecast, show_progress, show_rejected, show_report
 from flows.ui.progress import show_wait
@@ -46,16 +46,22 @@ _RETRIED: dict[str, Any] = {**UNCACHED, "retry_condition_fn": is_transient}
 
 @task(task_run_name="find_collection", **_RETRIED)
 def find_collection(options: SyncOptions) -> str:
-    """The collection's timezone: as asked, as remembered in the ledger, or as the platform says (D)."""
+    """The collection's timezone: as asked, as remembered in the ledger, or as the platform's list says (A).
+
+    Raises:
+        UsageError: nobody says one; nothing is remembered then.
+    """
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
     zone = options.timezone or (ledger.get(options.collection, ledgers.TIMEZONE) or b"").decode()
     if not zone and options.dry_run and not settings.has_token:
         zone = "UTC"
     if not zone:
-        zone, name = _ask_platform(options.collection, settings)
+        with _reached(settings) as platform:
+            found = platform.collection(options.collection)
+        zone = zone_of(options.collection, found.timezone)
         ledger.put(options.collection, ledgers.TIMEZONE, zone.encode())
-        ledger.put(options.collection, ledgers.NAME, name.encode())
+        ledger.put(options.collection, ledgers.NAME, found.name.encode())
     return checked_zone(zone)
 
 
@@ -310,17 +316,3 @@ def _probe(platform: Nostradamus) -> None:
     """Ask something small of a platform that could not take an earlier send: an outage is not to cost an upload at each try."""
     with suppress(PlatformRefused):
         next(platform.collections(), None)
-
-
-def _ask_platform(collection: str, settings: Settings) -> tuple[str, str]:
-    """Timezone and name of the collection."""
-    with _reached(settings) as platform:
-        held = list(platform.collections())
-    for candidate in held:
-        if candidate.id == collection:
-            return candidate.timezone or "UTC", candidate.name
-    yours = ", ".join(f"{candidate.id} ({candidate.name})" for candidate in held[:10]) or "none"
-    raise NotFound(
-        f"The platform knows no collection {collection!r} for this token; nothing was sent. It has: {yours}. "
-        "Create one with `dealcast collections create NAME --timezone ZONE`."
-    )

@@ -18,9 +18,9 @@ from flows.deals.records import CheckedDeals
 from flows.deals.selection import check_staged
 from flows.deals.staged_file import stage, staging_folder
 from flows.deals.verification import Comparison, compare
-from flows.errors import NotFound, UsageError
-from flows.nostradamus import Nostradamus
+from flows.errors import UsageError
 from flows.options import SyncOptions
+from flows.runtime.time_zones import zone_of
 from flows.settings import load_settings
 
 DIFFERS = 9
@@ -42,12 +42,12 @@ def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"
     Raises:
         ExportError: the export cannot be read or mapped.
         NotFound: the token sees no such collection.
-        UsageError: an option is wrong.
+        UsageError: an option is wrong, or the platform names no timezone and ``timezone`` neither.
     """
     settings = load_settings()
     options = _options(collection=collection, mode=mode, full=True, **values)
     with settings.platform() as platform, staging_folder(settings.home_folder) as folder:
-        staged = stage(options, folder, timezone or _timezone_of(collection, platform))
+        staged = stage(options, folder, timezone or zone_of(collection, platform.collection(collection).timezone))
         checked = check_staged(staged, options, ContentIndex, folder, settings.extra_suite)
         platform.dump(collection, folder / "dump.csv")
         found = compare(folder / "dump.csv", checked.csv)
@@ -122,13 +122,6 @@ def _shown(text: str | None) -> str:
 
 def _some(ids: tuple[str, ...], count: int) -> str:
     return ", ".join(repr(identifier) for identifier in ids[:_SHOWN]) + (", ..." if count > _SHOWN else "")
-
-
-def _timezone_of(collection: str, platform: Nostradamus) -> str:
-    for candidate in platform.collections():
-        if candidate.id == collection:
-            return candidate.timezone or "UTC"
-    raise NotFound(f"The platform knows no collection {collection!r} for this token; `dealcast collections list` shows yours.")
 
 
 def _options(**values: Any) -> SyncOptions:

@@ -14,7 +14,8 @@ from urllib.parse import quote as quote_segment
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from flows.errors import OutcomeUnknown, UnexpectedAnswer, UsageError
+from flows.errors import NotFound, OutcomeUnknown, UnexpectedAnswer, UsageError
+from flows.nostradamus.collection_page import page_of
 from flows.nostradamus.http_errors import failure, quote, redacted, refusal
 from flows.nostradamus.models import Accepted, Collection, Invocation, RequestMode, ResultFormat, UploadMode, UploadRequest
 
@@ -99,16 +100,34 @@ class Nostradamus:
     def collections(self) -> Iterator[Collection]:
         """All collections of the token's organisation, page by page (D: a limit and an offset).
 
-        A page shorter than the limit need not be the last, since a platform may cap it; one that brings nothing new is.
+        A page without a ``next`` where it could name one is the last (A), and so is one that brings nothing new. A page shorter than the
+        limit need not be, since a platform may cap it.
         """
         seen: set[str] = set()
-        while True:
-            page = _page_of(self._get("/api/collection", params={"limit": _PAGE, "offset": len(seen)}))
+        following: dict[str, Any] | None = {}
+        while following is not None:
+            response = self._get("/api/collection", params=following or {"limit": _PAGE, "offset": len(seen)})
+            page, following = page_of(response)
             new = [collection for collection in page if collection.id not in seen]
             if not new:
                 return
             yield from new
             seen.update(collection.id for collection in new)
+
+    def collection(self, collection_id: str) -> Collection:
+        """The listed collection of this id.
+
+        Raises:
+            NotFound: the token's organisation has none; the message names those that it has.
+        """
+        held = {found.id: found for found in self.collections()}
+        if collection_id in held:
+            return held[collection_id]
+        yours = ", ".join(f"{found.id} ({found.name})" for found in [*held.values()][:10]) or "none"
+        raise NotFound(
+            f"The platform knows no collection {collection_id!r} for this token; nothing was sent. It has: {yours}. "
+            "Create one with `dealcast collections create NAME --timezone ZONE`."
+        )
 
     def upload(self, collection_id: str, csv: Path, *, separator: str = ",", mode: UploadMode = "append") -> Accepted:
         """Send a deals CSV, streamed from disk (S: append; D: override); answered before it is validated."""
@@ -174,7 +193,7 @@ class Nostradamus:
         """The primary result as it comes."""
         return self._get(f"/api/invocation/{_segment(invocation_id)}/{form}").content
 
-    def _get(self, path: str, params: dict[str, int] | None = None) -> httpx.Response:
+    def _get(self, path: str, params: dict[str, Any] | None = None) -> httpx.Response:
         try:
             response = self._answer("GET", path, params=params)
         except _TooLarge as error:
@@ -268,14 +287,3 @@ def _parse(kind: type[_Answer], response: httpx.Response) -> _Answer:
         if kind is Accepted:
             raise OutcomeUnknown(f"{message} It was accepted under an id that is not known.") from error
         raise UnexpectedAnswer(f"{message} Is DEALCAST_PLATFORM_URL the platform?") from error
-
-
-def _page_of(response: httpx.Response) -> list[Collection]:
-    """One page of collections: a bare list, or a list under ``results``, ``items``, ``collections`` or ``data`` (A)."""
-    try:
-        body = response.json()
-        if isinstance(body, dict):
-            body = next(body[key] for key in ("results", "items", "collections", "data") if key in body)
-        return [Collection.model_validate(entry) for entry in body]
-    except (ValueError, StopIteration, TypeError, RecursionError) as error:
-        raise UnexpectedAnswer(f"GET /api/collection answered a body that is no list of collections: {quote(response)}.") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 Status = Literal["queued", "in_progress", "completed", "error"]
@@ -56,11 +56,19 @@ class UploadRequest(_Request):
 
 
 class Collection(_Answer):
-    """A place for the deals of one pipeline (D). ``timezone`` is an IANA name."""
+    """A place for the deals of one pipeline (D).
+
+    Which fields a listed collection has is not documented: ``timezone``, an IANA name, is None where the answer names none as a text (A).
+    """
 
     id: str = Field(min_length=1)
     name: str = ""
     timezone: str | None = None
+
+    @field_validator("name", "timezone", mode="before")
+    @classmethod
+    def _text_or_nothing(cls, value: Any, info: ValidationInfo) -> Any:
+        return value if isinstance(value, str) and value else cls.model_fields[str(info.field_name)].default
 
 
 class InvocationResult(_Answer):

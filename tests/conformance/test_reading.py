@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from expectations.schema import COLUMN_NAMES
+from flows.nostradamus.collection_page import page_of
 
 if TYPE_CHECKING:
     from tests.conformance.conftest import Platform
@@ -32,28 +33,31 @@ def test_a_refusal_says_why(platform: Platform) -> None:
 
 @pytest.mark.fact("page-shape")
 def test_a_page_of_collections_is_read_as_the_client_reads_it(platform: Platform) -> None:
-    answer = platform.http.get("/api/collection", params={"limit": 100, "offset": 0})
-    assert answer.status_code == 200
-    body = answer.json()
-    listed = body if isinstance(body, list) else next(body[key] for key in ("results", "items", "collections", "data") if key in body)
-    read = [collection.id for collection in platform.client.collections()]
-    assert read[: len(listed)] == [entry["id"] for entry in listed]
+    listed = page(platform, 100, 0)
+    assert [collection.id for collection in platform.client.collections()][: len(listed)] == listed
+
+
+@pytest.mark.fact("listed-zone")
+def test_every_listed_collection_has_its_timezone(platform: Platform) -> None:
+    nameless = [collection.id for collection in platform.client.collections() if collection.timezone is None]
+    assert nameless == [], "for these a sync needs --timezone"
 
 
 @pytest.mark.fact("collection-list")
 def test_a_limit_and_an_offset_cut_pages(platform: Platform) -> None:
-    def page(limit: int, offset: int) -> str:
-        answer = platform.http.get("/api/collection", params={"limit": limit, "offset": offset})
-        assert answer.status_code == 200
-        body = answer.json()
-        return str([entry["id"] for entry in (body if isinstance(body, list) else next(v for v in body.values() if isinstance(v, list)))])
-
     if len(list(platform.client.collections())) < 3:  # made only where sending is allowed
         for _ in range(3):
             platform.new_collection()
     every = [collection.id for collection in platform.client.collections()]
-    assert page(2, 0) == str(every[:2])
-    assert page(2, 1) == str(every[1:3])
+    assert page(platform, 2, 0) == every[:2]
+    assert page(platform, 2, 1) == every[1:3]
+
+
+def page(platform: Platform, limit: int, offset: int) -> list[str]:
+    """The ids on one page of collections."""
+    answer = platform.http.get("/api/collection", params={"limit": limit, "offset": offset})
+    assert answer.status_code == 200
+    return [collection.id for collection in page_of(answer)[0]]
 
 
 @pytest.mark.fact("unknown")

@@ -95,6 +95,48 @@ def test_a_server_that_ignores_the_offset_does_not_hold_us_for_ever(server: Answ
     assert len(server.requests) == 2
 
 
+SHAPES: dict[str, Callable[[list[Any]], Any]] = {
+    "under an unknown key": lambda page: {"total": 3, "pages": [1], "organisationCollections": page},
+    "deeper": lambda page: {"meta": {"total": 3}, "response": {"page": {"entries": page}}},
+    "beside a list of another kind": lambda page: {"links": ["a", "b"], "errors": [], "found": page},
+    "beside empty lists": lambda page: {"errors": [], "found": page},
+    "a known key wins": lambda page: {"owners": [{"id": "o1"}], "results": page},
+    "fields of other kinds": lambda page: [{**entry, "name": None, "timezone": {"name": "UTC"}, "tag": []} for entry in page],
+    "ids that are numbers": lambda page: [{**entry, "id": int(entry["id"][1:])} for entry in page],
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_page_of_any_shape_is_read(server: Answers, client: Nostradamus, shape: str) -> None:
+    for first, count in ((0, 2), (2, 1), (3, 0)):
+        server.will(200, json.dumps(SHAPES[shape](json.loads(page(first, count)))).encode())
+    assert [found.id.removeprefix("c") for found in client.collections()] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("last", [None, "", False])
+def test_a_next_that_is_empty_ends_the_list(server: Answers, client: Nostradamus, last: Any) -> None:
+    server.will(200, json.dumps({"items": json.loads(page(0, 2)), "next": last}).encode())
+    assert len(list(client.collections())) == 2
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("where", ["", "https://elsewhere.example", "/api/v2/collection"])
+def test_a_next_s_parameters_are_followed_and_nothing_else_of_it(server: Answers, client: Nostradamus, where: str) -> None:
+    """A platform may page by a cursor; the token goes to no other host or path, whatever the link says."""
+    for first, following in ((0, f"{where}?cursor=abc&limit=2"), (2, f"{where}?cursor=def&limit=2"), (4, None)):
+        server.will(200, json.dumps({"items": json.loads(page(first, 2)), "next": following}).encode())
+    assert len(list(client.collections())) == 6
+    paths = [path for _, path, _, _ in server.requests]
+    assert paths == ["/api/collection?limit=100&offset=0", "/api/collection?cursor=abc&limit=2", "/api/collection?cursor=def&limit=2"]
+
+
+@pytest.mark.parametrize("odd", [7, True, "opaque", ["x"], "http://["])
+def test_a_next_that_is_no_link_is_gone_on_from_by_the_offset(server: Answers, client: Nostradamus, odd: Any) -> None:
+    for first, count in ((0, 2), (2, 1), (3, 0)):
+        server.will(200, json.dumps({"items": json.loads(page(first, count)), "next": odd}).encode())
+    assert len(list(client.collections())) == 3
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"7", b'"x"', b"null", b"{}", b'{"results": 5}', b"[1]", b'[{"name": "no id"}]', b"[[]]"])
 def test_a_list_of_collections_that_is_none_is_told(server: Answers, client: Nostradamus, body: bytes) -> None:
     server.will(200, body)

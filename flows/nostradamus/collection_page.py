@@ -1,0 +1,67 @@
+"""A page of the list of collections, whatever its shape: only that it is paginated is documented (D)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+from pydantic import ValidationError
+
+from flows.errors import UnexpectedAnswer
+from flows.nostradamus.http_errors import quote
+from flows.nostradamus.models import Collection
+
+PAGE_KEYS = ("results", "items", "collections", "data")
+"""Where the list is looked for first (A); then under any key."""
+
+_DEEPEST = 3
+"""Objects around the list that are looked into."""
+
+
+def page_of(response: httpx.Response) -> tuple[list[Collection], dict[str, Any] | None]:
+    """The collections of a page, and the parameters of the next: empty where it names none, None where it says that there is none.
+
+    Raises:
+        UnexpectedAnswer: it has no list of objects with an id.
+    """
+    try:
+        body = response.json()
+        found = next(_lists(body))
+        return [Collection.model_validate(entry) for entry in found], _following(body)
+    except (ValueError, StopIteration, ValidationError, RecursionError) as error:
+        raise UnexpectedAnswer(
+            f"GET /api/collection answered a body with no list of collections that have an id: {quote(response)}. "
+            "A sync needs of it the collection's timezone alone: --timezone ZONE gives that, and the list is not asked for."
+        ) from error
+
+
+def _lists(body: Any) -> Iterator[list[Any]]:
+    """The lists that can be the collections, the likeliest first: under a known key, then with entries, then empty."""
+    found = [(known, entries) for known, entries in _all_lists(body, _DEEPEST) if all(_has_id(entry) for entry in entries)]
+    yield from (entries for _, entries in sorted(found, key=lambda each: (not each[0], not each[1])))
+
+
+def _all_lists(body: Any, deep: int, *, known: bool = True) -> Iterator[tuple[bool, list[Any]]]:
+    """Each list of the body, with whether it stands where it is expected."""
+    if isinstance(body, list):
+        yield known, body
+    elif isinstance(body, dict) and deep:
+        for key, value in body.items():
+            yield from _all_lists(value, deep - 1, known=key in PAGE_KEYS)
+
+
+def _has_id(entry: Any) -> bool:
+    return isinstance(entry, dict) and entry.get("id") not in (None, "")
+
+
+def _following(body: Any) -> dict[str, Any] | None:
+    """What ``next`` says (A): its URL's parameters alone are taken, so that the token goes nowhere else."""
+    if not isinstance(body, dict) or "next" not in body:
+        return {}
+    if not body["next"]:
+        return None
+    try:
+        return dict(httpx.URL(body["next"]).params) if isinstance(body["next"], str) else {}
+    except httpx.InvalidURL:
+        return {}

@@ -1,0 +1,71 @@
+"""The collection's time zone is what the user, the ledger or the platform's list says; it is never guessed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flows.errors import UnexpectedAnswer, UsageError
+from flows.ledger.store import TIMEZONE, Ledger
+from flows.settings import load_settings
+from tests.conftest import Dealcast
+
+if TYPE_CHECKING:
+    from tests.flows.conftest import Asked, Failing, Fault, Held, Sync, WriteDeals
+
+UTC_EXPORT = Path(__file__).parent / "crm/fixtures/close--opportunities.csv"
+"""An export whose times are UTC: they are sent in the collection's zone."""
+
+
+def listing(fault: Fault, *entries: Any) -> None:
+    """Let the platform's list of collections have these entries."""
+    fault("garbage", "/api/collection", body=json.dumps({"results": entries, "next": None}), count=None)
+
+
+@pytest.mark.parametrize(
+    "zone", [{}, {"timezone": None}, {"timezone": ""}, {"timezone": {"name": "Europe/Rome"}}, {"timezone": "Rome time"}]
+)
+def test_a_list_that_names_no_zone_stops_the_sync(
+    failing: Failing, collection: str, write_deals: WriteDeals, fault: Fault, asked: Asked, zone: dict[str, Any]
+) -> None:
+    """Nothing is sent, and nothing is remembered: the next sync asks again."""
+    listing(fault, {"id": collection, "name": "n", **zone})
+    for looks in (1, 2):
+        error = failing(write_deals())
+        assert isinstance(error, UsageError)
+        assert error.exit_code == 2
+        assert "--timezone ZONE" in str(error)
+        assert asked("GET", "/api/collection") == looks
+    assert Ledger(load_settings().ledger_url).get(collection, TIMEZONE) is None
+    assert asked("POST", "*/append") == 0
+
+
+def test_a_list_in_a_shape_of_its_own_names_the_way_round_it(failing: Failing, write_deals: WriteDeals, fault: Fault) -> None:
+    fault("garbage", "/api/collection", body='{"names": ["a", "b"]}', count=None)
+    error = failing(write_deals())
+    assert isinstance(error, UnexpectedAnswer)
+    assert "--timezone ZONE" in str(error)
+
+
+def test_with_a_zone_that_is_given_the_deals_are_those_that_the_list_s_zone_makes(
+    sync: Sync, collection: str, fault: Fault, asked: Asked, held: Held, dealcast: Dealcast
+) -> None:
+    """The collection is in Europe/Rome, and its list does not say so: with --timezone no cell differs."""
+    export = {"crm": "close", "forecast": "never", "accept_shrink": True, "accept_change": True}
+    assert sync(UTC_EXPORT, **export).is_completed()
+    listed = held()
+    assert asked("GET", "/api/collection") == 1
+    listing(fault, {"id": collection})
+    assert sync(UTC_EXPORT, **export, timezone="UTC", full=True).is_completed()
+    assert {row["id"] for row in held().values() if row["creationDatetime"] != listed[row["id"]]["creationDatetime"]} == listed.keys()
+    assert sync(UTC_EXPORT, **export, timezone="Europe/Rome", full=True).is_completed()
+    assert {key: {**row, "lastSyncedAt": ""} for key, row in held().items()} == {
+        key: {**row, "lastSyncedAt": ""} for key, row in listed.items()
+    }
+    verify = ("collections", "verify", collection, UTC_EXPORT, "--crm", "close")
+    assert "give --timezone ZONE" in dealcast(*verify, code=2).stderr
+    found = json.loads(dealcast(*verify, "--timezone", "Europe/Rome", "--json").stdout)
+    assert (found["differing"], found["missing"]) == (0, 0)
