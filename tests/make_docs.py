@@ -123,12 +123,12 @@ def demo_output(folder: Path) -> str:
     environment |= {"HOME": str(folder), "COLUMNS": "100", "PYTHONUTF8": "1"}
     command = [str(Path(sys.executable).with_name("dealcast")), "demo"]
     done = subprocess.run(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
-    return done.stdout.replace(f"{ROOT}/", "")
+    return re.sub(r" +$", "", done.stdout.replace(f"{ROOT}/", ""), flags=re.MULTILINE)
 
 
 def without_ids(output: str) -> list[str]:
     """The lines of a demo's output that every run has: ids, ports and folders masked, and no line of a poll."""
-    masked = re.sub(r"\b[0-9a-f]{32}\b|127\.0\.0\.1:\d+|/\S*dealcast-demo-\w+", "...", output)
+    masked = re.sub(r"\b(?:[0-9a-f]{32}|[0-9a-f]{8})\b|127\.0\.0\.1:\d+|/\S*dealcast-demo-\w+", "...", output)
     return [line.rstrip() for line in masked.splitlines() if line.strip() and " of 3600 s" not in line]
 
 
