@@ -56,7 +56,23 @@ def _export_options(command: Callable[P, Any]) -> Callable[P, Any]:
     ]
     for option in reversed(options):
         command = option(command)
-    return _format_options(command)
+    return _gap_options(_format_options(command))
+
+
+def _gap_options(command: Callable[P, Any]) -> Callable[P, Any]:
+    """The options that say what stands for what an export lacks."""
+    command = click.option(
+        "--closed-date",
+        type=click.Choice(["stage", "modified", "created"]),
+        help="What stands for a missing closing date: when the stage began, the last change, or the creation.",
+    )(command)
+    return click.option(
+        "--default",
+        multiple=True,
+        metavar="COLUMN=VALUE",
+        help="Fill a column of the platform's where the export has nothing: value=0, or lastUpdateDatetime=@creationDatetime"
+        " for another column's value. May be given several times.",
+    )(command)
 
 
 def _voice_options(command: Callable[P, Any]) -> Callable[P, Any]:
@@ -252,14 +268,27 @@ def sync_collections(table: str, deployment: str | None, quiet: bool, as_json: b
 @click.argument("export", required=False, metavar="[EXPORT]")
 @click.option("--crm", metavar="NAME", help="Show the columns by this dialect instead of the one that fits best.")
 @click.option("--encoding", metavar="NAME", help="The export's encoding, such as cp1252, where the file does not prove it.")
-def crms(export: str | None, crm: str | None, encoding: str | None) -> None:
-    """List the known dialects; with a file, say which one fits and what each of the 35 columns would get."""
+@click.option(
+    "--write",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a dialect of your own to start from: the export's headers, what is guessed of them, and what is left to say.",
+)
+def crms(export: str | None, crm: str | None, encoding: str | None, write: Path | None) -> None:
+    """List the known dialects; with a file, say which one fits and what each of the 35 columns would get.
+
+    \b
+    Examples:
+      dealcast crms deals.csv
+      dealcast crms deals.csv --write own.toml
+      dealcast crms deals.csv --crm own.toml
+    """
     from deployments.commands.crms import show_dialects, show_fit  # noqa: PLC0415 - pandas takes a second to import
 
     if export is None:
         show_dialects()
     else:
-        sys.exit(show_fit(export, crm, encoding))
+        sys.exit(show_fit(export, crm, encoding, write))
 
 
 @main.command()

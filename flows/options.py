@@ -60,6 +60,12 @@ class SyncOptions(BaseModel):
     assume_open: bool = Field(
         False, description="go on although no flag, status or stage of many deals says an outcome: all of these are open"
     )
+    default: tuple[str, ...] = Field(
+        (), description="COLUMN=VALUE, or COLUMN=@OTHER: what fills a column of the platform's where the export has nothing"
+    )
+    closed_date: Literal["stage", "modified", "created"] | None = Field(
+        None, description="what stands for a missing closing date: when the stage began, the last change, or the creation"
+    )
     currency: str | None = Field(None, min_length=1, description="the one currency to take, where the export holds several")
     horizon: int = Field(6, ge=1, le=12, description="months to forecast, 1 to 12")
     first_month: str | None = Field(None, description="first month to predict, YYYY-MM; default: the one after the last in the data")
@@ -101,6 +107,12 @@ class SyncOptions(BaseModel):
             return codecs.lookup(value).name if value else None
         except LookupError:
             raise ValueError("write an encoding's name as Python knows it, for example cp1252, macroman or shift_jis") from None
+
+    @field_validator("default", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        """A table of syncs has one cell for all of them."""
+        return tuple(part.strip() for part in value.split(";") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("first_month")
     @classmethod

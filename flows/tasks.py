@@ -14,6 +14,7 @@ from prefect.states import Cancelled
 
 from flows.deals.guard import guard, guard_override, load_baseline
 from flows.deals.index_file import keep_content
+from flows.deals.quarantine import way_on
 from flows.deals.records import CheckedDeals, StagedDeals
 from flows.deals.selection import check_against_ledger
 from flows.deals.staged_file import stage
@@ -115,8 +116,8 @@ def _stop_beyond_limit(checked: CheckedDeals, allowed: int, kept: Path | None) -
     worst = "; ".join(f"{rule.column}: {rule.text} ({rule.failed:,})" for rule in critical)
     raise StoppedByGate(
         f"{checked.quarantined:,} of {checked.report.rows:,} deals would be refused by the platform, {allowed:,} may be quarantined; "
-        f"nothing was sent. Failed: {worst}. "
-        f"Fix the rows named in {kept}, or send the rest with --quarantine-limit {checked.quarantined}."
+        f"nothing was sent. Failed: {worst}. {way_on(checked.report, checked.staged.export.dialect)}"
+        f"Send the rest with --quarantine-limit {checked.quarantined}, or fix the rows named in {kept}."
     )
 
 

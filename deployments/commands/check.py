@@ -14,6 +14,7 @@ from rich.table import Table
 
 from expectations import CheckReport, Failure, build_docs
 from flows.deals.content_index import ContentIndex
+from flows.deals.quarantine import way_on
 from flows.deals.records import CheckedDeals
 from flows.deals.selection import check_staged
 from flows.deals.staged_file import stage
@@ -92,7 +93,7 @@ def show(checked: CheckedDeals) -> None:
     console.print(f"{staged.rows:,} rows: {staged.deals:,} deals{aside}", highlight=False, soft_wrap=True)
     for remark in staged.remarks:
         console.print(f"{remark}.", highlight=False, soft_wrap=True)
-    console.print(_verdict(report), highlight=False, soft_wrap=True)
+    console.print(_verdict(report, export.dialect), highlight=False, soft_wrap=True)
     if report.failed_rules:
         console.print(_rules(report))
         failures = sorted(report.failures, key=lambda failure: failure.severity == "warning")
@@ -103,10 +104,10 @@ def show(checked: CheckedDeals) -> None:
             console.print(f"  ... and {rest:,} more; --json lists the first {len(report.failures):,}", highlight=False)
 
 
-def _verdict(report: CheckReport) -> str:
+def _verdict(report: CheckReport, dialect: str) -> str:
     lines = [f"{report.passed:,} deals can be sent, {report.failing:,} would be refused, {report.warnings:,} have a warning"]
     if report.failing:
-        lines.append(f"Fix them, or hold them back with `dealcast sync ... --quarantine-limit {report.failing}`.")
+        lines.append(f"{way_on(report, dialect)}Quarantine them with `dealcast sync ... --quarantine-limit {report.failing}`, or fix them.")
     if report.stopped_by:
         lines.append(f"{report.why_stopped}: a sync would send nothing.")
     return os.linesep.join(lines)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.crm import Fit, fit, known_dialects
-from flows.errors import ExportError
+from expectations.schema import COLUMNS, Kind
+from flows.crm import ID_COST, DialectFit, Fit, fit, id_line, known_dialects, skeleton
+from flows.errors import ExportError, UsageError
 
 _LACKS = 4
 """Missing columns shown for a dialect that does not fit."""
 
+_CLOSEST = 3
+"""Dialects shown where none matches."""
+
+KINDS = {column.name: column.kind for column in COLUMNS}
 _STAGES = 20
 _LONGEST = 40
 """Characters of an example."""
@@ -27,32 +35,63 @@ def show_dialects() -> None:
     click.echo('A TOML of your own may say `extends = "hubspot"` and override any of it; pass its path as --crm.')
 
 
-def show_fit(location: str, crm: str | None = None, encoding: str | None = None) -> int:
-    """The dialects from best to worst, and what each target column would get from the best, or from ``crm``.
+def show_fit(location: str, crm: str | None = None, encoding: str | None = None, write: Path | None = None) -> int:
+    """The dialects from best to worst, and what each target column would get from the best, or from ``crm``; a skeleton into ``write``.
 
     Returns:
         The exit code: 0 where a dialect fits, 3 where the export cannot be read or mapped as it is.
+
+    Raises:
+        UsageError: ``write`` is there already.
     """
+    if write is not None and write.exists():
+        raise UsageError(f"{write} is there already. Name another file, or remove it.")
     found = fit(location, crm, encoding)
     console = Console()
-    separator = f", separator {found.separator!r}" if found.separator else ""
-    console.print(f"{found.path}: {found.encoding}{separator}", highlight=False, markup=False, soft_wrap=True)
-    ranking = Table("--crm", "fits", "headers known", "lacks")
-    for dialect in found.ranking:
-        known = f"{dialect.recognised} of {dialect.headers}"
-        ranking.add_row(dialect.name, "yes" if dialect.fits else "no", known, ", ".join(dialect.missing[:_LACKS]))
-    console.print(ranking)
-    best = crm or found.ranking[0].name
-    console.print(_columns(found, best))
+    console.print(f"{found.path}: {found.form}", highlight=False, markup=False, soft_wrap=True)
+    matches = crm is not None or found.chosen.matches
+    console.print(_ranking(found.ranking if matches else found.ranking[:_CLOSEST]))
+    if matches:
+        console.print(_columns(found, crm or found.chosen.name))
+    _say_more(found)
+    if write is not None:
+        write.write_text(skeleton(found), encoding="utf-8")
+        click.echo(f"{write} is a dialect to start from. Next: fill it in, then dealcast crms {location} --crm {write}")
+    if not matches:
+        console.print(_no_match(found), highlight=False, markup=False, soft_wrap=True)
+        return ExportError.exit_code
+    if found.trouble is not None:
+        click.echo(f"As it is, it cannot be read: {found.trouble}", err=True)
+        return ExportError.exit_code
+    click.echo(f"Next: dealcast check {location} --crm {crm or found.chosen.name}")
+    return 0
+
+
+def _ranking(dialects: Sequence[DialectFit]) -> Table:
+    table = Table("--crm", "fits", "headers known", "lacks")
+    for dialect in dialects:
+        fits = "yes" if dialect.fits else "in part" if dialect.matches else "no match"
+        table.add_row(dialect.name, fits, f"{dialect.recognised} of {dialect.headers}", ", ".join(dialect.missing[:_LACKS]))
+    return table
+
+
+def _no_match(found: Fit) -> str:
+    best = found.chosen
+    return (
+        f"No shipped dialect matches: the best, {best.name}, knows {best.recognised} of {best.headers} headers and cannot fill"
+        f" {len(best.missing)} columns that a deal needs. Write one of your own: dealcast crms {found.path} --write own.toml"
+    )
+
+
+def _say_more(found: Fit) -> None:
     if found.undecided:
         click.echo("Stages that say no outcome, in the rows looked at:")
         for stage, rows in list(found.undecided.items())[:_STAGES]:
             click.echo(f"  {stage[:_LONGEST]}: {rows:,} deals")
-    if found.trouble is not None:
-        click.echo(f"As it is, it cannot be read: {found.trouble}", err=True)
-        return ExportError.exit_code
-    click.echo(f"Next: dealcast check {location} --crm {best}")
-    return 0
+    if found.ids:
+        click.echo(f"No id was found. What tells all rows apart ({ID_COST}):")
+        for headers in found.ids:
+            click.echo(f"  [columns] id = {id_line(headers)}")
 
 
 def _columns(found: Fit, crm: str) -> Table:
@@ -60,8 +99,20 @@ def _columns(found: Fit, crm: str) -> Table:
     table.add_column("rows", justify="right")
     for column in found.columns:
         if column.why_empty is None:
-            example = "" if column.example is None else escape(repr(column.example[:_LONGEST]))
-            table.add_row(column.column, escape(", else ".join(column.sources)), example, f"{column.rows:,} of {column.sample:,}")
+            example = _example(column.column, column.example or "")
+            table.add_row(column.column, escape(", else ".join(column.sources)), escape(example), f"{column.rows:,} of {column.sample:,}")
         else:
             table.add_row(column.column, f"[dim]{escape(column.why_empty)}[/]", "", "0")
     return table
+
+
+def _example(column: str, value: str) -> str:
+    """A date, a stage or a word of the platform's as it is; of any other text only its form."""
+    if KINDS[column] in {Kind.DATETIME, Kind.BOOLEAN} or column in {"status", "stage", "contactEmailDomainType"}:
+        return value[:_LONGEST]
+    return shape(value[:_LONGEST])
+
+
+def shape(text: str) -> str:
+    """A text's form: digits as 9, letters as a and A."""
+    return "".join("9" if sign.isdigit() else "A" if sign.isupper() else "a" if sign.isalpha() else sign for sign in text)

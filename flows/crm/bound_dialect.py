@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,15 +15,29 @@ from flows.errors import ExportUnmappable
 
 _DIRECT = {"field", "latest", "number_in", "hundredth_of"}
 _NUMBERS = {column.name for column in COLUMNS if column.kind in {Kind.DECIMAL, Kind.INTEGER}}
+STAND_INS = {
+    "value": "--default value=0",
+    "closedDatetime": "--closed-date stage (or modified, or created)",
+    "lastUpdateDatetime": "--default lastUpdateDatetime=@closedDatetime --default lastUpdateDatetime=@creationDatetime",
+    "addDatetime": "--default addDatetime=@creationDatetime",
+    "currentStageStartDatetime": "--default currentStageStartDatetime=@closedDatetime"
+    " --default currentStageStartDatetime=@creationDatetime",
+}
+"""The options that say what stands for a column which an export lacks."""
+
 REQUIRED = tuple(column.name for column in COLUMNS if column.null is not Null.ALLOWED)
 
 
 @dataclass(frozen=True)
 class Bound:
-    """``position_of`` answers for field names of the dialect, and for headers as they stand in the file."""
+    """``position_of`` answers for field names of the dialect, and for headers as they stand in the file.
+
+    ``sheets`` says which sheet of a workbook was read where there are others.
+    """
 
     dialect: Dialect
     layout: Layout
+    sheets: str = ""
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -142,9 +156,19 @@ class Bound:
         lines = "".join(f"\n  {column}: {self._remedy(column)}" for column in missing)
         raise ExportUnmappable(
             f"{location}, line {self.layout.header_line}: the header has no column for {', '.join(missing)}"
-            f" (dialect {self.dialect.name}).{lines}\n"
-            f'{self._other_dialect()}Add them to the export, or map them in a dialect of your own (`extends = "{self.dialect.name}"`);'
+            f" (dialect {self.dialect.name}).{lines}\n{self.sheets}{self._other_dialect()}{self._way_on(missing)}"
             " `dealcast crms EXPORT` shows which dialect fits and what each column would get."
+        )
+
+    def _way_on(self, missing: Sequence[str]) -> str:
+        """What settles it: an option for what follows from other columns, a dialect for what the export has under another name."""
+        if self.dialect.verbatim:
+            return "Add them to the file."
+        options = " ".join(STAND_INS[column] for column in missing if column in STAND_INS)
+        said = f"If the export has none of them, say {options}. " if options else ""
+        return (
+            f"{said}If it has them under other names, `dealcast crms EXPORT --write own.toml` writes a dialect of your own to map them in"
+            f' (`extends = "{self.dialect.name}"`).'
         )
 
     def _refuse_repeated(self, location: str) -> None:
@@ -168,15 +192,18 @@ class Bound:
         recipe = self.dialect.columns.get(column, ())
         names += [name for source in recipe if source.how not in {"default", "column"} for name in source.names]
         headers = [header for name in dict.fromkeys(names) for header in self.dialect.headers_of(name)[:3]]
-        return (
-            f"looked for {' or '.join(repr(header) for header in headers)}" if headers else "the dialect knows no header that would fill it"
-        )
+        looked = f"looked for {' or '.join(map(repr, headers))}" if headers else "the dialect knows no header that would fill it"
+        return f"{looked}; `dealcast crms EXPORT` names the columns whose values could be an id" if column == "id" else looked
 
 
 def bind(dialect: Dialect, contents: Contents, location: str) -> Bound:
     """Find the header row that the dialect recognises best. Raises ExportUnreadable for what is no table."""
     known = {folded(header) for header in dialect.headers()}
-    return Bound(dialect, find_layout(contents, location, lambda cell: folded(cell) in known))
+    others = ", ".join(map(repr, contents.unread))
+    sheets = (
+        f"The sheet {contents.member!r} was read, and not {others}: put that of the deals first, or export it alone. " if others else ""
+    )
+    return Bound(dialect, find_layout(contents, location, lambda cell: folded(cell) in known), sheets)
 
 
 def _fields_of(rule: StatusRule) -> list[str]:

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.schema import COLUMN_NAMES, STATUSES
+from flows.crm.dialect_keys import Misread, check_references, check_tables
 from flows.crm.values.cells import known_nulls
 from flows.crm.values.dates import ORDERS, Order
 from flows.crm.values.flags import words_for
@@ -185,33 +186,11 @@ def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-class _Misread(Exception):
-    """What a dialect says that makes no sense."""
-
-
-_TABLES = {
-    "title",
-    "source",
-    "fields",
-    "columns",
-    "status",
-    "drop",
-    "footers",
-    "verbatim",
-    "dates",
-    "numbers",
-    "cells",
-    "pipeline",
-    "currency",
-    "zip",
-    "file",
-}
-
-
 def _build(name: str, tables: dict[str, Any]) -> Dialect:
     try:
+        check_tables(tables)
         return _dialect(name, tables)
-    except _Misread as error:
+    except Misread as error:
         raise UsageError(f"The dialect {name!r}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(
@@ -220,19 +199,19 @@ def _build(name: str, tables: dict[str, Any]) -> Dialect:
 
 
 def _dialect(name: str, tables: dict[str, Any]) -> Dialect:
-    if unknown := set(tables) - _TABLES:
-        raise _Misread(f"unknown keys {', '.join(sorted(unknown))}. Known: {', '.join(sorted(_TABLES))}.")
     dates, numbers, cells = tables.get("dates", {}), tables.get("numbers", {}), tables.get("cells", {})
     verbatim = tables.get("verbatim", False)
     columns = {column: [column] for column in COLUMN_NAMES} if verbatim else tables.get("columns", {})
     if unknown := set(columns) - set(COLUMN_NAMES):
-        raise _Misread(f"[columns] names {', '.join(sorted(unknown))}, which is none of the 35 columns.")
+        raise Misread(f"[columns] names {', '.join(sorted(unknown))}, which is none of the 35 columns.")
+    recipes = {column: _recipe(column, said) for column, said in columns.items()}
+    check_references({column: [source.names[0][1:] for source in recipe if source.how == "column"] for column, recipe in recipes.items()})
     return Dialect(
         name=name,
         title=tables.get("title", name),
         source=tables.get("source", ""),
         fields={key: _names(headers) for key, headers in tables.get("fields", {}).items()},
-        columns={column: _recipe(column, said) for column, said in columns.items()},
+        columns=recipes,
         status=tuple(_status_rule(rule) for rule in tables.get("status", [])),
         drops=tuple(_drop(rule) for rule in tables.get("drop", [])),
         footers=tuple(_pattern(pattern) for pattern in _names(tables.get("footers", {}).get("patterns", []))),
@@ -266,16 +245,20 @@ def _recipe(column: str, said: Any) -> Recipe:
 def _sources(column: str, entry: Any) -> list[Source]:
     if isinstance(entry, str):
         if entry.startswith("@") and entry[1:] not in COLUMN_NAMES:
-            raise _Misread(f"columns.{column} refers to {entry}, which is none of the 35 columns.")
+            raise Misread(f"columns.{column} refers to {entry}, which is none of the 35 columns.")
         return [Source("column" if entry.startswith("@") else "field", (entry,))]
     during = _one_of(entry.get("while"), (None, *MOMENTS), f"columns.{column}.while")
     if "from" in entry:
         return [replace(source, during=during) for source in _recipe(column, entry["from"])]
-    how = next((how for how in DERIVATIONS if how in entry), None)
-    if how is None:
-        known = ", ".join(("from", *DERIVATIONS))
-        raise _Misread(f'columns.{column} has {entry!r}; known: a field, "@column", or a table with one of {known}.')
-    return [Source(how, _names(entry[how]), during)]
+    how = next(how for how in DERIVATIONS if how in entry)
+    return [Source(how, (_value(entry[how]),) if how == "default" else _names(entry[how]), during)]
+
+
+def _value(said: Any) -> str:
+    """A fixed value as text: 0 as `0`, true as `true`, a date as ISO writes it."""
+    if isinstance(said, bool):
+        return str(said).lower()
+    return said.isoformat() if hasattr(said, "isoformat") else str(said)
 
 
 def _drop(rule: dict[str, Any]) -> Drop:
@@ -290,14 +273,14 @@ def _drop(rule: dict[str, Any]) -> Drop:
         rule.get("gone", False),
     )
     if not drop.fields:
-        raise _Misread(f"[[drop]] {rule!r} needs one of field, flag, filled, blank, ids_in.")
+        raise Misread(f"[[drop]] {rule!r} needs one of field, flag, filled, blank, ids_in.")
     return drop
 
 
 def _status_rule(rule: dict[str, Any]) -> StatusRule:
     verdict = _one_of(rule.get("is"), (None, "unknown", *STATUSES), "status.is")
     if (verdict is None) == (rule.get("field") is None) or any(not isinstance(flag, bool) for flag in rule.get("flags", {}).values()):
-        raise _Misread(f"[[status]] {rule!r} needs either `is` or `field`, and true or false for each of its `flags`.")
+        raise Misread(f"[[status]] {rule!r} needs either `is` or `field`, and true or false for each of its `flags`.")
     return StatusRule(
         flags=tuple(rule.get("flags", {}).items()),
         verdict=verdict,
@@ -320,7 +303,7 @@ def _encoding(name: str | None) -> str | None:
     try:
         return codecs.lookup(name).name if name else None
     except LookupError as error:
-        raise _Misread(f"file.encoding is {name!r}, which is no encoding that Python knows.") from error
+        raise Misread(f"file.encoding is {name!r}, which is no encoding that Python knows.") from error
 
 
 def _pattern(pattern: str) -> str:
@@ -328,11 +311,11 @@ def _pattern(pattern: str) -> str:
         re.compile(pattern)
         pc.match_substring_regex(pa.array([""]), pattern)
     except (re.error, pa.ArrowInvalid) as error:
-        raise _Misread(f"the pattern {pattern!r} is no regular expression that both Python and RE2 know: {error}.") from error
+        raise Misread(f"the pattern {pattern!r} is no regular expression that both Python and RE2 know: {error}.") from error
     return pattern
 
 
 def _one_of(value: Any, allowed: tuple[Any, ...], where: str) -> Any:
     if value not in allowed:
-        raise _Misread(f"{where} is {value!r}; it may be {', '.join(str(one) for one in allowed if one is not None)}.")
+        raise Misread(f"{where} is {value!r}; it may be {', '.join(str(one) for one in allowed if one is not None)}.")
     return value

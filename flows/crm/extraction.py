@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,8 +15,9 @@ from expectations.row_checks import deals_frame
 from expectations.schema import SOURCE_LINE
 from flows.crm.bound_dialect import bind
 from flows.crm.column_map import Mapping
+from flows.crm.defaults import ClosedDate, require_closing, with_defaults
 from flows.crm.dialect import load_dialect
-from flows.crm.files.contents import read_contents
+from flows.crm.files.contents import form_of, read_contents
 from flows.crm.files.location import LocalExport, fetch
 from flows.crm.files.table_reader import RawRows, TableReader
 from flows.crm.format_inference import FormatInference
@@ -59,14 +60,7 @@ class ExportFacts:
     @property
     def form(self) -> str:
         """How it is written, in words."""
-        parts = [self.encoding]
-        if self.separator is not None:
-            parts.append(f"separator {self.separator!r}")
-        if self.member is not None:
-            parts.append(f"{'file' if self.separator else 'sheet'} {self.member!r}")
-        if self.unread:
-            parts.append(f"not read: {', '.join(map(repr, self.unread))}")
-        return ", ".join(parts)
+        return form_of(self.encoding, self.separator, self.member, self.unread)
 
 
 class Extraction:
@@ -166,6 +160,8 @@ def open_export(
     currency: str | None = None,
     limit: int | None = None,
     encoding: str | None = None,
+    defaults: Sequence[str] = (),
+    closed_date: ClosedDate | None = None,
     assume_open: bool = False,
     now: datetime | None = None,
 ) -> Extraction:
@@ -174,18 +170,20 @@ def open_export(
     ``pipeline`` keeps one pipeline (`ALL_PIPELINES`: all, apart). Times without a zone are read in ``crm_timezone`` (default: the
     dialect's) and told in ``timezone``, both IANA names. ``date_order`` settles 03/04/24, ``decimal`` 1.200, ``currency`` keeps the
     deals in one currency, ``limit`` the first deals of each pipeline. ``encoding`` is the text's own, where the user knows it; with
-    ``assume_open`` deals whose stage says no outcome are open, however many they are. ``now`` settles two-digit years.
+    ``assume_open`` deals whose stage says no outcome are open, however many they are. ``defaults`` and ``closed_date`` are those
+    of `with_defaults`. ``now`` settles two-digit years.
 
     Raises UsageError for an unknown dialect, timezone or pipeline; ExportNotFound; ExportUnreadable; ExportUnmappable where the
     export lacks a column that a deal cannot do without, or can be read in more than one way.
     """
-    dialect = load_dialect(crm)
+    dialect = with_defaults(load_dialect(crm), defaults, closed_date)
     clock = Clock(checked_zone(crm_timezone or dialect.crm_timezone), checked_zone(timezone), now or datetime.now(UTC))
     local = fetch(location)
     try:
         contents = read_contents(local.path, local.location, dialect.zip_members, encoding or dialect.encoding)
         bound = bind(dialect, contents, local.location)
         bound.require(local.location)
+        require_closing(bound, closed_date, local.location)
         reader = TableReader(contents, bound.layout, local.location, bound.numbers)
         inference = FormatInference(reader, bound, date_order, decimal, clock.now)
         return Extraction(local, inference, RowFilters(inference, pipeline, currency, limit), clock, assume_open=assume_open)

@@ -96,8 +96,8 @@ class RowFilters:
     def _identity(self) -> tuple[int, ...]:
         """The positions whose emptiness or text marks a row that is no deal: those of the id."""
         bound = self.inference.bound
-        names = [name for source in bound.dialect.columns["id"] for name in source.names]
-        return tuple(position for name in names if (position := bound.position_of(name)) is not None)
+        names = [name for source in bound.dialect.columns.get("id", ()) for name in source.names]
+        return tuple(position for name in names if (position := bound.position_of(name)) is not None) or (0,)
 
     def _no_id(self, table: pa.Table) -> pa.Array:
         return pc.is_null(self._ids(table))

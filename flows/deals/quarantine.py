@@ -8,8 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from expectations import Severity, Verdict
+from expectations import CheckReport, Severity, Verdict
+from expectations.rules import CLOSED_NEEDS_DATE, REQUIRED
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE
+from flows.crm.bound_dialect import STAND_INS
 from flows.crm.extraction import QUARANTINE_REASONS
 
 QUARANTINE_SCHEMA = pa.schema(
@@ -22,6 +24,24 @@ QUARANTINE_SCHEMA = pa.schema(
 """A row per deal: its line in the export, what failed (several joined with ``; ``), and the deal as the 35 columns."""
 
 _JOIN = "; "
+
+_REMEDIES = {
+    ("value", REQUIRED): "have no value: --default value=0 fills them",
+    (
+        "closedDatetime",
+        CLOSED_NEEDS_DATE,
+    ): "are closed without a date: --closed-date stage, modified or created takes one that the export has",
+    ("lastUpdateDatetime", REQUIRED): f"have no last change: {STAND_INS['lastUpdateDatetime']}",
+    ("stage", REQUIRED): "have no stage: --default stage=none names one",
+}
+"""What settles the commonest gaps, by column and rule."""
+
+
+def way_on(report: CheckReport, dialect: str) -> str:
+    """The options that settle what failed, as sentences that end in a blank; empty where none does, or the file is read as it stands."""
+    failed = {(result.column, result.rule): result.failed for result in report.failed_rules}
+    said = [f"{failed[key]:,} {remedy}" for key, remedy in _REMEDIES.items() if key in failed and dialect != "canonical"]
+    return f"{'; '.join(said)} (the same can be said in a dialect of your own). " if said else ""
 
 
 def open_quarantine(path: Path) -> pacsv.CSVWriter:

@@ -51,6 +51,13 @@ class StagedDeals:
             for kind, why in told.items()
             if how.startswith(kind)
         ]
+        said += [
+            f"{column} of {rows:,} of {self.deals:,} deals is {what} {how.removeprefix(label)}"
+            for column, hows in self.filled.items()
+            for how, rows in hows.items()
+            for label, what in (("lost:", "empty:"), ("default:", "the default"))
+            if how.startswith(label)
+        ]
         if self.undecided:
             names = [f"{stage[:_LONGEST]!r} ({rows:,})" for stage, rows in list(self.undecided.items())[:_STAGES]]
             more = f" and {len(self.undecided) - _STAGES:,} more" if len(self.undecided) > _STAGES else ""

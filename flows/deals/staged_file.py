@@ -195,6 +195,8 @@ def _open(options: SyncOptions, pipeline: str | None, timezone: str) -> Extracti
         currency=options.currency,
         limit=options.limit,
         encoding=options.encoding,
+        defaults=options.default,
+        closed_date=options.closed_date,
         assume_open=options.assume_open,
     )
 

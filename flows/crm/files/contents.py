@@ -9,7 +9,7 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -53,6 +53,18 @@ class Contents:
     rows: Callable[[], Iterator[SheetRow]] | None = None
     member: str | None = None
     unread: tuple[str, ...] = ()
+
+
+def form_of(encoding: str, separator: str | None, member: str | None, unread: Sequence[str]) -> str:
+    """How a table is written, in words: its encoding and separator, the file or sheet that is read, the sheets that are not."""
+    parts = [encoding]
+    if separator is not None:
+        parts.append(f"separator {separator!r}")
+    if member is not None:
+        parts.append(f"{'file' if separator else 'sheet'} {member!r}")
+    if unread:
+        parts.append(f"not read: {', '.join(map(repr, unread))}")
+    return ", ".join(parts)
 
 
 def read_contents(path: Path, location: str, members: tuple[str, ...] = (), encoding: str | None = None) -> Contents:

@@ -11,13 +11,14 @@ from itertools import islice
 import pyarrow as pa
 
 from expectations.schema import COLUMN_NAMES
-from flows.crm.bound_dialect import Bound, bind
+from flows.crm.bound_dialect import REQUIRED, Bound, bind
 from flows.crm.column_map import DEALS_SCHEMA, Mapping
 from flows.crm.dialect import Dialect, Source, known_dialects, load_dialect
-from flows.crm.files.contents import read_contents
+from flows.crm.files.contents import form_of, read_contents
 from flows.crm.files.location import fetch
 from flows.crm.files.table_reader import RawRows, TableReader
 from flows.crm.format_inference import FormatInference
+from flows.crm.guide.id_columns import find_ids
 from flows.crm.row_counts import RowCounts
 from flows.crm.row_filters import ALL, RowFilters
 from flows.crm.values.dates import Clock
@@ -25,6 +26,9 @@ from flows.crm.values.status import refuse_assumed
 from flows.errors import ExportError
 
 _SAMPLE_ROWS = 1000
+
+_LEAST = 3
+"""Headers that a dialect must know of an export to be called a match, however few the export has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,11 @@ class DialectFit:
     def fits(self) -> bool:
         """Whether `--crm` with this dialect would read the export."""
         return not self.missing
+
+    @property
+    def matches(self) -> bool:
+        """Whether the export may be of this CRM at all: some headers are known, and they fill most of what a deal needs."""
+        return self.fits or (self.recognised >= _LEAST and len(self.missing) * 2 <= len(REQUIRED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +69,22 @@ class ColumnFit:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The dialects from best to worst, and the best one's columns. ``trouble`` says what reading with it would stop at."""
+    """The dialects from best to worst, and the columns that the best one fills, or the ``chosen`` one.
+
+    ``trouble`` says what reading with it would stop at. ``ids`` are headers, or combinations of them, that could be the id where the
+    dialect finds none, and ``form`` is how the file is written, its sheets by name.
+    """
 
     path: str
-    encoding: str
-    separator: str | None
+    form: str
+    headers: tuple[str, ...]
     ranking: tuple[DialectFit, ...]
+    chosen: DialectFit
     columns: tuple[ColumnFit, ...]
     trouble: str | None = None
     undecided: Mapped[str, int] = field(default_factory=dict)
     """The stages of the sample that say no outcome, with their deals."""
+    ids: tuple[tuple[str, ...], ...] = ()
 
 
 def fit(location: str, crm: str | None = None, encoding: str | None = None) -> Fit:
@@ -93,7 +108,9 @@ def fit(location: str, crm: str | None = None, encoding: str | None = None) -> F
         reader = TableReader(contents, best.layout, local.location, best.numbers)
         columns, trouble, undecided = _columns(reader, best)
         ranking = tuple(_dialect_fit(bound) for bound in ranked if bound is best or not chosen or bound.dialect.name != chosen.name)
-        return Fit(local.location, contents.encoding, best.layout.separator, ranking, columns, trouble, undecided)
+        ids = () if best.can_fill("id") else tuple(find_ids(reader))
+        form = form_of(contents.encoding, best.layout.separator, contents.member, contents.unread)
+        return Fit(local.location, form, best.layout.headers, ranking, _dialect_fit(best), columns, trouble, undecided, ids)
     finally:
         local.close()
 
@@ -109,37 +126,56 @@ def _dialect_fit(bound: Bound) -> DialectFit:
 
 
 def _columns(reader: TableReader, bound: Bound) -> tuple[tuple[ColumnFit, ...], str | None, dict[str, int]]:
-    sample, counts, trouble = DEALS_SCHEMA.empty_table(), RowCounts(), None
+    """All 35 columns, also where some cannot be filled or read, and the first thing that a sync would stop at."""
+    counts, troubles, unread = RowCounts(), list[str](), dict[str, str]()
     try:
         bound.require(reader.location)
-        sample = _sampled(reader, bound, counts)
+    except ExportError as error:
+        troubles.append(str(error))
+    sample = _sampled(reader, bound, counts, unread)
+    troubles += list(dict.fromkeys(unread.values()))
+    try:
         refuse_assumed(bound, counts, reader.location)
     except ExportError as error:
-        trouble = str(error)
-    fits = tuple(_column_fit(name, bound, sample, counts.filled.get(name, Counter())) for name in COLUMN_NAMES)
-    return fits, trouble, dict(counts.undecided.most_common())
+        troubles.append(str(error))
+    fits = tuple(_column_fit(name, bound, sample, counts.filled.get(name, Counter()), unread.get(name)) for name in COLUMN_NAMES)
+    return fits, "\n".join(troubles) or None, dict(counts.undecided.most_common())
 
 
-def _sampled(reader: TableReader, bound: Bound, counts: RowCounts) -> pa.Table:
+def _sampled(reader: TableReader, bound: Bound, counts: RowCounts, unread: dict[str, str]) -> pa.Table:
+    """The first rows in the 35 columns; ``unread`` takes the columns that cannot be read, and why."""
     inference = FormatInference(reader, bound)
     pipeline = ALL if bound.dialect.pipeline and bound.position_of(bound.dialect.pipeline) is not None else None
     row_filters = RowFilters(inference, pipeline, None, _SAMPLE_ROWS)
     clock = Clock(bound.dialect.crm_timezone, "UTC", datetime.now(UTC))
     deals = [DEALS_SCHEMA.empty_table()]
-    for rows in islice(reader.read(bound.wanted), 1):
-        for _, part in row_filters.sift(RawRows(rows.table.slice(0, _SAMPLE_ROWS), rows.lines[:_SAMPLE_ROWS]), counts):
-            mapping = Mapping(bound, inference, clock, part.table, part.lines)
-            deals.append(mapping.deals())
-            counts.add(mapping)
+    try:
+        for rows in islice(reader.read(bound.wanted), 1):
+            first = RawRows(rows.table.slice(0, _SAMPLE_ROWS), rows.lines[:_SAMPLE_ROWS])
+            for _, part in row_filters.sift(first, counts):
+                mapping = Mapping(bound, inference, clock, part.table, part.lines)
+                deals.append(pa.table([_column(mapping, name, unread) for name in COLUMN_NAMES], names=list(COLUMN_NAMES)))
+                if "status" not in unread:
+                    counts.add(mapping)
+    except ExportError as error:
+        unread.setdefault("", str(error))
     return pa.concat_tables(deals, promote_options="default")
 
 
-def _column_fit(name: str, bound: Bound, sample: pa.Table, filled: Counter[str]) -> ColumnFit:
+def _column(mapping: Mapping, name: str, unread: dict[str, str]) -> pa.Array:
+    try:
+        return mapping.column(name)
+    except ExportError as error:
+        unread[name] = str(error)
+        return pa.nulls(len(mapping.lines), pa.string())
+
+
+def _column_fit(name: str, bound: Bound, sample: pa.Table, filled: Counter[str], unread: str | None) -> ColumnFit:
     values = sample[name].drop_null()
     sources = tuple(_told(bound, source) for source in _chain(bound.dialect, name) if bound.has(source))
     if name == "status" and not bound.dialect.verbatim:
         sources = tuple(filled)
-    why = None if len(values) else _why_empty(name, bound, sampled=bool(sample.num_rows))
+    why = None if len(values) else "cannot be read as it is" if unread else _why_empty(name, bound, sampled=bool(sample.num_rows))
     return ColumnFit(name, sources, values[0].as_py() if len(values) else None, len(values), sample.num_rows, why)
 
 

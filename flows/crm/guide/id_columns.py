@@ -1,0 +1,95 @@
+"""What could identify a deal in an export without an id: a column, else the smallest combination, whose values are all distinct."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expectations.file_profile import hash_ids
+from flows.crm.dialect import known_dialects
+from flows.crm.files.header_row import folded
+from flows.crm.files.table_reader import TableReader
+from flows.crm.values.cells import one_chunk
+
+Hashes = npt.NDArray[np.uint64]
+
+LASTING = ("id", "name", "creationDatetime", "companyId", "contactId")
+"""Columns whose values a deal rarely changes; a header that some dialect reads into another changes with the deal."""
+
+_ROWS = 100_000
+"""Rows that are looked at for candidates, which are then compared with all rows."""
+
+_COLUMNS = 8
+_AT_MOST = 4
+_SHOWN = 3
+
+
+def find_ids(reader: TableReader) -> list[tuple[str, ...]]:
+    """Up to three columns, or combinations of as few as tell all rows apart; the most lasting first, none where nothing does."""
+    hashes = _hashes(reader, range(len(reader.layout.headers)), _ROWS)
+    if not hashes or not len(next(iter(hashes.values()))):
+        return []
+    rank = _rank(reader.layout.headers)
+    filled = sorted(hashes, key=lambda place: (rank[place], -len(np.unique(hashes[place])), place))
+    varied = [place for place in filled if len(np.unique(hashes[place])) > 1]
+    for size in range(1, _AT_MOST + 1):
+        pool = varied if size == 1 else varied[:_COLUMNS]
+        found = [places for places in combinations(pool, size) if _distinct(_joined([hashes[place] for place in places]))]
+        found = [places for places in found[:_SHOWN] if _holds_throughout(reader, places)]
+        if found:
+            return [tuple(reader.layout.headers[place] for place in places) for places in found]
+    return []
+
+
+def _rank(headers: Sequence[str]) -> list[int]:
+    """0 for a header that lasts, 1 for one that no dialect knows, 2 for one that changes with the deal."""
+    known: dict[str, bool] = {}
+    for dialect in known_dialects():
+        for column, recipe in dialect.columns.items():
+            for source in recipe:
+                for name in source.names if source.how in {"field", "first"} and not dialect.verbatim else ():
+                    for header in dialect.headers_of(name):
+                        known[folded(header)] = known.get(folded(header), True) and column in LASTING
+    return [{True: 0, None: 1, False: 2}[known.get(folded(header))] for header in headers]
+
+
+def _hashes(reader: TableReader, places: Sequence[int], rows: int | None) -> dict[int, Hashes]:
+    """A hash of each cell of the columns that have no empty one."""
+    parts: dict[int, list[Hashes]] = {place: [] for place in places}
+    for table in _tables(reader, places, rows):
+        for place in list(parts):
+            column = one_chunk(table.column(str(place)))
+            if column.null_count:
+                del parts[place]
+            else:
+                parts[place].append(hash_ids(pc.utf8_trim_whitespace(column)))
+    return {place: np.concatenate(some) for place, some in parts.items() if some}
+
+
+def _tables(reader: TableReader, places: Sequence[int], rows: int | None) -> Iterator[pa.Table]:
+    left = rows
+    for batch in reader.read(sorted(places)):
+        yield batch.table if left is None else batch.table.slice(0, left)
+        if left is not None:
+            left -= batch.table.num_rows
+            if left <= 0:
+                return
+
+
+def _joined(columns: Sequence[Hashes]) -> Hashes:
+    return reduce(lambda left, right: (left ^ (right >> np.uint64(7))) * np.uint64(0x9E3779B97F4A7C15) + right, columns)
+
+
+def _distinct(hashes: Hashes) -> bool:
+    return len(np.unique(hashes)) == len(hashes)
+
+
+def _holds_throughout(reader: TableReader, places: Sequence[int]) -> bool:
+    hashes = _hashes(reader, places, None)
+    return len(hashes) == len(places) and _distinct(_joined([hashes[place] for place in places]))
