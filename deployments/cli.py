@@ -13,7 +13,7 @@ from typing import Any, Literal, ParamSpec
 
 import click
 
-from deployments.command_errors import CommandGroup, require_file_locks
+from deployments.command_errors import CommandGroup, end_on_signals, require_file_locks
 from deployments.temporary_server import temporary_server
 from flows.errors import UsageError
 
@@ -105,6 +105,7 @@ def main() -> None:
     """
     require_file_locks()
     _quiet_the_libraries()
+    end_on_signals()
     gc.set_threshold(100_000)  # imports make half a million objects that stay: looking them over again and again takes a fifth of a start
     atexit.register(gc.freeze)  # ... and looking them over for the last time half a second of the end
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from importlib.util import find_spec
 from typing import Any, NoReturn
@@ -48,3 +49,14 @@ def require_file_locks() -> None:
     """Leave with one sentence where the operating system lacks what the collection lock is made of."""
     if find_spec("fcntl") is None:
         fail(UsageError("dealcast runs on Linux and macOS; on Windows, run it in WSL or in a container."))
+
+
+def end_on_signals() -> None:
+    """Let SIGTERM and SIGHUP unwind a command as Ctrl-C does, so that it removes what it has of an export."""
+
+    def end(number: int, _: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # else it is ignored, as under nohup, or a caller's own
+            signal.signal(number, end)

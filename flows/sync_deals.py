@@ -18,7 +18,6 @@ from prefect.utilities.annotations import opaque
 from flows.deals.guard import save_baseline
 from flows.deals.index_file import merge_completed
 from flows.deals.records import CheckedDeals, StagedDeals
-from flows.deals.staged_file import staging_folder
 from flows.delivery.lifecycle import AcceptedAppend, CompletedAppend, Forecast
 from flows.errors import AppendRejected, DealcastError, NotFound, UsageError
 from flows.ledger.collection_lock import lock_collection
@@ -26,6 +25,7 @@ from flows.ledger.store import Entry, Ledger
 from flows.ledger.unfinished import find_unfinished, forget_wait, how_to_resume, mark_lost, options_of, stop_if_unknown, want_forecast
 from flows.options import SyncOptions, checked_id
 from flows.runtime.cancellation import interrupted_by
+from flows.runtime.staging_area import staging_folder
 from flows.runtime.step_log import say
 from flows.settings import Settings, load_settings
 from flows.tasks import Steps, check_deals, extract_deals, guard_export, publish_report

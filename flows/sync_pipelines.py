@@ -15,9 +15,10 @@ from prefect.runtime import task_run
 from pydantic import ValidationError
 
 from flows.deals.records import StagedDeals
-from flows.deals.staged_file import stage_pipelines, staging_folder
+from flows.deals.staged_file import stage_pipelines
 from flows.errors import StoppedByGuard, UsageError
 from flows.options import SyncOptions
+from flows.runtime.staging_area import staging_folder
 from flows.runtime.step_log import say
 from flows.settings import load_settings
 from flows.side_by_side import THREADS, ended_as_one, states_of

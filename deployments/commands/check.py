@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -20,6 +19,7 @@ from flows.deals.selection import check_staged
 from flows.deals.staged_file import stage
 from flows.errors import StoppedByGate
 from flows.options import SyncOptions
+from flows.runtime.staging_area import staging_folder
 from flows.settings import load_settings
 
 _SHOWN = 20
@@ -36,9 +36,10 @@ def check_export(*, as_json: bool, docs: Path | None, timezone: str | None, **va
         UsageError: an option is wrong.
     """
     options = SyncOptions(collection="check", **values)
-    with TemporaryDirectory(prefix="dealcast-check-") as place:
-        staged = stage(options, Path(place), timezone or "UTC")
-        checked = check_staged(staged, options, ContentIndex, Path(place), load_settings().extra_suite)
+    settings = load_settings()
+    with staging_folder(settings.home_folder) as place:
+        staged = stage(options, place, timezone or "UTC")
+        checked = check_staged(staged, options, ContentIndex, place, settings.extra_suite)
     if as_json:
         click.echo(json.dumps(as_object(checked), ensure_ascii=False, indent=1))
     else:

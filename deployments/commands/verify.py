@@ -16,10 +16,11 @@ from rich.table import Table
 from flows.deals.content_index import ContentIndex
 from flows.deals.records import CheckedDeals
 from flows.deals.selection import check_staged
-from flows.deals.staged_file import stage, staging_folder
+from flows.deals.staged_file import stage
 from flows.deals.verification import Comparison, compare
 from flows.errors import UsageError
 from flows.options import SyncOptions
+from flows.runtime.staging_area import staging_folder
 from flows.runtime.time_zones import zone_of
 from flows.settings import load_settings
 

@@ -116,6 +116,7 @@ class Extraction:
                         yield pipeline or "", self._table(kept)
                 self._collect_gone()
             self._row_filters.finish(self.counts)
+            self._local.require_unchanged()
             if not self._assume_open:
                 refuse_assumed(self._inference.bound, self.counts, self._local.location)
             self._exhausted = True

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +22,6 @@ from flows.crm import ALL_PIPELINES, Extraction, open_export
 from flows.crm.column_map import DEALS_SCHEMA
 from flows.deals.records import StagedDeals
 from flows.options import SyncOptions
-from flows.runtime.atomic_files import private_folder
 
 STAGED_SCHEMA = DEALS_SCHEMA.append(pa.field(SOURCE_LINE, pa.int64()))
 
@@ -37,37 +33,6 @@ _BYTES_AT_ONCE = 64 << 20
 
 _STAGES = 1000
 """Stages without an outcome that are kept: a column that is no stage may have any number."""
-
-
-@contextmanager
-def staging_folder(home: Path) -> Iterator[Path]:
-    """A folder for the length of the block that only its owner can read; those of killed runs are removed first."""
-    place = private_folder(home / "staging")
-    with ExitStack() as at_work:
-        with _locked(place, fcntl.LOCK_EX):
-            for left in place.iterdir():
-                with (
-                    suppress(BlockingIOError, FileNotFoundError),
-                    _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB),
-                ):  # not locked: its run is dead
-                    shutil.rmtree(left)
-            folder = private_folder(place / uuid4().hex)
-            at_work.enter_context(_locked(folder, fcntl.LOCK_EX))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _locked(folder: Path, how: int) -> Iterator[None]:
-    """Hold a lock that ends with the process, however it ends."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, how)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def stage(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-import shutil
-import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,6 +15,8 @@ from typing import Any
 
 from flows.errors import ExportNotFound, ExportUnreadable, UsageError
 from flows.options import shown_url
+from flows.runtime.staging_area import staging_folder
+from flows.settings import load_settings
 
 _MAGIC = "*?["
 
@@ -30,13 +31,33 @@ class LocalExport:
     location: str
     path: Path
     modified: datetime | None
-    scratch: Path
-    """A private folder (0700) for copies; `close` removes it."""
+    copies: ExitStack
+    """What keeps a fetched copy, private and removed with it."""
 
     @cached_property
+    def _found(self) -> os.stat_result:
+        return self.path.stat()
+
+    @property
     def size(self) -> int:
-        """The file's size in bytes."""
-        return self.path.stat().st_size
+        """The file's size in bytes, as it was found."""
+        return self._found.st_size
+
+    def require_unchanged(self) -> None:
+        """Stop where the file is not the one that was opened: a part of what was read may be of another.
+
+        Raises:
+            ExportUnreadable: it was written to, replaced or removed in the meantime.
+        """
+        try:
+            now = self.path.stat()
+        except OSError:
+            now = None
+        if now is None or (now.st_size, now.st_mtime_ns, now.st_ino) != (self.size, self._found.st_mtime_ns, self._found.st_ino):
+            raise ExportUnreadable(
+                f"{self.location} changed while it was read, so its last rows may be cut. Run again when it is written; let what exports "
+                "it write to another name and rename the file in the end."
+            )
 
     @cached_property
     def _digest(self) -> Future[str]:
@@ -58,7 +79,7 @@ class LocalExport:
         """Remove every copy that was made, once its digest is taken."""
         if "_digest" in self.__dict__:
             self._digest.exception()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.copies.close()
 
 
 def fetch(location: str) -> LocalExport:
@@ -68,12 +89,12 @@ def fetch(location: str) -> LocalExport:
     that this installation does not know.
     """
     location = _named(location)
-    scratch = Path(tempfile.mkdtemp(prefix="dealcast-export-"))
+    copies = ExitStack()
     try:
-        local = _remote(location, scratch) if "://" in location else _local(location, scratch)
+        local = _remote(location, copies) if "://" in location else _local(location, copies)
         local.start_digest()
     except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
+        copies.close()
         raise
     return local
 
@@ -94,14 +115,14 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _local(location: str, scratch: Path) -> LocalExport:
+def _local(location: str, copies: ExitStack) -> LocalExport:
     try:
-        return _found(location, scratch)
+        return _found(location, copies)
     except OSError as error:
         raise ExportUnreadable(f"{location} cannot be read: {error.strerror}. Check the path and its permissions.") from error
 
 
-def _found(location: str, scratch: Path) -> LocalExport:
+def _found(location: str, copies: ExitStack) -> LocalExport:
     path = Path(location).expanduser()
     if not path.exists() and any(sign in location for sign in _MAGIC):
         path = _newest(str(path))
@@ -112,7 +133,7 @@ def _found(location: str, scratch: Path) -> LocalExport:
     if not path.is_file():
         raise ExportUnreadable(f"{location} is no regular file, and an export is read more than once. Write it to a file first.")
     with path.open("rb"):
-        return LocalExport(str(path), path, datetime.fromtimestamp(path.stat().st_mtime, UTC), scratch)
+        return LocalExport(str(path), path, datetime.fromtimestamp(path.stat().st_mtime, UTC), copies)
 
 
 def _newest(pattern: str) -> Path:
@@ -123,7 +144,7 @@ def _newest(pattern: str) -> Path:
     return max(files, key=lambda file: (file.stat().st_mtime, str(file)))
 
 
-def _remote(location: str, scratch: Path) -> LocalExport:
+def _remote(location: str, copies: ExitStack) -> LocalExport:
     import fsspec  # noqa: PLC0415 -- local exports need not pay for its import
 
     shown = shown_url(location)
@@ -140,7 +161,7 @@ def _remote(location: str, scratch: Path) -> LocalExport:
         if protocol not in {"http", "https"} and any(sign in path for sign in _MAGIC):
             path = _newest_remote(filesystem, path, location)
         info = filesystem.info(path)
-        local = scratch / (Path(path.split("?", 1)[0]).name or "export")
+        local = copies.enter_context(staging_folder(load_settings().home_folder)) / (Path(path.split("?", 1)[0]).name or "export")
         filesystem.get_file(path, str(local))
     except FileNotFoundError as error:
         if isinstance(error.__cause__, OSError):  # aiohttp's connection errors, as fsspec passes them on
@@ -153,7 +174,7 @@ def _remote(location: str, scratch: Path) -> LocalExport:
     except Exception as error:
         raise ExportUnreadable(_unreachable(shown, error)) from error
     chosen = location if path in location else filesystem.unstrip_protocol(path)
-    return LocalExport(shown_url(chosen), local, _modified(info), scratch)
+    return LocalExport(shown_url(chosen), local, _modified(info), copies)
 
 
 def _unreachable(shown: str, error: Exception) -> str:

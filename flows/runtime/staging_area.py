@@ -1,0 +1,44 @@
+"""The private place of what a command has in its hands: removed with it, or by the next one where it was killed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from flows.runtime.atomic_files import private_folder
+
+
+@contextmanager
+def staging_folder(home: Path) -> Iterator[Path]:
+    """A folder for the length of the block that only its owner can read; those of killed runs are removed first."""
+    place = private_folder(home / "staging")
+    with ExitStack() as at_work:
+        with _locked(place, fcntl.LOCK_EX):
+            for left in place.iterdir():
+                with (
+                    suppress(BlockingIOError, FileNotFoundError),
+                    _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB),
+                ):  # not locked: its run is dead
+                    shutil.rmtree(left)
+            folder = private_folder(place / uuid4().hex)
+            at_work.enter_context(_locked(folder, fcntl.LOCK_EX))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    """Hold a lock that ends with the process, however it ends."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
