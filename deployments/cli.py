@@ -6,7 +6,6 @@ import atexit
 import gc
 import os
 import sys
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, ParamSpec
@@ -14,6 +13,7 @@ from typing import Any, Literal, ParamSpec
 import click
 
 from deployments.command_errors import CommandGroup, end_on_signals, require_file_locks
+from deployments.export_options import export_options, voice_options
 from deployments.temporary_server import temporary_server
 from flows.errors import UsageError
 
@@ -24,61 +24,6 @@ EPILOG = (
     "6 platform unreachable or deadline passed, 7 stopped by the guard, 8 outcome of a submit unknown, "
     "9 the collection differs from the export (collections verify), 130 ended by Ctrl-C, 143 by SIGTERM, 1 anything else."
 )
-
-
-def _format_options(command: Callable[P, Any]) -> Callable[P, Any]:
-    """The options that say how an export writes what can be read in two ways."""
-    command = click.option(
-        "--decimal",
-        type=click.Choice(["point", "comma"]),
-        help="The sign before the decimals, where 1.200 or 1,200 may be thousands and no other number settles it.",
-    )(command)
-    return click.option(
-        "--date-order",
-        type=click.Choice(["day-first", "month-first", "year-first"]),
-        help="How to read dates such as 03/04/24 that no other date written like them settles.",
-    )(command)
-
-
-def _export_options(command: Callable[P, Any]) -> Callable[P, Any]:
-    """The argument and options that say how an export is read."""
-    options = [
-        click.argument("export", metavar="EXPORT"),
-        click.option(
-            "--crm", required=True, metavar="NAME", help="Dialect of the export: see `dealcast crms`; `canonical`, or a TOML file."
-        ),
-        click.option("--pipeline", metavar="NAME", help="The one pipeline to take, where the export holds several."),
-        click.option("--crm-timezone", metavar="ZONE", help="IANA zone of the export's times that name none. Default: the dialect's."),
-        click.option("--timezone", metavar="ZONE", help="IANA zone of the collection. Default: what the platform says; for check, UTC."),
-        click.option("--encoding", metavar="NAME", help="The export's encoding, such as cp1252, where the file does not prove it."),
-        click.option("--assume-open", is_flag=True, help="Take deals as open where no flag, status or stage says how they ended."),
-        click.option("--currency", metavar="CODE", help="The one currency to take, where the export holds several."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return _gap_options(_format_options(command))
-
-
-def _gap_options(command: Callable[P, Any]) -> Callable[P, Any]:
-    """The options that say what stands for what an export lacks."""
-    command = click.option(
-        "--closed-date",
-        type=click.Choice(["stage", "modified", "created"]),
-        help="What stands for a missing closing date: when the stage began, the last change, or the creation.",
-    )(command)
-    return click.option(
-        "--default",
-        multiple=True,
-        metavar="COLUMN=VALUE",
-        help="Fill a column of the platform's where the export has nothing: value=0, or lastUpdateDatetime=@creationDatetime"
-        " for another column's value. May be given several times.",
-    )(command)
-
-
-def _voice_options(command: Callable[P, Any]) -> Callable[P, Any]:
-    """The options that say how a run speaks."""
-    command = click.option("--quiet", is_flag=True, help="Show no steps; the outcome, or the error, is all.")(command)
-    return click.option("--json", "as_json", is_flag=True, help="Print the outcome, or the error, as one JSON object on stdout.")(command)
 
 
 @click.group(cls=CommandGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -111,7 +56,7 @@ def main() -> None:
 
 
 @main.command()
-@_export_options
+@export_options
 @click.option("--collection", metavar="ID", help="The platform's collection. Required, unless --pipelines names one for each pipeline.")
 @click.option(
     "--pipelines", metavar="FILE", help="Sync each pipeline to a collection of its own: a CSV with the columns pipeline,collection."
@@ -134,7 +79,7 @@ def main() -> None:
 )
 @click.option("--no-forecast", is_flag=True, help="The same as --forecast never.")
 @click.option("--out", metavar="DIR", help="Where forecast, certificate, report and quarantine go. Default: in DEALCAST_HOME.")
-@_voice_options
+@voice_options
 def sync(no_forecast: bool, forecast: str, pipelines: str | None, quiet: bool, as_json: bool, **options: Any) -> None:
     """Send an export's new and changed deals to a collection and download a forecast.
 
@@ -165,7 +110,7 @@ def sync(no_forecast: bool, forecast: str, pipelines: str | None, quiet: bool, a
 @click.option("--collection", required=True, metavar="ID", help="The platform's collection.")
 @click.argument("request_id", required=False, metavar="[REQUEST_ID]")
 @click.option("--forget", is_flag=True, help="Wait no longer for what the platform never ends: the next sync sends or invokes it anew.")
-@_voice_options
+@voice_options
 def resume(collection: str, request_id: str | None, forget: bool, quiet: bool, as_json: bool) -> None:
     """Go on with a sync that was accepted and did not end: wait for it, and download its forecast.
 
@@ -182,7 +127,7 @@ def resume(collection: str, request_id: str | None, forget: bool, quiet: bool, a
 
 
 @main.command()
-@_export_options
+@export_options
 @click.option("--json", "as_json", is_flag=True, help="Print what was found, or the error, as one JSON object on stdout.")
 @click.option("--docs", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Write Great Expectations' Data Docs there.")
 def check(**options: Any) -> None:
@@ -220,7 +165,7 @@ def create_collection(name: str, timezone: str) -> None:
 
 @collections.command("verify")
 @click.argument("collection", metavar="ID")
-@_export_options
+@export_options
 @click.option(
     "--mode",
     type=click.Choice(["append", "override"]),
@@ -247,7 +192,7 @@ def verify_collection(**options: Any) -> None:
 @click.option(
     "--deployment", metavar="FLOW/NAME", help="Let the workers of this deployment's work pool do it, such as sync-deals/one-of-many."
 )
-@_voice_options
+@voice_options
 def sync_collections(table: str, deployment: str | None, quiet: bool, as_json: bool) -> None:
     """Sync many collections, each with an export of its own: side by side in this process, or shared out among workers.
 

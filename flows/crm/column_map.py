@@ -14,7 +14,8 @@ from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
 from flows.crm.bound_dialect import Bound
 from flows.crm.dialect import MOMENTS, Recipe, Source
 from flows.crm.format_inference import FormatInference
-from flows.crm.values.cells import one_chunk, unmarked, without
+from flows.crm.row_counts import RowCounts
+from flows.crm.values.cells import counted, one_chunk, unmarked, without
 from flows.crm.values.dates import Clock, to_datetimes
 from flows.crm.values.derivations import derive
 from flows.crm.values.flags import first_unread, to_booleans, unread_flag
@@ -44,6 +45,18 @@ class Mapping:
     _done: dict[str, pa.Array] = field(default_factory=dict)
     _converted: dict[tuple[str, tuple[str, ...], Kind], tuple[pa.Array, int]] = field(default_factory=dict)
     _status: Status | None = None
+
+    def count_in(self, counts: RowCounts) -> None:
+        """Add to ``counts`` what this batch has filled, by column, what it could not read, and what its stages decide."""
+        for name, filled in self.filled.items():
+            counts.filled.setdefault(name, Counter()).update(filled)
+        counts.unread.update(+self.unread)
+        if not self.bound.dialect.verbatim:
+            counts.undecided.update(self.status.undecided)
+            counts.stages.update(self.status.stages)
+            counts.contradictions.update(self.status.contradictions)
+            counts.statuses.update(counted(self.status.column))
+            counts.overdue += self.overdue
 
     def deals(self) -> pa.Table:
         """The batch in the 35 columns, as text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -145,7 +146,7 @@ class Extraction:
     def _table(self, rows: RawRows) -> pa.Table:
         mapping = self._mapping(rows)
         deals = mapping.deals()
-        self.counts.add(mapping)
+        mapping.count_in(self.counts)
         return deals.append_column(SOURCE_LINE, pa.array(rows.lines))
 
 
@@ -169,25 +170,23 @@ def open_export(
     """Open the export at ``location`` (a path, a glob whose newest file wins, any fsspec URL) by the dialect ``crm``.
 
     ``pipeline`` keeps one pipeline (`ALL_PIPELINES`: all, apart). Times without a zone are read in ``crm_timezone`` (default: the
-    dialect's) and told in ``timezone``, both IANA names. ``date_order`` settles 03/04/24, ``decimal`` 1.200, ``currency`` keeps the
-    deals in one currency, ``limit`` the first deals of each pipeline. ``encoding`` is the text's own, where the user knows it; with
-    ``assume_open`` deals whose stage says no outcome are open, however many they are. ``defaults`` and ``closed_date`` are those
-    of `with_defaults`. ``now`` settles two-digit years.
+    dialect's) and told in ``timezone``, both IANA names. ``date_order`` settles 03/04/24, ``decimal`` 1.200, ``currency`` keeps the deals
+    in one currency, ``limit`` the first deals of each pipeline. ``encoding`` is the text's own, where the user knows it; with
+    ``assume_open`` deals whose stage says no outcome are open, however many they are. ``defaults`` and ``closed_date`` are those of
+    `with_defaults`. ``now`` settles two-digit years.
 
-    Raises UsageError for an unknown dialect, timezone or pipeline; ExportNotFound; ExportUnreadable; ExportUnmappable where the
-    export lacks a column that a deal cannot do without, or can be read in more than one way.
+    Raises UsageError, ExportNotFound, ExportUnreadable; ExportUnmappable where a needed column is missing or cells read in two ways.
     """
     dialect = with_defaults(load_dialect(crm), defaults, closed_date)
     clock = Clock(checked_zone(crm_timezone or dialect.crm_timezone), checked_zone(timezone), now or datetime.now(UTC))
-    local = fetch(location)
-    try:
+    with ExitStack() as kept:
+        kept.callback((local := fetch(location)).close)
         contents = read_contents(local.path, local.location, dialect.zip_members, encoding or dialect.encoding)
         bound = bind(dialect, contents, local.location)
         bound.require(local.location)
         require_closing(bound, closed_date, local.location)
         reader = TableReader(contents, bound.layout, local.location, bound.numbers)
         inference = FormatInference(reader, bound, date_order, decimal, clock.now)
-        return Extraction(local, inference, RowFilters(inference, pipeline, currency, limit), clock, assume_open=assume_open)
-    except BaseException:
-        local.close()
-        raise
+        extraction = Extraction(local, inference, RowFilters(inference, pipeline, currency, limit), clock, assume_open=assume_open)
+        kept.pop_all()
+        return extraction

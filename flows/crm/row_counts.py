@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from expectations.schema import COLUMN_NAMES
-from flows.crm.values.cells import counted
-
-if TYPE_CHECKING:
-    from flows.crm.column_map import Mapping
 
 ASSUMED = "assumed:"
 """How a value that nothing in the export says is labelled in ``filled``, before the reason."""
@@ -48,16 +43,3 @@ class RowCounts:
     def empty(self) -> list[str]:
         """The target columns that no row has a value for."""
         return [name for name in COLUMN_NAMES if not self.filled.get(name)]
-
-    def add(self, mapping: Mapping) -> None:
-        """Add what a mapped batch has filled, by column, and what it could not read."""
-        for name, counts in mapping.filled.items():
-            self.filled.setdefault(name, Counter()).update(counts)
-        self.unread.update(+mapping.unread)
-        if not mapping.bound.dialect.verbatim:
-            status = mapping.status
-            self.undecided.update(status.undecided)
-            self.stages.update(status.stages)
-            self.contradictions.update(status.contradictions)
-            self.statuses.update(counted(status.column))
-            self.overdue += mapping.overdue

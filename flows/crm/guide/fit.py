@@ -156,7 +156,7 @@ def _sampled(reader: TableReader, bound: Bound, counts: RowCounts, unread: dict[
                 mapping = Mapping(bound, inference, clock, part.table, part.lines)
                 deals.append(pa.table([_column(mapping, name, unread) for name in COLUMN_NAMES], names=list(COLUMN_NAMES)))
                 if "status" not in unread:
-                    counts.add(mapping)
+                    mapping.count_in(counts)
     except ExportError as error:
         unread.setdefault("", str(error))
     return pa.concat_tables(deals, promote_options="default")

@@ -1,0 +1,65 @@
+"""The options that several commands share: how an export is read, and how a run speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+import click
+
+P = ParamSpec("P")
+
+
+def _format_options(command: Callable[P, Any]) -> Callable[P, Any]:
+    """The options that say how an export writes what can be read in two ways."""
+    command = click.option(
+        "--decimal",
+        type=click.Choice(["point", "comma"]),
+        help="The sign before the decimals, where 1.200 or 1,200 may be thousands and no other number settles it.",
+    )(command)
+    return click.option(
+        "--date-order",
+        type=click.Choice(["day-first", "month-first", "year-first"]),
+        help="How to read dates such as 03/04/24 that no other date written like them settles.",
+    )(command)
+
+
+def export_options(command: Callable[P, Any]) -> Callable[P, Any]:
+    """The argument and options that say how an export is read."""
+    options = [
+        click.argument("export", metavar="EXPORT"),
+        click.option(
+            "--crm", required=True, metavar="NAME", help="Dialect of the export: see `dealcast crms`; `canonical`, or a TOML file."
+        ),
+        click.option("--pipeline", metavar="NAME", help="The one pipeline to take, where the export holds several."),
+        click.option("--crm-timezone", metavar="ZONE", help="IANA zone of the export's times that name none. Default: the dialect's."),
+        click.option("--timezone", metavar="ZONE", help="IANA zone of the collection. Default: what the platform says; for check, UTC."),
+        click.option("--encoding", metavar="NAME", help="The export's encoding, such as cp1252, where the file does not prove it."),
+        click.option("--assume-open", is_flag=True, help="Take deals as open where no flag, status or stage says how they ended."),
+        click.option("--currency", metavar="CODE", help="The one currency to take, where the export holds several."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return _gap_options(_format_options(command))
+
+
+def _gap_options(command: Callable[P, Any]) -> Callable[P, Any]:
+    """The options that say what stands for what an export lacks."""
+    command = click.option(
+        "--closed-date",
+        type=click.Choice(["stage", "modified", "created"]),
+        help="What stands for a missing closing date: when the stage began, the last change, or the creation.",
+    )(command)
+    return click.option(
+        "--default",
+        multiple=True,
+        metavar="COLUMN=VALUE",
+        help="Fill a column of the platform's where the export has nothing: value=0, or lastUpdateDatetime=@creationDatetime"
+        " for another column's value. May be given several times.",
+    )(command)
+
+
+def voice_options(command: Callable[P, Any]) -> Callable[P, Any]:
+    """The options that say how a run speaks."""
+    command = click.option("--quiet", is_flag=True, help="Show no steps; the outcome, or the error, is all.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print the outcome, or the error, as one JSON object on stdout.")(command)
