@@ -185,7 +185,7 @@ def open_export(
         bound = bind(dialect, contents, local.location)
         bound.require(local.location)
         require_closing(bound, closed_date, local.location)
-        reader = TableReader(contents, bound.layout, local.location, bound.numbers)
+        reader = TableReader(contents, bound.layout, local.location, bound.numbers, bound.dialect.footers)
         inference = FormatInference(reader, bound, date_order, decimal, clock.now)
         extraction = Extraction(local, inference, RowFilters(inference, pipeline, currency, limit), clock, assume_open=assume_open)
         kept.pop_all()

@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.crm.dialect import Drop
+from flows.crm.files.header_row import folded
 from flows.crm.files.table_reader import RawRows
 from flows.crm.format_inference import FormatInference, amounts_of, named, units_of
 from flows.crm.values.cells import one_chunk, without
 from flows.crm.values.flags import first_unread, is_filled, to_booleans, unread_flag
 from flows.crm.values.identifiers import plain_ids
-from flows.errors import ExportUnmappable, UsageError
+from flows.errors import ExportUnmappable, ExportUnreadable, UsageError
 
 if TYPE_CHECKING:
     from flows.crm.row_counts import RowCounts
@@ -59,7 +60,7 @@ class RowFilters:
         counts.short_rows += rows.padded
         if rows.blank:
             counts.non_rows["blank row"] += rows.blank
-        rows = self._without(rows, counts, "header repeated", self._headers(rows.table))
+        rows = self._without(rows, counts, "header repeated", self._headers(rows))
         rows = self._without(rows, counts, "footer", self._footers(rows.table))
         for drop in self.inference.bound.drops:
             mask = self._dropped(rows, drop)
@@ -110,9 +111,19 @@ class RowFilters:
             blank = pc.and_(blank, pc.is_null(one_chunk(column)))
         return blank
 
-    def _headers(self, table: pa.Table) -> pa.Array:
-        position = self._identity()[0]
-        return pc.equal(one_chunk(table.column(str(position))), self.inference.bound.layout.headers[position])
+    def _headers(self, rows: RawRows) -> pa.Array:
+        """The rows that repeat the header. Raises ExportUnreadable for one that names other columns: the rows below it would shift."""
+        headers, position = self.inference.bound.layout.headers, self._identity()[0]
+        repeated = pc.equal(one_chunk(rows.table.column(str(position))), headers[position])
+        if pc.any(repeated).as_py():
+            for line, cells in zip(_only(rows, repeated).lines, rows.table.filter(pc.fill_null(repeated, False)).to_pylist(), strict=True):
+                other = next((headers[int(place)] for place, cell in cells.items() if _header(cell) != _header(headers[int(place)])), None)
+                if other is not None:
+                    raise ExportUnreadable(
+                        f"{self._where}, line {line}: a second header that is not the first's: it has no {other!r} in that place."
+                        " Two exports were joined. Give them one by one, or export again."
+                    )
+        return repeated
 
     def _footers(self, table: pa.Table) -> pa.Array | None:
         patterns = self.inference.bound.dialect.footers
@@ -243,6 +254,11 @@ def _only(rows: RawRows, mask: pa.Array) -> RawRows:
     if pc.all(mask).as_py():
         return RawRows(rows.table, rows.lines)
     return RawRows(rows.table.filter(mask), rows.lines[np.asarray(mask.to_numpy(zero_copy_only=False), dtype=bool)])
+
+
+def _header(cell: str | None) -> str:
+    """A header as it stands in a row, without what makes the second of one name, or a blank one, distinct."""
+    return re.sub(r"^column \d+$", "", re.sub(r" \(\d+\)$", "", folded(cell or "")))
 
 
 def _listed(counts: Counter[str]) -> str:

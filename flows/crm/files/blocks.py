@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ _LARGEST_BLOCK = 4 << 20
 LONGEST_ROW = 256 << 20
 _SLICE = 1 << 18
 _NEWLINE, _QUOTE, _RETURN = 0x0A, 0x22, 0x0D
+
+BOM = "\ufeff"
 
 Lines = npt.NDArray[np.int64]
 
@@ -33,6 +35,10 @@ class Block:
     def lines(self) -> int:
         """The number of lines, a last one without line break included."""
         return self.newlines + (self.text[-1] != _NEWLINE)
+
+    def holds(self, what: bytes) -> bool:
+        """Whether these bytes are in it."""
+        return cast("bytearray", self.text.obj).find(what, 0, len(self.text)) >= 0
 
     def ends_within_a_cell(self, separator: str) -> bool:
         """Whether the last quote of the last line opens a cell: a stray quote before has made the count of quotes lie."""
@@ -88,18 +94,21 @@ def row_starts(text: memoryview) -> tuple[Lines, int]:
 
 
 def lines_of(text: memoryview | bytes, stream: BinaryIO | None = None) -> Iterator[str]:
-    """The lines of ``text``, and of the ``stream`` after it, with their line breaks; only a newline breaks a line."""
+    """The lines of ``text``, and of the ``stream`` after it, with their line breaks; only a newline breaks a line.
+
+    A BOM in front of a line is left out: a file joined to another has one where it begins.
+    """
     pending = bytes(text) or (stream.read(_FIRST_BLOCK) if stream else b"")
     while pending:
         *whole, pending = pending.split(b"\n")
         for line in whole:
-            yield line.decode("utf-8") + "\n"
+            yield line.decode("utf-8").removeprefix(BOM) + "\n"
         more = stream.read(_FIRST_BLOCK) if stream else b""
         if not more:
             break
         pending += more
     if pending:
-        yield pending.decode("utf-8")
+        yield pending.decode("utf-8").removeprefix(BOM)
 
 
 def skip(stream: BinaryIO, count: int) -> None:

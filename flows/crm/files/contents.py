@@ -138,8 +138,14 @@ def _text(raw: Callable[[], BinaryIO], location: str, said: str | None) -> Conte
     _refuse_no_table(head, location)
     encoding = said or _encoding(raw, head, location)
     text = head.decode(encoding, errors="ignore")
-    carriage_returns = "\r" in text and "\n" not in text
+    carriage_returns = _ends_in_carriage_returns(text)
     return Contents(encoding.removesuffix("-sig"), lambda: _opened(raw(), encoding, carriage_returns=carriage_returns))
+
+
+def _ends_in_carriage_returns(text: str) -> bool:
+    """Whether lines end in carriage returns alone (old Mac): outside of quotes there are more of them than of newlines."""
+    bare = re.sub(r'"[^"]*"', "", text)
+    return len(re.findall(r"\r(?!\n)", bare)) > bare.count("\n")
 
 
 def _refuse_no_table(head: bytes, location: str) -> None:
@@ -171,6 +177,7 @@ class _Recoded(io.RawIOBase):
         self._decode = codecs.getincrementaldecoder(encoding)().decode
         self._carriage_returns = carriage_returns
         self._ready = b""
+        self._returned = False
 
     def readable(self) -> bool:
         return True
@@ -179,12 +186,19 @@ class _Recoded(io.RawIOBase):
         while not self._ready:
             raw = self._stream.read(CHUNK)
             text = self._decode(raw, final=not raw)
-            self._ready = (text.replace("\r", "\n") if self._carriage_returns else text).encode("utf-8")
+            self._ready = (self._newlines(text, last=not raw) if self._carriage_returns else text).encode("utf-8")
             if not raw:
                 break
         taken, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
         buffer[: len(taken)] = taken
         return len(taken)
+
+    def _newlines(self, text: str, *, last: bool) -> str:
+        """The text with newlines for carriage returns, and for a return with its newline; one at the end waits for what follows."""
+        text, self._returned = ("\r" if self._returned else "") + text, False
+        if text.endswith("\r") and not last:
+            text, self._returned = text[:-1], True
+        return text.replace("\r\n", "\n").replace("\r", "\n")
 
     def close(self) -> None:
         self._stream.close()

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 from typing import BinaryIO
 
@@ -18,9 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from flows.crm.files.blocks import LONGEST_ROW, Block, Lines, lines_of, row_aligned, row_starts, skip
+from flows.crm.files.blocks import BOM, LONGEST_ROW, Block, Lines, lines_of, row_aligned, row_starts, skip
 from flows.crm.files.contents import DAMAGED, Contents, damaged, is_utf8
 from flows.crm.files.header_row import Layout
+from flows.crm.files.row_shape import Row, RowShape, shape_of
 from flows.crm.values.cells import unmarked
 from flows.errors import ExportUnreadable
 
@@ -31,11 +33,10 @@ _AHEAD = 2
 """Batches that are being read while the rows of another are at work."""
 
 _SLOW_ROWS = 20_000
+_FIRST_ROWS = 1000
 _END = "\0end of rows"
 
 csv.field_size_limit(LONGEST_ROW)
-
-Row = tuple[int, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +66,31 @@ class TableReader:
     """Reads the wanted columns (positions in the header) of one export, as often as asked.
 
     In the columns at ``numbers`` the fractions that a workbook holds as numbers keep `NUMERIC_CELL`, which tells them from texts.
+    Rows that match one of the ``footers`` may be shorter than the header.
     """
 
     contents: Contents
     layout: Layout
     location: str
     numbers: frozenset[int] = frozenset()
+    footers: tuple[str, ...] = ()
+
+    @cached_property
+    def _shape(self) -> RowShape:
+        """What all rows of a text have to be like."""
+        headers, separator = self.layout.headers, self.layout.separator or ","
+        try:
+            with self._opened(self.layout.offset) as stream:
+                first = islice(self._rows(lines_of(b"", stream), self.layout.first_line), _FIRST_ROWS)
+                return shape_of(first, self.location, headers, separator, self.footers)
+        except (_NeverCloses, *_UNREADABLE):  # whoever reads the rows says so
+            return RowShape(self.location, headers, len(headers), separator, self.footers)
 
     def read(self, wanted: Sequence[int]) -> Iterator[RawRows]:
-        """The rows, in batches of 16 MB or so. Raises ExportUnreadable for a row that is longer than the header or never ends."""
+        """The rows, in batches of 16 MB or so.
+
+        Raises ExportUnreadable for rows that have not the header's shape, that swallowed others, or never end.
+        """
         if self.contents.rows is not None:
             yield from self._slow(islice(self.contents.rows(), self.layout.offset, None), wanted)
             return
@@ -127,6 +144,7 @@ class TableReader:
         """The blocks' rows as one batch, if there are any, or None where a block ends within a cell."""
         parts: list[RawRows] = []
         for block in blocks:
+            self._shape.refuse_escaped_quotes(block, line)
             rows = self._fast(block, line, wanted) or self._slow_block(block, line, wanted)
             if rows is None:
                 return None
@@ -137,14 +155,19 @@ class TableReader:
     def _fast(self, block: Block, line: int, wanted: Sequence[int]) -> list[RawRows] | None:
         """The block by Arrow, or None where it is not UTF-8, or Arrow and the line breaks disagree."""
         separator = self.layout.separator or ","
-        if not block.balanced or block.ends_within_a_cell(separator) or not is_utf8(block.text):
+        odd = not block.balanced or block.ends_within_a_cell(separator) or block.holds(BOM.encode())
+        if odd or not is_utf8(block.text):
             return None
         if (table := self._arrow(block.text, wanted)) is None:
             return None
+        padded = table.num_rows if self._shape.width < len(self.layout.headers) else 0
         if table.num_rows == block.lines:
-            return [RawRows(table, np.arange(line, line + table.num_rows, dtype=np.int64))]
+            return [RawRows(table, np.arange(line, line + table.num_rows, dtype=np.int64), padded=padded)]
         starts, blank = row_starts(block.text)
-        return [RawRows(table, starts + line, blank)] if len(starts) == table.num_rows else None
+        if len(starts) != table.num_rows:
+            return None
+        self._shape.refuse_swallowed(block, starts, line)
+        return [RawRows(table, starts + line, blank, padded)]
 
     def _slow_block(self, block: Block, line: int, wanted: Sequence[int]) -> list[RawRows] | None:
         """The block by the csv module, or None where it ends within a cell."""
@@ -154,14 +177,13 @@ class TableReader:
             return None
 
     def _arrow(self, text: memoryview, wanted: Sequence[int]) -> pa.Table | None:
-        """The block by Arrow, or None where a row has more or fewer cells than the header."""
-        include = [str(position) for position in wanted]
+        """The block by Arrow, or None where a row has not its shape."""
+        width, surplus = self._shape.width, [str(position) for position in self._shape.surplus]
+        include = [str(position) for position in wanted if position < width] + surplus
         try:
             table = pacsv.read_csv(
                 pa.py_buffer(text),
-                read_options=pacsv.ReadOptions(
-                    column_names=[str(position) for position in range(len(self.layout.headers))], block_size=len(text) + 1
-                ),
+                read_options=pacsv.ReadOptions(column_names=[str(position) for position in range(width)], block_size=len(text) + 1),
                 parse_options=pacsv.ParseOptions(delimiter=self.layout.separator, newlines_in_values=True),
                 convert_options=pacsv.ConvertOptions(
                     include_columns=include,
@@ -174,7 +196,12 @@ class TableReader:
             )
         except pa.ArrowInvalid:
             return None
-        return table.combine_chunks()
+        if any(table.column(name).null_count < table.num_rows for name in surplus):
+            return None
+        for position in wanted:
+            if position >= width:
+                table = table.append_column(str(position), pa.nulls(table.num_rows, pa.string()))
+        return table.select([str(position) for position in wanted]).combine_chunks()
 
     def _rows(self, lines: Iterable[str], line: int) -> Iterator[Row]:
         reader = csv.reader(chain(lines, [_END]), delimiter=self.layout.separator or ",")
@@ -191,23 +218,49 @@ class TableReader:
             told = "a carriage return stands in a cell without quotes" if "new-line" in str(error) else str(error)
             raise ExportUnreadable(f"{self.location}, line {start}: {told}. Fix the line, or export again.") from error
 
+    def _refuse_odd(self, rows: Sequence[Row]) -> None:
+        """Raise ExportUnreadable for a row that swallowed others; where one has not its shape, naming every such row of the file."""
+        for line, cells in rows:
+            if any("\n" in cell for cell in cells):
+                self._shape.refuse_row_that_swallowed(line, cells)
+        if all(self._shape.fits(cells) for _, cells in rows):
+            return
+        with self._opened(self.layout.offset) as stream:
+            lines = _Seen(lines_of(b"", stream))
+            irregular = [row for row in self._until_trouble(self._rows(lines, self.layout.first_line)) if not self._shape.fits(row[1])]
+            self._shape.refuse_irregular(irregular, escaped=lines.escaped)
+
+    def _until_trouble(self, rows: Iterator[Row]) -> Iterator[Row]:
+        try:
+            yield from rows
+        except (_NeverCloses, *_UNREADABLE):
+            return
+
     def _slow(self, rows: Iterator[Row], wanted: Sequence[int]) -> Iterator[RawRows]:
         width = len(self.layout.headers)
         while batch := list(islice(rows, _SLOW_ROWS)):
             full = [(line, cells) for line, cells in batch if any(cell.strip() for cell in cells)]
-            for line, cells in full:
-                if len(cells) > width and any(cell.strip() for cell in cells[width:]):
-                    raise ExportUnreadable(
-                        f"{self.location}, line {line}: {len(cells)} cells where the header has {width};"
-                        f" the surplus begins with {cells[width]!r}."
-                        " A separator inside a cell is not quoted. Fix the line, or export again."
-                    )
+            if self.contents.rows is None:
+                self._refuse_odd(full)
             columns = [pa.array([cells[p] or None if p < len(cells) else None for _, cells in full], pa.string()) for p in wanted]
             if self.contents.rows is not None:
                 columns = [column if p in self.numbers else unmarked(column) for p, column in zip(wanted, columns, strict=True)]
             table = pa.Table.from_arrays(columns, names=[str(position) for position in wanted])
             lines = np.array([line for line, _ in full], dtype=np.int64)
             yield RawRows(table, lines, len(batch) - len(full), sum(1 for _, cells in full if len(cells) < width))
+
+
+@dataclass
+class _Seen:
+    """Lines that pass by, and whether in any of them a backslash stands before a quote."""
+
+    lines: Iterator[str]
+    escaped: bool = False
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self.lines:
+            self.escaped = self.escaped or '\\"' in line
+            yield line
 
 
 def _together(blocks: Iterator[Block]) -> Iterator[list[Block]]:

@@ -105,7 +105,7 @@ def fit(location: str, crm: str | None = None, encoding: str | None = None) -> F
         bounds = [bind(dialect, contents, local.location) for dialect in dialects]
         ranked = sorted(bounds, key=_rank)
         best = next((bound for bound in ranked if chosen and bound.dialect is chosen), ranked[0])
-        reader = TableReader(contents, best.layout, local.location, best.numbers)
+        reader = TableReader(contents, best.layout, local.location, best.numbers, best.dialect.footers)
         columns, trouble, undecided = _columns(reader, best)
         ranking = tuple(_dialect_fit(bound) for bound in ranked if bound is best or not chosen or bound.dialect.name != chosen.name)
         ids = () if best.can_fill("id") else tuple(find_ids(reader))
