@@ -18,7 +18,7 @@ _LACKS = 4
 """Missing columns shown for a dialect that does not fit."""
 
 _CLOSEST = 3
-"""Dialects shown where none matches."""
+"""Dialects shown where none matches, or one was chosen."""
 
 KINDS = {column.name: column.kind for column in COLUMNS}
 _STAGES = 20
@@ -50,15 +50,16 @@ def show_fit(location: str, crm: str | None = None, encoding: str | None = None,
     console = Console()
     console.print(f"{found.path}: {found.form}", highlight=False, markup=False, soft_wrap=True)
     matches = crm is not None or found.chosen.matches
-    console.print(_ranking(found.ranking if matches else found.ranking[:_CLOSEST]))
+    console.print(_ranking(found.ranking if matches and crm is None else found.ranking[: _CLOSEST + (crm is not None)]))
     if matches:
         console.print(_columns(found, crm or found.chosen.name))
     _say_more(found)
     if write is not None:
         write.write_text(skeleton(found), encoding="utf-8")
         click.echo(f"{write} is a dialect to start from. Next: fill it in, then dealcast crms {location} --crm {write}")
-    if not matches:
+    if not matches and write is None:
         console.print(_no_match(found), highlight=False, markup=False, soft_wrap=True)
+    if not matches:
         return ExportError.exit_code
     if found.trouble is not None:
         click.echo(f"As it is, it cannot be read: {found.trouble}", err=True)

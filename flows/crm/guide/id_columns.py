@@ -25,30 +25,48 @@ LASTING = ("id", "name", "creationDatetime", "companyId", "contactId")
 _ROWS = 100_000
 """Rows that are looked at for candidates, which are then compared with all rows."""
 
+_LOOKED_AT = 100
+_DATE = r"^\s*[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}\b"
 _COLUMNS = 8
 _AT_MOST = 4
+_CHANGES = 2
 _SHOWN = 3
 
 
 def find_ids(reader: TableReader) -> list[tuple[str, ...]]:
-    """Up to three columns, or combinations of as few as tell all rows apart; the most lasting first, none where nothing does."""
+    """Up to three columns, or combinations of as few as tell all rows apart, none where nothing does.
+
+    What changes with a deal, and any date, is taken only where the rest does not tell the rows apart.
+    """
     hashes = _hashes(reader, range(len(reader.layout.headers)), _ROWS)
     if not hashes or not len(next(iter(hashes.values()))):
         return []
-    rank = _rank(reader.layout.headers)
+    rank = _rank(reader.layout.headers, _dates(reader))
     filled = sorted(hashes, key=lambda place: (rank[place], -len(np.unique(hashes[place])), place))
     varied = [place for place in filled if len(np.unique(hashes[place])) > 1]
-    for size in range(1, _AT_MOST + 1):
-        pool = varied if size == 1 else varied[:_COLUMNS]
-        found = [places for places in combinations(pool, size) if _distinct(_joined([hashes[place] for place in places]))]
-        found = [places for places in found[:_SHOWN] if _holds_throughout(reader, places)]
-        if found:
-            return [tuple(reader.layout.headers[place] for place in places) for places in found]
+    lasting = [place for place in varied if rank[place] < _CHANGES]
+    for pool in (lasting, varied):
+        for size in range(1, _AT_MOST + 1):
+            some = combinations(pool if size == 1 else pool[:_COLUMNS], size)
+            found = [places for places in some if _distinct(_joined([hashes[place] for place in places]))]
+            found = [places for places in found[:_SHOWN] if _holds_throughout(reader, places)]
+            if found:
+                return [tuple(reader.layout.headers[place] for place in places) for places in found]
     return []
 
 
-def _rank(headers: Sequence[str]) -> list[int]:
-    """0 for a header that lasts, 1 for one that no dialect knows, 2 for one that changes with the deal."""
+def _dates(reader: TableReader) -> set[int]:
+    """The columns whose first cells are dates or times."""
+    places = range(len(reader.layout.headers))
+    first = next(_tables(reader, places, _LOOKED_AT), None)
+    if first is None:
+        return set()
+    cells = {place: one_chunk(first.column(str(place))).drop_null() for place in places}
+    return {place for place, column in cells.items() if len(column) and pc.all(pc.match_substring_regex(column, _DATE)).as_py()}
+
+
+def _rank(headers: Sequence[str], dates: set[int]) -> list[int]:
+    """0 for a header that lasts, 1 for one that no dialect knows, 2 for one that changes with the deal, or holds any date."""
     known: dict[str, bool] = {}
     for dialect in known_dialects():
         for column, recipe in dialect.columns.items():
@@ -56,7 +74,10 @@ def _rank(headers: Sequence[str]) -> list[int]:
                 for name in source.names if source.how in {"field", "first"} and not dialect.verbatim else ():
                     for header in dialect.headers_of(name):
                         known[folded(header)] = known.get(folded(header), True) and column in LASTING
-    return [{True: 0, None: 1, False: 2}[known.get(folded(header))] for header in headers]
+    return [
+        {True: 0, None: _CHANGES if place in dates else 1, False: _CHANGES}[known.get(folded(header))]
+        for place, header in enumerate(headers)
+    ]
 
 
 def _hashes(reader: TableReader, places: Sequence[int], rows: int | None) -> dict[int, Hashes]:

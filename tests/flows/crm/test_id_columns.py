@@ -38,7 +38,13 @@ def test_the_smallest_combination_that_tells_rows_apart(rows: list[tuple[str, ..
 
 def test_what_lasts_comes_before_what_changes(tmp_path: Path) -> None:
     text = "Amount,Stage,Deal Name,Create Date\n1,x,a,2024-01-01\n2,y,b,2024-01-02\n3,z,c,2024-01-03\n"
-    assert found(tmp_path / "deals.csv", text)[:2] == [("Deal Name",), ("Create Date",)]
+    assert found(tmp_path / "deals.csv", text) == [("Deal Name",), ("Create Date",)]
+
+
+def test_a_date_is_taken_where_nothing_else_tells_rows_apart(tmp_path: Path) -> None:
+    rows = "a,x,01.02.2024\na,y,02.02.2024\nb,x,03.02.2024\n"
+    assert found(tmp_path / "deals.csv", f"Client,Plan,Day\n{rows}") == [("Client", "Plan")]
+    assert found(tmp_path / "deals.csv", f"Client,Plan,Day\n{rows.replace('y', 'x')}") == [("Day",)]
 
 
 def test_the_whole_export_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,7 +167,7 @@ def test_a_skeleton_of_an_unknown_export_says_what_is_left(tmp_path: Path) -> No
     (tmp_path / "own.toml").write_text(text)
     load_dialect(str(tmp_path / "own.toml"))
     assert "extends" not in tomllib.loads(text)
-    assert tomllib.loads(text)["columns"]["id"] == "Opened"
+    assert tomllib.loads(text)["columns"]["id"] == 'Client "x"'
     for column in ("creationDatetime", "closedDatetime", "stage", "value"):
         assert f"# {column} = " in text
 
