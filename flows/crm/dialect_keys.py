@@ -46,7 +46,7 @@ KEYS: dict[str, dict[str, str]] = {
         "false": TEXTS,
     },
     "numbers": {"style": TEXT},
-    "dates": {"order": TEXT, "timezone": TEXT, "days": TEXTS},
+    "dates": {"order": TEXT, "timezone": TEXT, "utc": TEXTS, "local": TEXTS, "days": TEXTS},
     "currency": {"field": TEXTS, "converted": RECIPE},
     "pipeline": {"field": TEXT},
     "footers": {"patterns": TEXTS},
