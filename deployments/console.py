@@ -90,7 +90,7 @@ def show(outcome: Outcome, *, brief: bool = False) -> None:
     """The outcome on stdout: one line, the forecast as a table with bars unless ``brief``, and where the files lie."""
     console = Console(markup=False)
     console.print(f"{outcome.options.collection}: {outcome.headline}", highlight=False, soft_wrap=True)
-    if outcome.forecast is not None and not brief:
+    if outcome.forecast is not None and outcome.forecast.months and not brief:
         console.print(forecast_table(outcome.forecast))
     console.print(f"files: {outcome.folder}", highlight=False, soft_wrap=True)
 
@@ -116,6 +116,7 @@ def as_json(outcome: Outcome | DoneElsewhere) -> dict[str, Any]:
         "request_id": entry.upload.id if entry else None,
         "invocation_id": outcome.forecast.invocation_id if outcome.forecast else None,
         "months": [{"month": month, "revenue": revenue} for month, revenue in outcome.forecast.months] if outcome.forecast else [],
+        "forecast_unread": (outcome.forecast.unread or None) if outcome.forecast else None,
         "folder": str(outcome.folder),
     }
 

@@ -210,14 +210,14 @@ def await_forecast(invoked: InvokedForecast) -> CompletedForecast:
 
 @task(task_run_name="download_forecast", **_RETRIED)
 def download_forecast(finished: CompletedForecast, options: SyncOptions) -> Forecast:
-    """Finished forecast -> files: json, csv and xlsx, written only if they agree."""
+    """Finished forecast -> files: json, csv and xlsx, as far as the platform offers them."""
     settings = load_settings()
     folder = settings.out_folder(options)
     show_progress(options.collection, 95, "fetching the forecast")
     with _reached(settings) as platform:
-        files, months = download(platform, finished.invoked.invocation_id, folder)
-    say("download", f"forecast of {len(months)} months in {folder}", months=len(months))
-    return Forecast(finished.invoked.invocation_id, folder, files, months)
+        forecast = download(platform, finished.invoked.invocation_id, folder)
+    say("download", f"{forecast.unread or f'forecast of {len(forecast.months)} months'} in {folder}", months=len(forecast.months))
+    return forecast
 
 
 @task(task_run_name="publish_report", **UNCACHED)
@@ -255,7 +255,7 @@ def _show(outcome: Outcome) -> None:
     """The outcome as artifacts, the report last and with links to the others."""
     collection, entry = outcome.options.collection, outcome.entry
     shown: list[ArtifactKind] = ["rejected"] if outcome.checked is not None and outcome.checked.quarantined else []
-    if outcome.forecast is not None:
+    if outcome.forecast is not None and outcome.forecast.months:
         show_forecast(collection, outcome.forecast.invocation_id, outcome.forecast.months, outcome.won_by_month)
         shown.append("forecast")
     if entry is not None and (outcome.sent or outcome.forecast):

@@ -1,89 +1,70 @@
-"""The forecast downloaded: three formats that must agree, written whole beside the certificate."""
+"""The forecast downloaded: the formats that the platform offers, kept whatever they hold, and read where they can be."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 from pathlib import Path
-from typing import Any
 
-from flows.errors import UnexpectedAnswer
-from flows.nostradamus import FORECAST_MONTH, FORECAST_REVENUE, RESULT_FORMATS, Nostradamus, ResultFormat
+from flows.delivery.lifecycle import Forecast
+from flows.delivery.result_table import Months, Reading, read_months
+from flows.errors import NotAuthorized, PlatformRefused, UnexpectedAnswer
+from flows.nostradamus import RESULT_FORMATS, Nostradamus, ResultFormat
 from flows.runtime.atomic_files import write_whole
-
-Months = tuple[tuple[str, float], ...]
-"""Predictions as (month ``YYYY-MM-DD``, revenue), in order of month."""
 
 _TOLERANCE = 0.005  # half a cent: a spreadsheet may hold a rounded revenue
 
 
-def download(platform: Nostradamus, invocation_id: str, folder: Path) -> tuple[dict[str, Path], Months]:
-    """Fetch json, csv and xlsx of a completed forecast, compare them, and only then write them to ``folder``.
+def download(platform: Nostradamus, invocation_id: str, folder: Path) -> Forecast:
+    """Fetch the offered formats of a completed forecast into ``folder``, and read and compare them.
+
+    Nothing in them ends a sync in an error: what cannot be read for sure is kept, and ``unread`` says why it was not read.
+    A format that is not offered is not asked for, and an older file of it goes, since it is of another forecast.
 
     Raises:
-        UnexpectedAnswer: a format cannot be read, or two of them disagree; nothing is written.
+        PlatformRefused: every format that the platform offers is refused.
     """
-    contents = {form: platform.result(invocation_id, form) for form in RESULT_FORMATS}
-    readings = {form: read_months(contents[form], form, invocation_id) for form in RESULT_FORMATS}
-    _agree(readings, invocation_id)
+    contents = _contents(platform, invocation_id)
     folder.mkdir(parents=True, exist_ok=True)
-    files = {form: folder / f"forecast.{form}" for form in RESULT_FORMATS}
-    for form, path in files.items():
-        write_whole(path, [contents[form]])
-    return {str(form): path for form, path in files.items()}, readings["json"]
+    files: dict[str, Path] = {}
+    for form in RESULT_FORMATS:
+        path = folder / f"forecast.{form}"
+        if form in contents:
+            write_whole(path, [contents[form]])
+            files[form] = path
+        else:
+            path.unlink(missing_ok=True)
+    readings = {form: read_months(content, form) for form, content in contents.items()}
+    months = next((reading.months for reading in readings.values() if reading.months), ())
+    why_not = _why_not(readings, months)
+    return Forecast(invocation_id, folder, files, () if why_not else months, why_not)
 
 
-def read_months(content: bytes, form: ResultFormat, invocation_id: str) -> Months:
-    """The predictions in one format (A: the field names).
-
-    Raises:
-        UnexpectedAnswer: the content has no predictions with the two known fields.
-    """
-    try:
-        rows = _READERS[form](content)
-        months = tuple(sorted((str(row[FORECAST_MONTH])[:10], float(row[FORECAST_REVENUE])) for row in rows))
-    except (ValueError, KeyError, TypeError, StopIteration, OSError, OverflowError, RecursionError, csv.Error) as error:
-        raise UnexpectedAnswer(
-            f"The {form} of invocation {invocation_id} cannot be read as a forecast ({type(error).__name__}: {error}): expected rows of "
-            f"{FORECAST_MONTH!r} and {FORECAST_REVENUE!r}."
-        ) from error
-    if not months or not all(math.isfinite(revenue) for _, revenue in months):
-        raise UnexpectedAnswer(f"The {form} of invocation {invocation_id} holds no predictions, or one that is no number.")
-    return months
+def _contents(platform: Nostradamus, invocation_id: str) -> dict[ResultFormat, bytes]:
+    """The formats that are there: of those that the platform offers, some may be refused, not all."""
+    contents, refused = {}, None
+    for form in platform.invocation(invocation_id).offered:
+        try:
+            contents[form] = platform.result(invocation_id, form)
+        except (NotAuthorized, UnexpectedAnswer):
+            raise
+        except PlatformRefused as error:
+            refused = error
+    if refused is not None and not contents:
+        raise refused
+    return contents
 
 
-def _from_json(content: bytes) -> list[dict[str, Any]]:
-    body = json.loads(content)
-    if isinstance(body, dict):
-        body = next(value for value in body.values() if isinstance(value, list))
-    return list(body)
+def _why_not(readings: dict[ResultFormat, Reading], months: Months) -> str:
+    """Why the predictions are not known for sure; empty where they are."""
+    if not readings:
+        return "forecast made, none kept: the platform offers no file of it"
+    if not months:
+        return "forecast kept, not read: " + "; ".join(dict.fromkeys(reading.why_not for reading in readings.values()))
+    others = [form for form, reading in readings.items() if reading.months and not _same(reading.months, months)]
+    first = next(form for form, reading in readings.items() if reading.months)
+    return f"forecast kept, not read: its {first} and {others[0]} disagree" if others else ""
 
 
-def _from_csv(content: bytes) -> list[dict[str, Any]]:
-    return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
-
-
-def _from_xlsx(content: bytes) -> list[dict[str, Any]]:
-    from python_calamine import CalamineError, load_workbook  # noqa: PLC0415 - only a finished forecast needs it
-
-    try:
-        header, *rows = load_workbook(io.BytesIO(content)).get_sheet_by_index(0).to_python()
-    except CalamineError as error:
-        raise ValueError(str(error)) from error
-    return [dict(zip(map(str, header), row, strict=False)) for row in rows]
-
-
-_READERS = {"json": _from_json, "csv": _from_csv, "xlsx": _from_xlsx}
-
-
-def _agree(readings: dict[ResultFormat, Months], invocation_id: str) -> None:
-    first = readings["json"]
-    for form, months in readings.items():
-        pairs = zip(first, months, strict=False)
-        same = len(first) == len(months) and all(a[0] == b[0] and math.isclose(a[1], b[1], abs_tol=_TOLERANCE) for a, b in pairs)
-        if not same:
-            raise UnexpectedAnswer(
-                f"Invocation {invocation_id}: its json and its {form} disagree, so neither is kept. Report it to the platform."
-            )
+def _same(some: Months, others: Months) -> bool:
+    pairs = zip(some, others, strict=False)
+    return len(some) == len(others) and all(a[0] == b[0] and math.isclose(a[1], b[1], abs_tol=_TOLERANCE) for a, b in pairs)

@@ -106,9 +106,13 @@ class CompletedForecast:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """A forecast downloaded: its files, and its predictions as (month ``YYYY-MM-DD``, revenue)."""
+    """A forecast downloaded: its files by format, and its predictions as (month ``YYYY-MM-DD``, revenue).
+
+    ``unread`` says why there are no predictions; it is empty where there are.
+    """
 
     invocation_id: str
     folder: Path
     files: dict[str, Path]
     months: tuple[tuple[str, float], ...]
+    unread: str = ""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import json
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 Status = Literal["queued", "in_progress", "completed", "error"]
@@ -20,9 +21,13 @@ UploadMode = Literal["append", "override"]
 RequestMode = Literal["append", "override", "delete"]
 """What an accepted request was: an upload, or a delete of deals by id (D*)."""
 
-FORECAST_MONTH = "month"
-FORECAST_REVENUE = "revenue"
-"""The two fields of a prediction; their names are not documented (A): correct them here."""
+FORECAST_MONTH = ("month",)
+FORECAST_REVENUE = ("revenue", "estimatedrevenue")
+"""What the two fields of a prediction may be named, in lower case and letters only: asked for where their values leave it open (A)."""
+
+
+Message = Annotated[str | None, BeforeValidator(lambda said: said if said is None or isinstance(said, str) else json.dumps(said))]
+"""What an answer says in words; where it is an object, its JSON."""
 
 
 class _Answer(BaseModel):
@@ -51,7 +56,7 @@ class UploadRequest(_Request):
 
     collection_id: str | None = None
     status: str
-    message: str | None = None
+    message: Message = None
     validation_errors: Any = None
 
 
@@ -74,13 +79,22 @@ class Collection(_Answer):
 class InvocationResult(_Answer):
     """One entry of ``invocationResults`` (D)."""
 
-    primary_result: bool | str | None = None
-    status: str | None = None
+    primary_result: Any = None
+    status: Any = None
+    json_available: Any = None
+    csv_available: Any = None
+    xlsx_available: Any = None
 
     @property
     def is_primary(self) -> bool:
         """Whether it is the one that is downloaded."""
         return str(self.primary_result).lower() == "true"
+
+    @property
+    def offered(self) -> tuple[ResultFormat, ...]:
+        """The formats whose flag does not say that they are not there (D*)."""
+        flags: dict[ResultFormat, Any] = {"json": self.json_available, "csv": self.csv_available, "xlsx": self.xlsx_available}
+        return tuple(form for form, flag in flags.items() if str(flag).lower() != "false")
 
 
 class Invocation(_Answer):
@@ -88,12 +102,27 @@ class Invocation(_Answer):
 
     id: str = Field(min_length=1)
     status: str
-    message: str | None = None
+    message: Message = None
     invocation_results: dict[str, InvocationResult] | None = None
+
+    @field_validator("invocation_results", mode="before")
+    @classmethod
+    def _results(cls, value: Any) -> Any:
+        """Of any shape, the entries that are objects."""
+        entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        return {str(name): entry for name, entry in entries if isinstance(entry, dict)}
 
     @property
     def failed(self) -> bool:
         """Whether it, or its primary result, ended in ``error``; where none is marked as primary, any."""
+        return self.status == "error" or any(result.status == "error" for result in self._primary)
+
+    @property
+    def offered(self) -> tuple[ResultFormat, ...]:
+        """The formats of the primary result that there may be: all, where nothing is said of them."""
+        return self._primary[0].offered if self._primary else RESULT_FORMATS
+
+    @property
+    def _primary(self) -> list[InvocationResult]:
         results = list((self.invocation_results or {}).values())
-        primary = [result for result in results if result.is_primary] or results
-        return self.status == "error" or any(result.status == "error" for result in primary)
+        return [result for result in results if result.is_primary] or results

@@ -27,7 +27,7 @@ from prefect.runtime import flow_run
 
 from expectations import CheckReport, Failure, Severity
 from expectations.schema import COLUMNS, Kind
-from flows.delivery.forecast_files import Months
+from flows.delivery.result_table import Months
 from flows.errors import DealcastError
 from flows.ledger.store import NAME, Ledger
 from flows.runtime.prefect_api import ONE_CALL

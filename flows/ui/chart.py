@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from xml.sax.saxutils import escape
 
-from flows.delivery.forecast_files import Months
+from flows.delivery.result_table import Months
 
 WIDTH, HEIGHT = 860, 320
 """Size of the picture, in pixels."""

@@ -46,7 +46,9 @@ class Outcome:
             if self.sent and self.entry
             else f"nothing new to send{self._aside}"
         )
-        return f"{sent}, forecast of {len(self.forecast.months)} months: {self._sum}" if self.forecast else sent
+        if self.forecast is None:
+            return sent
+        return f"{sent}, {self.forecast.unread or f'forecast of {len(self.forecast.months)} months: {self._sum}'}"
 
     @property
     def short(self) -> str:
@@ -56,7 +58,9 @@ class Outcome:
         if not self.sent or self.entry is None:
             return "forecast only" if self.forecast else f"nothing new{self._aside}"
         sent = f"{self.entry.rows:,} sent" + (f", {self.entry.quarantined:,} quarantined" if self.entry.quarantined else "")
-        return f"{sent} · {self._sum} in {len(self.forecast.months)} months" if self.forecast else sent
+        if self.forecast is None:
+            return sent
+        return f"{sent} · {'forecast not read' if self.forecast.unread else f'{self._sum} in {len(self.forecast.months)} months'}"
 
     @property
     def _sum(self) -> str:
@@ -169,7 +173,8 @@ def report_text(outcome: Outcome, name: str | None = None) -> str:
     parts = [f"# {name or outcome.options.collection}: {outcome.headline}"]
     if outcome.forecast is not None:
         rows = [f"| {month[:7]} | {revenue:,.2f} |" for month, revenue in outcome.forecast.months]
-        parts.append("\n".join(["## Forecast", "", "| month | revenue |", "|---|---:|", *rows]))
+        table = ["| month | revenue |", "|---|---:|", *rows]
+        parts.append("\n".join(["## Forecast", "", *([outcome.forecast.unread] if outcome.forecast.unread else table)]))
     if outcome.entry is not None:
         parts.append(_platform(outcome.entry, sent=outcome.sent))
     if outcome.checked is not None:

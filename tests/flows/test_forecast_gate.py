@@ -11,10 +11,9 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from deployments.sandbox import Sandbox
-from flows.delivery.forecast_files import read_months
 from flows.delivery.lifecycle import AcceptedAppend, CompletedAppend
 from flows.errors import AppendRejected, DeadlinePassed, ForecastFailed, NotAuthorized, NotFound, UnexpectedAnswer
-from flows.nostradamus import FORECAST_MONTH, FORECAST_REVENUE, ResultFormat, UploadRequest
+from flows.nostradamus import UploadRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -247,20 +246,3 @@ def test_a_completed_append_cannot_be_made_of_another_answer(status: str) -> Non
     now = datetime.now(UTC)
     with pytest.raises(UnexpectedAnswer, match="no forecast is invoked"):
         CompletedAppend(AcceptedAppend("c", "f", "r", now), UploadRequest(id="r", status=status), now)
-
-
-@pytest.mark.parametrize(
-    ("form", "content"),
-    [
-        ("csv", f"{FORECAST_MONTH},{FORECAST_REVENUE}\r2026-12-01,1\r".encode()),
-        ("json", f'[{{"{FORECAST_MONTH}": "2026-12-01", "{FORECAST_REVENUE}": 1{"0" * 400}}}]'.encode()),
-        ("json", b"[" * 200_000),
-        ("xlsx", b"PK\x03\x04"),
-        ("csv", b"\xff"),
-        ("json", b"{}"),
-    ],
-    ids=["old line ends", "beyond all numbers", "too deep", "no workbook", "no text", "no predictions"],
-)
-def test_a_forecast_that_cannot_be_read_is_an_unexpected_answer(form: ResultFormat, content: bytes) -> None:
-    with pytest.raises(UnexpectedAnswer, match=f"The {form} of invocation i-1 "):
-        read_months(content, form, "i-1")

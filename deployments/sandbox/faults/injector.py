@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -87,10 +88,10 @@ class FaultInjector:
             await _send_start(send, start, len(body))
             await _trickle(send, body, fault.seconds)
         elif fault.kind == "garbage":
-            await Response(fault.body, start["status"], media_type="text/html")(scope, receive, send)
+            content = fault.body if fault.base64 is None else base64.b64decode(fault.base64)
+            await Response(content, start["status"], media_type="text/html")(scope, receive, send)
         else:
-            content = _altered_json(json.loads(body), fault)
-            await JSONResponse(content, start["status"])(scope, receive, send)
+            await JSONResponse(_altered_json(json.loads(body), fault), start["status"])(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[Message, bytes]:
         """Have the request done, and keep the answer back."""
@@ -106,7 +107,7 @@ class FaultInjector:
 def _altered_json(content: dict[str, Any], fault: Fault) -> dict[str, Any]:
     if fault.kind == "no_id":
         return {name: value for name, value in content.items() if name != "id"}
-    return content | {"status": fault.word}
+    return content | (fault.fields if fault.kind == "altered" else {"status": fault.word})
 
 
 async def _send_start(send: Send, start: Message, length: int) -> None:

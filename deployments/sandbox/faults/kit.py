@@ -11,7 +11,8 @@ A fault waits for requests whose method and path it matches, and happens to ``co
   (404 on ``*/append/*`` is a request not found right after its 202)
 * ``status_after_commit``: the request is done, but the answer is ``status``
 * ``flap``: every second matching request gets ``status``, the first included
-* ``garbage``: done; the answer's body is ``body``, as text/html
+* ``garbage``: done; the answer's body is ``body``, as text/html, or what ``base64`` encodes
+* ``altered``: done; the answer's JSON has ``fields`` in place of its own
 * ``half``: done; half of the answer, then the connection is closed
 * ``no_id``: done; the answer lacks its ``id``
 * ``unknown_status``: done; the answer's ``status`` is ``word``
@@ -26,7 +27,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -41,6 +42,7 @@ Kind = Literal[
     "flap",
     "garbage",
     "half",
+    "altered",
     "no_id",
     "unknown_status",
     "redirect",
@@ -69,6 +71,8 @@ class Fault(BaseModel):
     retry_after: str | int | None = None
     location: str | None = None
     body: str = "<html>This is not the answer that you are looking for.</html>"
+    base64: str | None = None
+    fields: dict[str, Any] = {}
     word: str = "paused"
 
     @model_validator(mode="after")

@@ -1,0 +1,162 @@
+"""Every shape in which a forecast can come: its months are read, or its files are kept; the sync ends well, and asks for no second one."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from openpyxl import Workbook
+
+from flows.delivery.result_table import read_months
+from flows.nostradamus import ResultFormat
+
+if TYPE_CHECKING:
+    from tests.flows.conftest import Asked, Fault, Sync, WriteDeals
+
+Row = dict[str, Any]
+MONTHS = (("2026-12-01", 1000.5), ("2027-01-01", 0.0), ("2027-02-01", 2500.0))
+FLAGS = {"primaryResult": True, "status": "completed", "jsonAvailable": True, "csvAvailable": True, "xlsxAvailable": True}
+
+
+def rows(month: str, revenue: str, **more: Any) -> list[Row]:
+    return [{month: first, revenue: amount, **more} for first, amount in MONTHS]
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """How a result comes, and the columns that are not read; empty where its months are."""
+
+    rows: list[Row]
+    unread: str = ""
+    separator: str = ","
+    around: Callable[[list[Row]], Any] = list
+    answer: dict[str, Any] = field(default_factory=dict)
+    missing: tuple[ResultFormat, ...] = ()
+
+    @cache  # noqa: B019 - a few shapes, and a workbook says when it was made
+    def content(self, form: ResultFormat) -> bytes:
+        """The result in one format."""
+        if form == "json":
+            return json.dumps(self.around(self.rows)).encode()
+        table = [list(self.rows[0]), *(list(row.values()) for row in self.rows)]
+        if form == "csv":
+            return "".join(self.separator.join("" if cell is None else str(cell) for cell in row) + "\n" for row in table).encode()
+        workbook = Workbook(write_only=True)
+        sheet = workbook.create_sheet()
+        for row in table:
+            sheet.append(row)
+        content = io.BytesIO()
+        workbook.save(content)
+        return content.getvalue()
+
+
+def flags(**changed: Any) -> dict[str, Any]:
+    return {"invocationResults": {"a-result": {**FLAGS, **changed}}}
+
+
+KNOWN = rows("month", "revenue")
+SHAPES = {
+    "month and revenue": Shape(KNOWN),
+    "in capitals": Shape(rows("Month", "Revenue")),
+    "named as the data": Shape(rows("closedDate", "estimatedRevenue")),
+    "names of no meaning": Shape(rows("ds", "yhat")),
+    "a third column of text": Shape(rows("closedDate", "amount", currency="EUR")),
+    "a null revenue": Shape([*KNOWN[:2], {"month": "2027-02-01", "revenue": None}], unread="columns month, revenue"),
+    "semicolons": Shape(KNOWN, separator=";"),
+    "a bare array": Shape(KNOWN, around=list),
+    "an object around it": Shape(KNOWN, around=lambda rows: {"meta": {"horizon": 3, "notes": []}, "data": {"predictions": rows}}),
+    "no xlsx": Shape(KNOWN, answer=flags(xlsxAvailable=False), missing=("xlsx",)),
+    "no file at all": Shape(
+        KNOWN, answer=flags(jsonAvailable=False, csvAvailable=False, xlsxAvailable=False), missing=("json", "csv", "xlsx"), unread="no file"
+    ),
+    "a message that is an object": Shape(KNOWN, answer={"message": {"text": "done", "code": 7}}),
+    "two columns of numbers": Shape(rows("ds", "yhat", upper=9.5), unread="columns ds, yhat, upper"),
+    "a known name among them": Shape(rows("month", "Revenue", upper=9.5, lower=1)),
+    "flags that say nothing": Shape(KNOWN, answer={"invocationResults": {}}, missing=("csv",)),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_result_of_any_shape_ends_the_sync_well(
+    sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, tmp_path: Path, name: str
+) -> None:
+    shape = SHAPES[name]
+    for form in ("json", "csv", "xlsx"):
+        if form in shape.missing:
+            fault("status", f"/api/invocation/*/{form}", status=404, count=None)
+        else:
+            fault("garbage", f"/api/invocation/*/{form}", base64=base64.b64encode(shape.content(form)).decode(), count=None)
+    if shape.answer:
+        fault("altered", "/api/invocation/*", fields=shape.answer, count=None)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "forecast.xlsx").write_bytes(b"of an earlier forecast")
+    state = sync(write_deals(), out=str(folder))
+    assert state.is_completed(), state.message
+    forecast = state.result().forecast
+    kept = {path.name: path.read_bytes() for path in folder.glob("forecast.*")}
+    assert kept == {f"forecast.{form}": shape.content(form) for form in ("json", "csv", "xlsx") if form not in shape.missing}
+    if shape.unread:
+        assert forecast.months == ()
+        assert shape.unread in forecast.unread
+        assert forecast.unread in str(state.message)
+        assert forecast.unread in (folder / "report.md").read_text()
+    else:
+        assert forecast.months == MONTHS
+        assert forecast.unread == ""
+    assert sync(write_deals(), out=str(folder)).is_completed()
+    assert asked("POST", "/api/invocation") == 1
+
+
+def test_formats_that_disagree_are_kept_and_none_of_them_is_believed(sync: Sync, write_deals: WriteDeals, fault: Fault) -> None:
+    fault("garbage", "/api/invocation/*/csv", body="month,revenue\n2026-12-01,1\n", count=None)
+    forecast = sync(write_deals()).result().forecast
+    assert forecast.unread == "forecast kept, not read: its json and csv disagree"
+    assert forecast.months == ()
+    assert forecast.files.keys() == {"json", "csv", "xlsx"}
+
+
+@pytest.mark.parametrize(
+    ("form", "content", "why_not"),
+    [
+        ("json", b'[{"month": "2026-12-01", "revenue": 1' + b"0" * 400 + b"}]", "columns month, revenue"),
+        ("json", b"[" * 200_000, "no table"),
+        ("json", b"{}", "no rows"),
+        ("json", b"[]", "no rows"),
+        ("json", b'["2026-12-01"]', "no rows"),
+        ("json", b'[{"month": "2026-12-01", "revenue": true}]', "columns month, revenue"),
+        ("json", b'[{"month": "2026-12-01", "revenue": NaN}]', "columns month, revenue"),
+        ("json", b'[{"month": "2026-12-31", "revenue": 1}]', "columns month, revenue"),
+        ("json", b'[{"month": "2026-12-01", "revenue": 1}, {"month": "2026-12-01", "revenue": 2}]', "columns month, revenue"),
+        ("json", b'[{"month": "2026-12-01", "revenue": 1}, {"month": "2027-01-01"}]', "columns month, revenue"),
+        ("csv", b"month;revenue\n2026-12-01;1,5\n", "columns month, revenue"),
+        ("csv", b"month,revenue\n2026-12-01,1,5\n", "columns month, revenue"),
+        ("csv", b"\xff", "no table"),
+        ("csv", b"", "no rows"),
+        ("xlsx", b"PK\x03\x04", "no table"),
+    ],
+)
+def test_what_is_not_sure_is_not_read(form: ResultFormat, content: bytes, why_not: str) -> None:
+    reading = read_months(content, form)
+    assert reading.months == ()
+    assert why_not in reading.why_not
+
+
+@pytest.mark.parametrize(
+    ("form", "content"),
+    [
+        ("csv", b"month,revenue\r2026-12-01,1000.5\r"),
+        ("json", b'[{"ds": "2026-12-01T00:00:00.000Z", "y": "1000.50"}]'),
+        ("csv", b"\xef\xbb\xbfds\ty\r\n2026-12-01 00:00:00\t1.0005e3\r\n"),
+        ("csv", b'"month","revenue","run"\n"2026-12-01","1000.5","7"\n'),
+    ],
+)
+def test_a_month_and_a_number_are_known_by_their_values(form: ResultFormat, content: bytes) -> None:
+    assert read_months(content, form).months == (("2026-12-01", 1000.5),)
