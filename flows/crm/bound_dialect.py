@@ -164,7 +164,8 @@ class Bound:
         """What settles it: an option for what follows from other columns, a dialect for what the export has under another name."""
         if self.dialect.verbatim:
             return "Add them to the file."
-        options = " ".join(STAND_INS[column] for column in missing if column in STAND_INS)
+        few = len(missing) * 2 <= len(REQUIRED)
+        options = " ".join(STAND_INS[column] for column in missing if column in STAND_INS and few)
         said = f"If the export has none of them, say {options}. " if options else ""
         return (
             f"{said}If it has them under other names, `dealcast crms EXPORT --write own.toml` writes a dialect of your own to map them in"

@@ -113,3 +113,10 @@ def test_rounded_ids_fail_as_rows(check: Check) -> None:
     checked = check("14316276744", "1.43163E+10", "1.43163E+10", '"1,43163e+10"')
     assert (checked.report.failing, sent(checked)) == (3, ["14316276744"])
     assert "id of 3 of 4 deals is empty: rounded by a spreadsheet" in checked.staged.remarks
+
+
+@pytest.mark.parametrize("word", ["NULL", "null", "None", "<NA>", "\\N", "NaN", "-", "#REF!", "#N/A", " NULL "])
+def test_a_word_for_null_is_no_id(check: Check, word: str) -> None:
+    checked = check("1", account=word)
+    assert f",{word.strip()}," not in checked.csv.read_text()
+    assert check("1", word).report.failing == 1
