@@ -92,10 +92,9 @@ def sync(no_forecast: bool, forecast: str, pipelines: str | None, quiet: bool, a
     """
     if (options["collection"] is None) == (pipelines is None):
         raise click.UsageError("Say where to: --collection ID, or --pipelines FILE for an export with several pipelines.")
-    if pipelines is None:
-        from flows.runtime.data_process import start_data_process  # noqa: PLC0415 - a fifth of what `--help` would import
+    from flows.runtime.data_process import start_data_process  # noqa: PLC0415 - a fifth of what `--help` would import
 
-        start_data_process(pieces=2)  # to be read, and to be checked
+    start_data_process()
     temporary_server()
     from deployments.commands.sync import Voice, run_sync, run_sync_pipelines  # noqa: PLC0415 - prefect takes seconds to import
 
@@ -294,7 +293,7 @@ def demo(out: str | None) -> None:
     """Show the whole chain on a shipped export, against a sandbox that it starts. Needs no account and no network."""
     from flows.runtime.data_process import start_data_process  # noqa: PLC0415 - as in a sync
 
-    start_data_process(pieces=2)
+    start_data_process()
     from deployments.commands.demo import run_demo  # noqa: PLC0415 - prefect takes seconds to import
 
     run_demo(out)

@@ -24,6 +24,7 @@ from flows.ledger.collection_lock import lock_collection
 from flows.ledger.store import Entry, Ledger
 from flows.ledger.unfinished import find_unfinished, forget_wait, how_to_resume, mark_lost, options_of, stop_if_unknown, want_forecast
 from flows.options import SyncOptions, checked_id
+from flows.runtime import data_process
 from flows.runtime.cancellation import interrupted_by
 from flows.runtime.staging_area import staging_folder
 from flows.runtime.step_log import say
@@ -80,6 +81,7 @@ def resume_sync(collection: str, request_id: str | None = None, forget: bool = F
 
 def sync_export(options: SyncOptions, deals: StagedDeals | None = None) -> FlowEnd:
     """The story: from an export, or the ``deals`` of one of its pipelines, to the report."""
+    data_process.start_data_process()
     with open_run(options.collection) as run:
         reconcile_pending(options, run)
         deals = deals or extract_deals(options, run.folder, run.steps.find_collection(options))

@@ -18,6 +18,8 @@ from flows.deals.records import StagedDeals
 from flows.deals.staged_file import stage_pipelines
 from flows.errors import StoppedByGuard, UsageError
 from flows.options import SyncOptions
+from flows.runtime import data_process
+from flows.runtime.data_process import in_data_process
 from flows.runtime.staging_area import staging_folder
 from flows.runtime.step_log import say
 from flows.settings import load_settings
@@ -49,7 +51,7 @@ def _task_name() -> str:
 @task(task_run_name="extract_pipelines", **UNCACHED)
 def extract_pipelines(options: SyncOptions, table: Table, named: Collection[str], folder: Path, timezone: str) -> dict[str, StagedDeals]:
     """Read the export once; stage the deals of each pipeline of ``table``, and say which are in none that is ``named`` anywhere."""
-    staged, left = stage_pipelines(options, set(table), folder, timezone)
+    staged, left = in_data_process(stage_pipelines, options, set(table), folder, timezone)
     for pipeline, deals in staged.items():
         say("extract", f"pipeline {pipeline}: {deals.deals:,} deals", deals=deals.deals)
         for remark in deals.remarks:
@@ -94,6 +96,7 @@ def sync_pipelines(options: SyncOptions, pipelines: str) -> State[Any]:
         ExportError: the export cannot be read or mapped.
     """
     table = read_table(pipelines)
+    data_process.start_data_process()
     each = {pipeline: _options_of(options, pipeline, collection) for pipeline, collection in table.items()}
     settings = load_settings()
     with staging_folder(settings.home_folder) as folder:

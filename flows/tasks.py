@@ -29,8 +29,8 @@ from flows.ledger.store import Entry, Ledger, Sending
 from flows.ledger.unfinished import want_forecast
 from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions
-from flows.runtime.cancellation import heavy_step, raise_if_interrupted
-from flows.runtime.data_process import beside
+from flows.runtime.cancellation import raise_if_interrupted
+from flows.runtime.data_process import in_data_process
 from flows.runtime.step_log import say
 from flows.runtime.time_zones import checked_zone, zone_of
 from flows.settings import Settings, load_settings
@@ -70,8 +70,7 @@ def find_collection(options: SyncOptions) -> str:
 def extract_deals(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
     """Export -> deals: read, map by the dialect, stage; every row of the file is a deal or a named non-row."""
     show_progress(options.collection, 5, f"reading {options.export}")
-    with heavy_step():
-        deals = beside(stage, options, folder, timezone)
+    deals = in_data_process(stage, options, folder, timezone)
     aside = "".join(f", {count:,} {why}" for why, count in deals.non_rows.items())
     how = f"{deals.export.form}, dialect {deals.export.dialect}"
     say("extract", f"{deals.rows:,} rows read from {deals.export.path} ({how}): {deals.deals:,} deals{aside}", deals=deals.deals)
@@ -90,8 +89,7 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
     """
     settings = load_settings()
     show_progress(options.collection, 20, f"checking {deals.deals:,} deals")
-    with heavy_step():
-        checked = beside(check_against_ledger, deals, options, settings.ledger_url, folder, settings.extra_suite)
+    checked = in_data_process(check_against_ledger, deals, options, settings.ledger_url, folder, settings.extra_suite)
     kept = keep_quarantine(checked, settings.out_folder(options), Ledger(settings.ledger_url), options.collection)
     show_rejected(options.collection, checked.report, str(kept))
     report = checked.report

@@ -73,6 +73,13 @@ def prefect_server() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _no_data_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the test's own process exports are read there: a data process would outlive the test, and have its environment."""
+    if request.path.name != "test_data_process.py":
+        monkeypatch.setattr("flows.runtime.data_process.start_data_process", lambda *_: None)
+
+
 @pytest.fixture
 def home(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A dealcast home of the test's own, pointed at the sandbox, which looks again every few hundredths of a second."""
@@ -122,7 +129,6 @@ def write_deals(tmp_path: Path) -> WriteDeals:
 @pytest.fixture
 def dealcast(home: Path, monkeypatch: pytest.MonkeyPatch) -> Dealcast:  # noqa: ARG001 - the home sets the environment
     """Run a command in this process; it must end with ``code`` and never in a traceback."""
-    monkeypatch.setattr("flows.runtime.data_process.start_data_process", lambda **_: None)  # one for this process would outlive the test
 
     def run(*arguments: object, code: int = 0) -> Result:
         result = CliRunner().invoke(main, [str(argument) for argument in arguments])

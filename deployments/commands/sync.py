@@ -15,10 +15,8 @@ from rich.console import Console
 
 from deployments.console import show, show_json, steps
 from deployments.temporary_server import temporary_server
-from expectations.gate import load_checks
 from flows.errors import DealcastError, UsageError
 from flows.options import SyncOptions
-from flows.runtime.data_process import is_beside
 from flows.sync_deals import resume_sync, sync_deals
 from flows.ui.report import DoneElsewhere, Outcome
 
@@ -73,8 +71,6 @@ def _run(flow: Callable[[], State[Any]], collection: str | None, voice: Voice) -
     """
     with _no_heartbeats(), steps(stderr(), quiet=voice.quiet):
         if server := temporary_server():
-            if not is_beside():
-                load_checks()  # a second's import, for which the server takes longer
             server.await_start()
         state = flow()
     return _conclude(state, collection, voice)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import BoundedSemaphore
 
 from prefect.runtime import flow_run
 
@@ -16,20 +12,6 @@ _ENDING: set[str | None] = set()
 """Flow runs that are being interrupted."""
 
 _TICK = 0.5
-
-_HEAVY_STEPS = BoundedSemaphore(os.cpu_count() or 1)
-
-
-@contextmanager
-def heavy_step() -> Iterator[None]:
-    """The reading or checking of an export: more at once than there are processors would only take more memory.
-
-    Raises:
-        Interrupted: the run is being interrupted.
-    """
-    with _HEAVY_STEPS:
-        raise_if_interrupted("this was begun; nothing was sent")
-        yield
 
 
 def interrupt_run() -> None:

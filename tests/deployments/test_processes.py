@@ -85,9 +85,9 @@ def test_a_command_outlives_its_data_process(
     command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", collection]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         starter = psutil.Process(running.pid)
-        [process] = wait_for(lambda: below(starter, "data_process.py"), 60, "a data process")
+        [process] = wait_for(lambda: below(starter, "spawn_main"), 60, "a data process")
         process.kill()
-        [another] = wait_for(lambda: [each for each in below(starter, "data_process.py") if each.pid != process.pid], 60, "another one")
+        [another] = wait_for(lambda: [each for each in below(starter, "spawn_main") if each.pid != process.pid], 60, "another one")
         told, said = running.communicate(timeout=120)
     assert running.returncode == 0, said
     assert "3 deals sent" in told
