@@ -60,6 +60,14 @@ class DealcastError(Exception):
     """Whether a forecast was invoked before it happened; else a report says that none was."""
 
 
+def error_named(name: str) -> type[DealcastError]:
+    """The class of that name in the tree; the root where there is none."""
+    kinds: list[type[DealcastError]] = [DealcastError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return next((kind for kind in kinds if kind.__name__ == name), DealcastError)
+
+
 class FileTrouble(DealcastError):
     """A file or folder of this machine, not the export, cannot be read or written."""
 

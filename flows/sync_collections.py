@@ -27,8 +27,8 @@ from flows.side_by_side import THREADS, ended_as_one, show_ended, states_of
 from flows.sync_deals import sync_export
 from flows.sync_tables import Line, check_unique, read_lines
 from flows.tasks import UNCACHED
-from flows.ui.events import HANDED_OUT
-from flows.ui.final_states import WATCHED, concluded, kind_of
+from flows.ui.events import HANDED_OUT, error_of
+from flows.ui.final_states import WATCHED, concluded
 from flows.ui.report import DoneElsewhere, Outcome
 from flows.ui.run_subject import COLLECTIONS
 
@@ -107,14 +107,14 @@ def hand_out(table: Table, deployment: str) -> dict[str, UUID]:
 
 @task(task_run_name="await_runs", retries=MAX_POLLS, retry_delay_seconds=_LOOKS, retry_condition_fn=is_transient, **UNCACHED)
 def await_runs(runs: dict[str, UUID], deployment: str) -> dict[str, State[Any]]:
-    """Flow runs -> the states they ended in: one look an attempt.
+    """Flow runs -> how they ended: one poll an attempt. Their data stay in other processes: messages and tags say it.
 
     Raises:
         StillProcessing: some have not ended; Prefect looks again.
     """
-    found = {run.id: run.state for run in _read(list(runs.values()))}
-    gone: State[Any] = Crashed(message="The run was deleted from the Prefect server.")
-    states = {name: found.get(run, gone) or Pending() for name, run in runs.items()}
+    found = {run.id: (run.state or Pending(), run.tags) for run in _read(list(runs.values()))}
+    gone: tuple[State[Any], list[str]] = (Crashed(message="The run was deleted from the Prefect server."), [])
+    states = {name: found.get(run, gone)[0] for name, run in runs.items()}
     ended = {name: state for name, state in states.items() if state.is_final()}
     if len(ended) < len(runs):
         failed = sum(not state.is_completed() for state in ended.values())
@@ -125,7 +125,7 @@ def await_runs(runs: dict[str, UUID], deployment: str) -> dict[str, State[Any]]:
             f"{len(ended):,} of {len(runs):,} runs of {deployment} have ended, {failed:,} of them failed; {waiting:,} wait for a worker; "
             f"not ended: {', '.join(left[:_NAMED])}{' ...' if len(left) > _NAMED else ''}"
         )
-    return ended
+    return {name: _told(name, *found.get(run, gone)) for name, run in runs.items()}
 
 
 def _read(ids: list[UUID]) -> list[FlowRun]:
@@ -162,17 +162,13 @@ def sync_collections(collections: str, deployment: str | None = None) -> State[A
         return ended_as_one(states_of(table, lambda name: sync_collection.submit(table[name]), COLLECTIONS), COLLECTIONS)
     runs = hand_out(table, deployment)
     try:
-        return ended_as_one(_told(await_runs(runs, deployment)), COLLECTIONS)
+        return ended_as_one(await_runs(runs, deployment), COLLECTIONS)
     except BaseException as error:
         if not isinstance(error, Exception):  # SIGTERM, Ctrl-C, a cancellation
             say("cancelled", f"This run was ended; the {len(runs):,} runs of {deployment} go on. Cancel them in the Prefect UI if need be.")
         raise
 
 
-def _told(states: dict[str, State[Any]]) -> dict[str, State[Any]]:
-    """The states of other processes' runs, whose data stay there: how they ended, by their messages."""
-    said = {name: f"{state.message or state.name}" for name, state in states.items()}
-    return {
-        name: Completed(data=DoneElsewhere(name, said[name])) if state.is_completed() else Failed(data=kind_of(said[name])(said[name]))
-        for name, state in states.items()
-    }
+def _told(collection: str, state: State[Any], tags: list[str]) -> State[Any]:
+    said = f"{state.message or state.name}"
+    return Completed(data=DoneElsewhere(collection, said)) if state.is_completed() else Failed(data=error_of(tags)(said))

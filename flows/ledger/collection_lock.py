@@ -24,7 +24,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.runtime import flow_run
 
 from flows.errors import CollectionBusy
-from flows.ledger.dead_runs import close_abandoned
+from flows.ledger.dead_runs import close_dead_runs
 from flows.ledger.store import Ledger
 from flows.runtime.atomic_files import private_folder
 from flows.runtime.prefect_api import ONE_CALL
@@ -35,9 +35,6 @@ LEASE_SECONDS = 60
 _HOLDER = "_holder.json"
 _NAMING_SECONDS = 1.0
 """How long to wait for a holder that has just locked to write its name."""
-
-_ORPHAN_SECONDS = 10.0
-"""The same before a slot counts as nobody's: a Prefect server that forgot at a restart who held it never frees it by itself."""
 
 Holder = dict[str, str]
 """Who locks: host, pid, since, and the Prefect flow run; empty where nobody does."""
@@ -54,17 +51,12 @@ def lock_collection(collection: str, ledger: Ledger, home: Path) -> Iterator[Non
     with _machine_lock(home / "locks" / f"{collection}.lock", collection) as lock, ExitStack() as slot:
         died, recorded = _read(lock), _recorded(ledger, collection)
         mine = _name(lock)
-        _ensure(limit, outdated=limit if died and recorded in ({}, died) else None)
+        _ensure(limit, held_by_the_dead=bool(died) and recorded in ({}, died))
         if not _take(slot, limit):
-            outdated = _id_of(limit)
-            if _named(lambda: _recorded(ledger, collection), _ORPHAN_SECONDS):
-                raise _busy(collection, lambda: _recorded(ledger, collection))
-            _ensure(limit, outdated=outdated)
-            if not _take(slot, limit):
-                raise _busy(collection, lambda: _recorded(ledger, collection))
+            raise _busy(collection, lambda: _recorded(ledger, collection))
         try:
             ledger.put(collection, _HOLDER, json.dumps(mine).encode())
-            close_abandoned(collection, {holder.get("flow_run") for holder in (died, recorded)})
+            close_dead_runs(collection, {holder.get("flow_run") for holder in (died, recorded)})
             yield
         finally:
             ledger.delete(collection, _HOLDER)
@@ -87,20 +79,14 @@ def _machine_lock(path: Path, collection: str) -> Iterator[IO[str]]:
             lock.truncate(0)
 
 
-def _ensure(limit: str, *, outdated: str | None) -> None:
-    """Make the limit exist; an ``outdated`` one (name or id) is made anew, which frees a slot that nobody holds any more."""
+def _ensure(limit: str, *, held_by_the_dead: bool) -> None:
+    """Make the limit exist; one that is ``held_by_the_dead`` is made anew, which frees its slot before the lease ends."""
     with ONE_CALL, get_client(sync_client=True) as client:
-        if outdated is not None:
+        if held_by_the_dead:
             with suppress(ObjectNotFound):
-                client.delete_global_concurrency_limit_by_name(outdated)
+                client.delete_global_concurrency_limit_by_name(limit)
         with suppress(ObjectAlreadyExists):  # made by another in this moment
             client.upsert_global_concurrency_limit_by_name(limit, 1)
-
-
-def _id_of(limit: str) -> str | None:
-    with ONE_CALL, get_client(sync_client=True) as client, suppress(ObjectNotFound):
-        return str(client.read_global_concurrency_limit_by_name(limit).id)
-    return None
 
 
 def _take(slot: ExitStack, limit: str) -> bool:
@@ -150,6 +136,6 @@ def _busy(collection: str, read: Callable[[], Holder]) -> CollectionBusy:
     who = f"process {holder['pid']} on {holder['host']}, since {holder['since']}" if holder else "another process"
     return CollectionBusy(
         f"Another sync of collection {collection} is at work: {who}. Nothing was sent. Run again when it is done; "
-        f"if it died, its lock ends within {LEASE_SECONDS} s, unless Prefect's server forgot it at a restart: then "
+        f"if it died, its lock ends within {LEASE_SECONDS} s; where Prefect's server does not keep leases in files, "
         f"`prefect gcl delete dealcast-{collection}` ends it."
     )

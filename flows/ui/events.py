@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterDeploymentId,
@@ -20,16 +20,15 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events import emit_event
 
+from flows.errors import CollectionBusy, DealcastError, StoppedByGuard, error_named
+
 Condition = Literal["well", "failing", "blocked"]
-
-BLOCKED = "Blocked by guard"
-"""Begins the message of a run that the guard stopped."""
-
-BUSY = "Collection busy"
-"""Begins the message of a run that came while another was at work: it says nothing about the deployment."""
 
 HANDED_OUT = "handed-out"
 """The tag of a run that is one of many."""
+
+_ERROR = "error:"
+"""Begins the tag of a run that an error of dealcast's ended, before the error's class."""
 
 _LOOKED_AT = 20
 _ENDED = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED]
@@ -40,10 +39,14 @@ def tell_change(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:  # noq
 
     A run that `sync-collections` handed out tells nothing: the one before it was of another collection, and who handed it out tells of all.
     """
-    now = condition(state)
-    if flow_run.deployment_id is None or HANDED_OUT in flow_run.tags or now is None:
+    if flow_run.deployment_id is None or HANDED_OUT in flow_run.tags:
         return
-    before = next((known for earlier in _earlier(flow_run) if (known := condition(earlier))), "well")
+    with get_client(sync_client=True) as client:
+        now = condition(state, client.read_flow_run(flow_run.id).tags)
+        earlier = _earlier(client, flow_run) if now else []
+    if now is None:
+        return
+    before = next((known for run in earlier if run.state and (known := condition(run.state, run.tags))), "well")
     if now == before:
         return
     emit_event(
@@ -60,25 +63,39 @@ def tell_change(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:  # noq
     )
 
 
-def condition(state: State[Any]) -> Condition | None:
-    """What an ended run says of its deployment; None where it says nothing."""
-    message = state.message or ""
+def condition(state: State[Any], tags: Iterable[str]) -> Condition | None:
+    """The condition of a deployment by the end of a run; None where it says nothing: another was at work, or it was cancelled."""
+    error = error_of(tags)
     if state.is_completed():
         return "well"
-    if state.is_cancelled() or message.startswith(BUSY):
+    if state.is_cancelled() or error is CollectionBusy:
         return None
-    return "blocked" if message.startswith(BLOCKED) else "failing"
+    return "blocked" if error is StoppedByGuard else "failing"
 
 
-def _earlier(flow_run: FlowRun) -> Iterable[State[Any]]:
-    """The states in which the deployment's runs before this one ended, newest first."""
-    with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(
-                deployment_id=FlowRunFilterDeploymentId(any_=[flow_run.deployment_id] if flow_run.deployment_id else []),
-                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_ENDED)),
-            ),
-            sort=FlowRunSort.END_TIME_DESC,
-            limit=_LOOKED_AT,
-        )
-    return [run.state for run in runs if run.id != flow_run.id and run.state is not None]
+def error_tag(error: DealcastError) -> str:
+    """The tag of a run that ``error`` ends."""
+    return f"{_ERROR}{type(error).__name__}"
+
+
+def error_of(tags: Iterable[str]) -> type[DealcastError]:
+    """The class of the error that ended a run with these ``tags``; the root where no tag says so."""
+    return next((error_named(tag.removeprefix(_ERROR)) for tag in tags if tag.startswith(_ERROR)), DealcastError)
+
+
+def without_error_tags(tags: Iterable[str]) -> list[str]:
+    """The ``tags`` of a run that begins again."""
+    return [tag for tag in tags if not tag.startswith(_ERROR)]
+
+
+def _earlier(client: SyncPrefectClient, flow_run: FlowRun) -> list[FlowRun]:
+    """The deployment's ended runs before this one, newest first."""
+    runs = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=[flow_run.deployment_id] if flow_run.deployment_id else []),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_ENDED)),
+        ),
+        sort=FlowRunSort.END_TIME_DESC,
+        limit=_LOOKED_AT,
+    )
+    return [run for run in runs if run.id != flow_run.id]

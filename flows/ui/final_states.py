@@ -20,7 +20,7 @@ from prefect.states import Completed, Failed
 from flows.errors import AppendRejected, DealcastError, FileTrouble, OutcomeUnknown, StoppedByGuard
 from flows.runtime.prefect_api import ONE_CALL
 from flows.ui.artifacts import known_as, show_progress, show_report
-from flows.ui.events import BLOCKED, tell_change
+from flows.ui.events import error_tag, tell_change, without_error_tags
 from flows.ui.report import Outcome
 from flows.ui.run_subject import subject_of_run
 
@@ -55,7 +55,7 @@ def concluded(subject: Callable[P, str]) -> Callable[[Callable[P, FlowEnd]], Cal
                 trouble = FileTrouble.of(error)
                 ended = Failed(message=str(trouble), data=trouble)
             state = _state_of(about, ended)
-            name_run(about, _short(state))
+            name_run(about, _short(state), state.data if isinstance(state.data, DealcastError) else None)
             return state
 
         run.__signature__ = inspect.signature(body, eval_str=True)  # type: ignore[attr-defined] # prefect reads it; text annotations would be looked up in this module
@@ -73,31 +73,27 @@ def title(error: BaseException) -> str:
     return words
 
 
-def kind_of(message: str) -> type[DealcastError]:
-    """The error with whose :func:`title` a failed run's message begins; where there is none, the run did not end by dealcast's will."""
-    kinds = [DealcastError]
-    for kind in kinds:
-        kinds += kind.__subclasses__()
-    return next((kind for kind in kinds if re.match(rf"{_words(kind)}[.:]", message)), DealcastError)
-
-
 def _words(kind: type[BaseException]) -> str:
     if kind is StoppedByGuard:
-        return BLOCKED
+        return "Blocked by guard"
     if kind is AppendRejected:
         return "Refused"
     return re.sub(r"(?<=[a-z])[A-Z]", lambda found: f" {found[0].lower()}", kind.__name__)
 
 
-def name_run(subject: str, what: str) -> None:
-    """Name the current flow run `subject 2026-11-23 · what`, if it is about ``subject`` alone; a collection goes by its name."""
+def name_run(subject: str, what: str, ended_by: DealcastError | None = None) -> None:
+    """Name the current flow run `subject 2026-11-23 · what`, if it is about ``subject`` alone; a collection goes by its name.
+
+    A tag says which error it ``ended_by``, for other processes and later runs.
+    """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or subject_of_run() != subject:
         return
     name = f"{known_as(subject)} {datetime.now(UTC):%Y-%m-%d} · {what}"
     try:
         with ONE_CALL, get_client(sync_client=True) as client:
-            client.update_flow_run(context.flow_run.id, name=name)
+            tags = without_error_tags(context.flow_run.tags) + ([error_tag(ended_by)] if ended_by else [])
+            client.update_flow_run(context.flow_run.id, name=name, tags=tags)
     except (httpx.HTTPError, PrefectException, OSError) as error:  # a name is not worth the run
         logging.getLogger("prefect.flow_runs").warning("The run was not named: %s", error)
 

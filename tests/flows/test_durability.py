@@ -14,7 +14,6 @@ from prefect.client.schemas.objects import State
 from deployments.sandbox import Sandbox
 from flows.delivery import poll as waiting
 from flows.errors import DeadlinePassed, NotFound, OutcomeUnknown, PlatformUnavailable, StoppedByGuard, UsageError
-from flows.ledger import collection_lock
 from flows.ledger.store import Entry, Ledger
 from flows.sync_deals import resume_sync
 
@@ -327,19 +326,17 @@ def test_resuming_what_has_ended_leaves_the_newest_forecast_alone(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_a_claim_that_nobody_holds_any_more_is_made_anew(
-    sync: Sync, failing: Failing, write_deals: WriteDeals, home: Path, collection: str, monkeypatch: pytest.MonkeyPatch
+def test_a_slot_that_another_machine_holds_is_not_taken(
+    sync: Sync, failing: Failing, write_deals: WriteDeals, home: Path, collection: str
 ) -> None:
-    """A Prefect server that lost its leases at a restart keeps the slot of a sync that has long ended."""
-    monkeypatch.setattr(collection_lock, "_ORPHAN_SECONDS", 0.5)
+    """It is named, and its lease, not the next sync, ends it where it died."""
     sync(write_deals())
-    ledger, limit = Ledger(str(home / "ledger")), f"dealcast-{collection}"
     with get_client(sync_client=True) as client:
-        client.increment_concurrency_slots([limit], 1, "concurrency")
-    ledger.put(collection, "_holder.json", b'{"host": "elsewhere", "pid": "1", "since": "now", "flow_run": "x"}')
-    assert "process 1 on elsewhere" in str(failing(write_deals(2)))
-    ledger.delete(collection, "_holder.json")
-    assert sync(write_deals(3)).is_completed()
+        client.increment_concurrency_slots([f"dealcast-{collection}"], 1, "concurrency")
+    Ledger(str(home / "ledger")).put(collection, "_holder.json", b'{"host": "elsewhere", "pid": "1", "since": "now", "flow_run": "x"}')
+    error = str(failing(write_deals(2)))
+    assert "process 1 on elsewhere" in error
+    assert f"prefect gcl delete dealcast-{collection}" in error
 
 
 def test_a_request_that_the_platform_lost_is_in_doubt_and_sent_again(

@@ -15,7 +15,7 @@ from flows.errors import CollectionBusy, DealcastError, NotAuthorized, StoppedBy
 from flows.nostradamus import Nostradamus
 from flows.side_by_side import ended_as_one
 from flows.sync_collections import read_collections, sync_collections
-from flows.ui.final_states import kind_of, title
+from flows.ui.events import error_of, error_tag
 
 if TYPE_CHECKING:
     from tests.conftest import WriteDeals
@@ -106,12 +106,12 @@ def test_an_empty_cell_is_the_option_s_default(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ROOT_ERRORS, ids=lambda kind: kind.__name__)
-def test_an_error_is_told_by_the_message_of_another_process_s_run(kind: type[DealcastError]) -> None:
-    assert kind_of(f"{title(kind('why'))}. why") is kind
+def test_an_error_is_told_by_the_tag_of_another_process_s_run(kind: type[DealcastError]) -> None:
+    assert error_of(["dealcast", error_tag(kind("why"))]) is kind
 
 
 def test_a_run_that_crashed_is_an_error_of_no_special_kind() -> None:
-    assert kind_of("Flow run process exited with non-zero status code 137.") is DealcastError
+    assert error_of(["dealcast", "error:Nonsense"]) is error_of([]) is DealcastError
 
 
 def test_people_are_told_the_error_that_says_most() -> None:

@@ -13,13 +13,12 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from deployments.commands.automations import read_automations
-from flows.errors import CollectionBusy, StoppedByGuard
+from flows.errors import CollectionBusy, DealcastError, ExportNotFound, OutcomeUnknown, StoppedByGuard
 from flows.nostradamus import Nostradamus
-from flows.ui.events import BUSY, condition
-from flows.ui.final_states import title
+from flows.ui.events import condition, error_tag
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -88,23 +87,20 @@ def test_failure_failure_recovery_is_told_twice(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "expected"),
+    ("state", "error", "expected"),
     [
-        (Completed(name="NothingNew"), "well"),
-        (Failed(message=f"{title(StoppedByGuard())}. The guard stopped the sync"), "blocked"),
-        (Failed(message="Export not found. No file"), "failing"),
-        (Failed(name="OutcomeUnknown", message="Outcome unknown. Sent, no answer"), "failing"),
-        (Failed(message=f"{title(CollectionBusy())}. Another sync is at work"), None),
-        (Cancelled(), None),
+        (Completed(name="NothingNew"), None, "well"),
+        (Failed(), StoppedByGuard(), "blocked"),
+        (Failed(), ExportNotFound(), "failing"),
+        (Failed(name="OutcomeUnknown"), OutcomeUnknown(), "failing"),
+        (Failed(), CollectionBusy(), None),
+        (Cancelled(), None, None),
+        (Crashed(), None, "failing"),
     ],
 )
-def test_what_an_ended_run_says_of_its_deployment(state: State[object], expected: str | None) -> None:
+def test_what_an_ended_run_says_of_its_deployment(state: State[object], error: DealcastError | None, expected: str | None) -> None:
     """A run that came while another was at work, or was cancelled, says nothing."""
-    assert condition(state) == expected
-
-
-def test_a_busy_collection_is_known_by_its_title() -> None:
-    assert title(CollectionBusy()) == BUSY
+    assert condition(state, ["dealcast", *([error_tag(error)] if error else [])]) == expected
 
 
 def test_the_sweep_knows_every_name_under_which_a_run_ends() -> None:
