@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -21,7 +20,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _TURN = threading.RLock()
-_STARTED: list[tuple[ProcessPoolExecutor, BaseProcess, tempfile.TemporaryDirectory[str]]] = []
+_STARTED: list[tuple[ProcessPoolExecutor, BaseProcess]] = []
 
 
 def start_data_process(first: str = "flows.deals.selection:import_libraries") -> None:
@@ -29,13 +28,12 @@ def start_data_process(first: str = "flows.deals.selection:import_libraries") ->
     with _TURN:
         if _STARTED and _STARTED[-1][1].is_alive():
             return
-        place = tempfile.TemporaryDirectory(prefix="dealcast-")  # of what it fetches or spools: it may be killed in the middle
-        pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (first, place.name))
+        pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (first,))
         os.environ["PYTHONSAFEPATH"] = "1"  # it imports nothing from the working directory
         pool.submit(os.getpid)
         del os.environ["PYTHONSAFEPATH"]
         [process] = pool._processes.values()  # noqa: SLF001 - kill_workers() comes with Python 3.14
-        _STARTED[:] = [(pool, process, place)]
+        _STARTED[:] = [(pool, process)]
 
 
 def in_data_process(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -51,7 +49,7 @@ def in_data_process(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
         if not _STARTED:
             return work(*args, **kwargs)
         start_data_process()
-        pool, process, _ = _STARTED[-1]
+        pool, process = _STARTED[-1]
         future = pool.submit(work, *args, **kwargs)
         try:
             return future.result()
@@ -69,10 +67,9 @@ def in_data_process(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
                 pool.shutdown()
 
 
-def _begin(first: str, place: str) -> None:
+def _begin(first: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the flow's process, which then ends this one
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # a command's stdout has one object on it, or the outcome
-    tempfile.tempdir = place
     threading.Thread(target=_end_with_starter, daemon=True).start()
     resolve_name(first)()
 
