@@ -14,11 +14,11 @@ import pyarrow as pa
 
 from expectations.row_checks import deals_frame
 from expectations.schema import SOURCE_LINE
-from flows.crm.bound_dialect import bind
+from flows.crm.bound_dialect import Bound, bind
 from flows.crm.column_map import Mapping
 from flows.crm.defaults import ClosedDate, require_closing, with_defaults
-from flows.crm.dialect import load_dialect
-from flows.crm.files.contents import form_of, read_contents
+from flows.crm.dialect import Dialect, load_dialect
+from flows.crm.files.contents import Contents, form_of, read_contents
 from flows.crm.files.location import LocalExport, fetch
 from flows.crm.files.table_reader import RawRows, TableReader
 from flows.crm.format_inference import FormatInference
@@ -182,11 +182,16 @@ def open_export(
     with ExitStack() as kept:
         kept.callback((local := fetch(location)).close)
         contents = read_contents(local.path, local.location, dialect.zip_members, encoding or dialect.encoding)
-        bound = bind(dialect, contents, local.location)
-        bound.require(local.location)
-        require_closing(bound, closed_date, local.location)
+        bound = _bound(dialect, contents, closed_date, local.location)
         reader = TableReader(contents, bound.layout, local.location, bound.numbers, bound.dialect.footers)
         inference = FormatInference(reader, bound, date_order, decimal, clock.now)
         extraction = Extraction(local, inference, RowFilters(inference, pipeline, currency, limit), clock, assume_open=assume_open)
         kept.pop_all()
         return extraction
+
+
+def _bound(dialect: Dialect, contents: Contents, closed_date: ClosedDate | None, location: str) -> Bound:
+    bound = bind(dialect, contents, location)
+    bound.require(location)
+    require_closing(bound, closed_date, location)
+    return bound
