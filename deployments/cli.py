@@ -13,7 +13,7 @@ from typing import Any, Literal, ParamSpec
 import click
 
 from deployments.command_errors import CommandGroup, end_on_signals, require_file_locks
-from deployments.export_options import export_options, voice_options
+from deployments.export_options import export_options, format_options, voice_options
 from deployments.temporary_server import temporary_server
 from flows.errors import UsageError
 
@@ -213,13 +213,14 @@ def sync_collections(table: str, deployment: str | None, quiet: bool, as_json: b
 @click.argument("export", required=False, metavar="[EXPORT]")
 @click.option("--crm", metavar="NAME", help="Show the columns by this dialect instead of the one that fits best.")
 @click.option("--encoding", metavar="NAME", help="The export's encoding, such as cp1252, where the file does not prove it.")
+@format_options
 @click.option(
     "--write",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a dialect of your own to start from: the export's headers, what is guessed of them, and what is left to say.",
 )
-def crms(export: str | None, crm: str | None, encoding: str | None, write: Path | None) -> None:
+def crms(export: str | None, crm: str | None, write: Path | None, **said: Any) -> None:
     """List the known dialects; with a file, say which one fits and what each of the 35 columns would get.
 
     \b
@@ -229,11 +230,12 @@ def crms(export: str | None, crm: str | None, encoding: str | None, write: Path 
       dealcast crms deals.csv --crm own.toml
     """
     from deployments.commands.crms import show_dialects, show_fit  # noqa: PLC0415 - pandas takes a second to import
+    from flows.crm import Said  # noqa: PLC0415 - as above
 
     if export is None:
         show_dialects()
     else:
-        sys.exit(show_fit(export, crm, encoding, write))
+        sys.exit(show_fit(export, crm, Said(**said), write))
 
 
 @main.command()

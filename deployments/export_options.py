@@ -10,17 +10,25 @@ import click
 P = ParamSpec("P")
 
 
-def _format_options(command: Callable[P, Any]) -> Callable[P, Any]:
-    """The options that say how an export writes what can be read in two ways."""
+def format_options(command: Callable[P, Any]) -> Callable[P, Any]:
+    """The options that say how to read what an export writes in more ways than one."""
     command = click.option(
         "--decimal",
         type=click.Choice(["point", "comma"]),
         help="The sign before the decimals, where 1.200 or 1,200 may be thousands and no other number settles it.",
     )(command)
-    return click.option(
+    command = click.option(
         "--date-order",
         type=click.Choice(["day-first", "month-first", "year-first"]),
         help="How to read dates such as 03/04/24 that no other date written like them settles.",
+    )(command)
+    command = click.option(
+        "--timezone", metavar="ZONE", help="IANA zone of the collection. Default: what the platform says; for check and crms, UTC."
+    )(command)
+    return click.option(
+        "--crm-timezone",
+        metavar="ZONE",
+        help="IANA zone of the export's times that name none. Default: the dialect's; where a CRM writes its user's time, --timezone.",
     )(command)
 
 
@@ -32,15 +40,13 @@ def export_options(command: Callable[P, Any]) -> Callable[P, Any]:
             "--crm", required=True, metavar="NAME", help="Dialect of the export: see `dealcast crms`; `canonical`, or a TOML file."
         ),
         click.option("--pipeline", metavar="NAME", help="The one pipeline to take, where the export holds several."),
-        click.option("--crm-timezone", metavar="ZONE", help="IANA zone of the export's times that name none. Default: the dialect's."),
-        click.option("--timezone", metavar="ZONE", help="IANA zone of the collection. Default: what the platform says; for check, UTC."),
         click.option("--encoding", metavar="NAME", help="The export's encoding, such as cp1252, where the file does not prove it."),
         click.option("--assume-open", is_flag=True, help="Take deals as open where no flag, status or stage says how they ended."),
         click.option("--currency", metavar="CODE", help="The one currency to take, where the export holds several."),
     ]
     for option in reversed(options):
         command = option(command)
-    return _gap_options(_format_options(command))
+    return _gap_options(format_options(command))
 
 
 def _gap_options(command: Callable[P, Any]) -> Callable[P, Any]:

@@ -48,7 +48,9 @@ class SyncOptions(BaseModel):
     crm: str = Field(description="the export's dialect: a shipped one (see `dealcast crms`), `canonical`, or a path to a TOML")
     collection: str = Field(description="id of the platform's collection")
     pipeline: str | None = Field(None, min_length=1, description="the one pipeline to take, where the export holds several")
-    crm_timezone: str | None = Field(None, description="IANA zone of the export's times that name none; default: the dialect's")
+    crm_timezone: str | None = Field(
+        None, description="IANA zone of the export's times that name none; default: the dialect's, or the collection's"
+    )
     timezone: str | None = Field(None, description="IANA zone of the collection; default: asked of the platform")
     date_order: Literal["day-first", "month-first", "year-first"] | None = Field(
         None, description="how to read dates such as 03/04/24 that prove no order"

@@ -72,7 +72,7 @@ def extract_deals(options: SyncOptions, folder: Path, timezone: str) -> StagedDe
     show_progress(options.collection, 5, f"reading {options.export}")
     deals = in_data_process(stage, options, folder, timezone)
     aside = "".join(f", {count:,} {why}" for why, count in deals.non_rows.items())
-    how = f"{deals.export.form}, dialect {deals.export.dialect}"
+    how = f"{deals.export.form}, dialect {deals.export.dialect}; {deals.export.zones}"
     say("extract", f"{deals.rows:,} rows read from {deals.export.path} ({how}): {deals.deals:,} deals{aside}", deals=deals.deals)
     for remark in deals.remarks:
         say("extract", remark)
@@ -280,6 +280,7 @@ def _entry_for(checked: CheckedDeals, options: SyncOptions, ledger: Ledger) -> E
         export={
             "path": export.path,
             "sha256": export.sha256,
+            "times": export.zones.as_object(),
             "limited": checked.is_part(options),
             "won_by_month": checked.stats.won_by_month,
             **checked.stats.as_baseline(),

@@ -81,6 +81,7 @@ def as_object(checked: CheckedDeals) -> dict[str, Any]:
             "encoding": export.encoding,
             "separator": export.separator,
             "dialect": export.dialect,
+            "times": export.zones.as_object(),
         },
     }
 
@@ -92,6 +93,7 @@ def show(checked: CheckedDeals) -> None:
     aside = "".join(f", {count:,} {why}" for why, count in staged.non_rows.items())
     console.print(f"{export.path}: {export.dialect}, {export.form}", highlight=False, soft_wrap=True)
     console.print(f"{staged.rows:,} rows: {staged.deals:,} deals{aside}", highlight=False, soft_wrap=True)
+    console.print(f"{export.zones}", highlight=False, soft_wrap=True)
     for remark in staged.remarks:
         console.print(f"{remark}.", highlight=False, soft_wrap=True)
     console.print(_verdict(report, export.dialect), highlight=False, soft_wrap=True)

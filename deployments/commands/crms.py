@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from expectations.schema import COLUMNS, Kind
-from flows.crm import ID_COST, DialectFit, Fit, fit, id_line, known_dialects, skeleton
+from flows.crm import ID_COST, NOTHING_SAID, DialectFit, Fit, Said, fit, id_line, known_dialects, skeleton
 from flows.errors import ExportError, UsageError
 
 _LACKS = 4
@@ -35,7 +35,7 @@ def show_dialects() -> None:
     click.echo('A TOML of your own may say `extends = "hubspot"` and override any of it; pass its path as --crm.')
 
 
-def show_fit(location: str, crm: str | None = None, encoding: str | None = None, write: Path | None = None) -> int:
+def show_fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID, write: Path | None = None) -> int:
     """The dialects from best to worst, and what each target column would get from the best, or from ``crm``; a skeleton into ``write``.
 
     Returns:
@@ -46,13 +46,14 @@ def show_fit(location: str, crm: str | None = None, encoding: str | None = None,
     """
     if write is not None and write.exists():
         raise UsageError(f"{write} is there already. Name another file, or remove it.")
-    found = fit(location, crm, encoding)
+    found = fit(location, crm, said)
     console = Console()
     console.print(f"{found.path}: {found.form}", highlight=False, markup=False, soft_wrap=True)
     matches = crm is not None or found.chosen.matches
     console.print(_ranking(found.ranking if matches and crm is None else found.ranking[: _CLOSEST + (crm is not None)]))
     if matches:
         console.print(_columns(found, crm or found.chosen.name))
+        console.print(f"{found.zones}", highlight=False, markup=False, soft_wrap=True)
     _say_more(found)
     if write is not None:
         write.write_text(skeleton(found), encoding="utf-8")

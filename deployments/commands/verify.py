@@ -67,7 +67,7 @@ def as_object(found: Comparison, checked: CheckedDeals, *, equal: bool) -> dict[
         "equal": equal,
         **asdict(found),
         "not_expected": {"refused by the gate": checked.quarantined, **checked.staged.non_rows},
-        "export": {"path": export.path, "sha256": export.sha256, "dialect": export.dialect},
+        "export": {"path": export.path, "sha256": export.sha256, "dialect": export.dialect, "times": export.zones.as_object()},
     }
 
 
@@ -80,6 +80,7 @@ def _print(found: Comparison, checked: CheckedDeals, mode: str, *, equal: bool) 
     same = found.in_common - found.differing
     head = "equal" if equal else "different"
     say(f"{head}: the collection holds {found.held:,} deals, a sync of the export would send {found.expected:,}; {same:,} are the same")
+    say(f"{checked.staged.export.zones}")
     if checked.quarantined:
         say(f"not expected there: {checked.quarantined:,} deals that the gate refuses; `dealcast check` names them")
     if found.rewritten:

@@ -2,13 +2,14 @@
 
 from flows.crm.dialect import Dialect, known_dialects, load_dialect
 from flows.crm.extraction import ALL_PIPELINES, ExportFacts, Extraction, open_export
-from flows.crm.guide.fit import ColumnFit, DialectFit, Fit, fit
+from flows.crm.guide.fit import NOTHING_SAID, ColumnFit, DialectFit, Fit, Said, fit
 from flows.crm.guide.skeleton import ID_COST, id_line, skeleton
 from flows.crm.row_counts import RowCounts
 
 __all__ = [
     "ALL_PIPELINES",
     "ID_COST",
+    "NOTHING_SAID",
     "ColumnFit",
     "Dialect",
     "DialectFit",
@@ -16,6 +17,7 @@ __all__ = [
     "Extraction",
     "Fit",
     "RowCounts",
+    "Said",
     "fit",
     "id_line",
     "known_dialects",

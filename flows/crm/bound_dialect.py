@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from expectations.schema import COLUMNS, Kind, Null
-from flows.crm.dialect import Dialect, Drop, Recipe, Source, StatusRule, known_dialects
+from flows.crm.dialect import LOCAL, Dialect, Drop, Recipe, Source, StatusRule, known_dialects
 from flows.crm.files.contents import Contents
 from flows.crm.files.header_row import Layout, find_layout, folded
 from flows.crm.values.flags import DELETED, marks_deleted
+from flows.crm.values.zones import Zones
 from flows.errors import ExportUnmappable
 
 _DIRECT = {"field", "latest", "number_in", "hundredth_of"}
+_DATES = {column.name for column in COLUMNS if column.kind is Kind.DATETIME}
 _NUMBERS = {column.name for column in COLUMNS if column.kind in {Kind.DECIMAL, Kind.INTEGER}}
 STAND_INS = {
     "value": "--default value=0",
@@ -115,6 +117,19 @@ class Bound:
     def numbers(self) -> frozenset[int]:
         """The positions of numbers."""
         return frozenset(position for name in self.names_for(_NUMBERS) if (position := self.position_of(name)) is not None)
+
+    def zones(self, said: str | None, collection: str) -> Zones:
+        """The zones of times that name none: what the user ``said``, else the dialect's; local ones are the collection's."""
+        local = said or collection
+        default = said or (collection if self.dialect.crm_timezone == LOCAL or self.dialect.verbatim else self.dialect.crm_timezone)
+        own = {
+            header: "UTC" if {name, header} & self.dialect.utc else local
+            for name in self.names_for(_DATES)
+            if {name, header := self.header_of(name)} & (self.dialect.utc | self.dialect.local)
+        }
+        if own and len(own) == len({self.header_of(name) for name in self.names_for(_DATES)}) and len(set(own.values())) == 1:
+            return Zones(next(iter(own.values())), collection)
+        return Zones(default, collection, {header: zone for header, zone in own.items() if zone != default})
 
     def _names(self) -> Iterator[str]:
         dialect = self.dialect

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
 from flows.crm.bound_dialect import Bound
 from flows.crm.dialect import MOMENTS, Recipe, Source
-from flows.crm.format_inference import FormatInference
+from flows.crm.format_inference import FormatInference, units_of
 from flows.crm.row_counts import RowCounts
 from flows.crm.values.cells import counted, one_chunk, unmarked, without
 from flows.crm.values.dates import Clock, to_datetimes
@@ -22,6 +23,7 @@ from flows.crm.values.flags import first_unread, to_booleans, unread_flag
 from flows.crm.values.identifiers import plain_ids, rounded
 from flows.crm.values.numbers import to_numbers
 from flows.crm.values.status import Status, tell_status
+from flows.crm.values.zones import Zones
 
 DEALS_SCHEMA = pa.schema([(name, pa.string()) for name in COLUMN_NAMES])
 """Deals as they are mapped, and as they are sent: text throughout."""
@@ -36,7 +38,7 @@ class Mapping:
 
     bound: Bound
     inference: FormatInference
-    clock: Clock
+    zones: Zones
     table: pa.Table
     lines: pa.Array
     currency: str | None = None
@@ -111,12 +113,19 @@ class Mapping:
                 part = self._identifiers(name, part) if name in _IDENTIFIERS else part
                 yield self._label(source, first=place == 0), self._during(part, source.during)
 
-    def _amounts(self, recipe: Recipe) -> Recipe:
-        """The converted amount where there is one; the amount itself only where all are in one currency or one was chosen."""
-        if self.currency or not self.bound.converted:
-            return recipe
-        alike = not self.bound.units or len(self.inference.currencies) <= 1
-        return (*self.bound.converted, *(source for source in recipe if alike or source.how == "default"))
+    def _amounts(self, recipe: Recipe) -> Iterator[Source]:
+        """The converted amount where there is one; the amount itself only where all are known to be in one currency, or one was chosen."""
+        if not self.currency:
+            yield from self.bound.converted
+        for source in recipe:
+            if source.how == "default" or self.currency or not self.bound.converted or self._alike:
+                yield source
+
+    @cached_property
+    def _alike(self) -> bool:
+        """Whether the export says that all its amounts are in one currency."""
+        told = bool(self.bound.units) or units_of(self.bound, self.table).null_count < len(self.lines)
+        return told and len(self.inference.currencies) == 1
 
     def _label(self, source: Source, *, first: bool) -> str:
         if source.how == "field":
@@ -154,7 +163,8 @@ class Mapping:
     def _convert(self, name: str, column: pa.Array, kind: Kind) -> tuple[pa.Array, int]:
         apostrophe = self.bound.dialect.leading_apostrophe
         if kind is Kind.DATETIME:
-            return to_datetimes(column, self.clock, self.inference.order, days=name in self.bound.dialect.days)
+            clock = Clock(self.zones.of(self.bound.header_of(name)), self.zones.sent_in, self.inference.now)
+            return to_datetimes(column, clock, self.inference.order, days=name in self.bound.dialect.days)
         if kind in {Kind.DECIMAL, Kind.INTEGER}:
             known = self.inference.known_style
             return to_numbers(column, self.inference.style, integer=kind is Kind.INTEGER, known=known, apostrophe=apostrophe)
@@ -213,7 +223,7 @@ class Mapping:
         """How many deals are open only because nothing says otherwise, although they should have closed before now."""
         if self.bound.dialect.verbatim or not pc.any(self.status.open_unsaid).as_py():
             return 0
-        now = self.clock.now.astimezone(ZoneInfo(self.clock.collection)).replace(tzinfo=None).isoformat()
+        now = self.inference.now.astimezone(ZoneInfo(self.zones.sent_in)).replace(tzinfo=None).isoformat()
         closing = self.column("expectedClosureDatetime")
         past = pc.and_(pc.less(closing, now), pc.match_substring_regex(closing, "^[12][0-9]{3}-"))
         return pc.sum(pc.fill_null(pc.and_(self.status.open_unsaid, past), False)).as_py() or 0

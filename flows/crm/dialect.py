@@ -28,6 +28,7 @@ from flows.crm.values.flags import words_for
 from flows.crm.values.outcomes import stage_key
 from flows.errors import UsageError
 
+LOCAL = "local"
 SHIPPED = resources.files("flows.crm") / "dialects"
 DERIVATIONS = ("first", "count", "mail_domain_of", "number_in", "hundredth_of", "latest", "join", "default")
 MOMENTS = {"open": ("open",), "won": ("closed_won",), "lost": ("closed_lost",), "closed": ("closed_won", "closed_lost")}
@@ -104,7 +105,11 @@ class Dialect:
     drops: tuple[Drop, ...] = ()
     footers: tuple[str, ...] = ()
     verbatim: bool = False
-    crm_timezone: str = "UTC"
+    crm_timezone: str = LOCAL
+    """The zone of times that name none; `local`: the user's."""
+    utc: frozenset[str] = frozenset()
+    local: frozenset[str] = frozenset()
+    """The fields or headers whose times are in UTC, or the user's, whatever the others are."""
     date_order: Order | None = None
     days: frozenset[str] = frozenset()
     number_style: str = "proven"
@@ -156,7 +161,24 @@ def _tables(crm: str, seen: tuple[str, ...]) -> dict[str, Any]:
         return tables
     if str(base).endswith(".toml") and crm.endswith(".toml"):
         base = str(Path(crm).parent / base)
-    return _merge(_tables(str(base), (*seen, crm)), tables)
+    return _merge(_without_converted(_tables(str(base), (*seen, crm)), tables), tables)
+
+
+def _without_converted(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """The base as it is for a dialect whose ``value`` is of other fields: what the base converts is another amount."""
+    if "value" not in own.get("columns", {}) or "currency" not in base:
+        return base
+    fields = _amounts(base)
+    if _amounts(own) <= fields | {header for name in fields for header in _names(base.get("fields", {}).get(name, []))}:
+        return base
+    return base | {"currency": {key: said for key, said in base["currency"].items() if key != "converted"}}
+
+
+def _amounts(tables: dict[str, Any]) -> set[str]:
+    """The fields or headers that fill the value."""
+    return {
+        name for source in _recipe("value", tables.get("columns", {}).get("value", [])) if source.how != "default" for name in source.names
+    }
 
 
 def _read(crm: str) -> dict[str, Any]:
@@ -216,7 +238,9 @@ def _dialect(name: str, tables: dict[str, Any]) -> Dialect:
         drops=tuple(_drop(rule) for rule in tables.get("drop", [])),
         footers=tuple(_pattern(pattern) for pattern in _names(tables.get("footers", {}).get("patterns", []))),
         verbatim=verbatim,
-        crm_timezone=dates.get("timezone", "UTC"),
+        crm_timezone=dates.get("timezone", LOCAL),
+        utc=frozenset(_names(dates.get("utc", []))),
+        local=frozenset(_names(dates.get("local", []))),
         date_order=_one_of(dates.get("order"), (None, *ORDERS), "dates.order"),
         days=frozenset(_names(dates.get("days", []))),
         number_style=_one_of(numbers.get("style", "proven"), ("point", "comma", "proven"), "numbers.style"),

@@ -17,16 +17,17 @@ from expectations.schema import SOURCE_LINE
 from flows.crm.bound_dialect import Bound, bind
 from flows.crm.column_map import Mapping
 from flows.crm.defaults import ClosedDate, require_closing, with_defaults
-from flows.crm.dialect import Dialect, load_dialect
+from flows.crm.dialect import LOCAL, Dialect, load_dialect
 from flows.crm.files.contents import Contents, form_of, read_contents
 from flows.crm.files.location import LocalExport, fetch
 from flows.crm.files.table_reader import RawRows, TableReader
 from flows.crm.format_inference import FormatInference
 from flows.crm.row_counts import RowCounts
 from flows.crm.row_filters import RowFilters
-from flows.crm.values.dates import Clock, Order
+from flows.crm.values.dates import Order
 from flows.crm.values.numbers import Style
 from flows.crm.values.status import refuse_assumed
+from flows.crm.values.zones import Zones
 from flows.runtime.time_zones import checked_zone
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class ExportFacts:
     encoding: str
     separator: str | None
     dialect: str
+    zones: Zones
     member: str | None = None
     unread: tuple[str, ...] = ()
     quarantine: bool = False
@@ -73,12 +75,12 @@ class Extraction:
     """
 
     def __init__(
-        self, local: LocalExport, inference: FormatInference, row_filters: RowFilters, clock: Clock, *, assume_open: bool = False
+        self, local: LocalExport, inference: FormatInference, row_filters: RowFilters, zones: Zones, *, assume_open: bool = False
     ) -> None:
         self.counts = RowCounts()
         self.gone = set[str]()
         self._assume_open = assume_open
-        self._local, self._inference, self._row_filters, self._clock = local, inference, row_filters, clock
+        self._local, self._inference, self._row_filters, self._zones = local, inference, row_filters, zones
         self._exhausted = False
 
     @cached_property
@@ -93,6 +95,7 @@ class Extraction:
             encoding=reader.contents.encoding,
             separator=reader.layout.separator,
             dialect=self._inference.bound.dialect.name,
+            zones=self._zones,
             member=reader.contents.member,
             unread=reader.contents.unread,
             quarantine=set(QUARANTINE_REASONS) <= set(reader.layout.headers),
@@ -135,7 +138,7 @@ class Extraction:
         self.close()
 
     def _mapping(self, rows: RawRows) -> Mapping:
-        return Mapping(self._inference.bound, self._inference, self._clock, rows.table, rows.lines, self._row_filters.currency)
+        return Mapping(self._inference.bound, self._inference, self._zones, rows.table, rows.lines, self._row_filters.currency)
 
     def _collect_gone(self) -> None:
         """Remember the ids of the rows that the last batch had of deals which the CRM has no more."""
@@ -170,22 +173,24 @@ def open_export(
     """Open the export at ``location`` (a path, a glob whose newest file wins, any fsspec URL) by the dialect ``crm``.
 
     ``pipeline`` keeps one pipeline (`ALL_PIPELINES`: all, apart). Times without a zone are read in ``crm_timezone`` (default: the
-    dialect's) and told in ``timezone``, both IANA names. ``date_order`` settles 03/04/24, ``decimal`` 1.200, ``currency`` keeps the deals
-    in one currency, ``limit`` the first deals of each pipeline. ``encoding`` is the text's own, where the user knows it; with
-    ``assume_open`` deals whose stage says no outcome are open, however many they are. ``defaults`` and ``closed_date`` are those of
-    `with_defaults`. ``now`` settles two-digit years.
+    dialect's, or ``timezone`` where a CRM writes its user's) and told in ``timezone``, both IANA names. ``date_order`` settles
+    03/04/24, ``decimal`` 1.200, ``currency`` keeps the deals in one currency, ``limit`` the first deals of each pipeline.
+    ``encoding`` is the text's own, where the user knows it; with ``assume_open`` deals whose stage says no outcome are open,
+    however many they are. ``defaults`` and ``closed_date`` are those of `with_defaults`. ``now`` settles two-digit years.
 
     Raises UsageError, ExportNotFound, ExportUnreadable; ExportUnmappable where a needed column is missing or cells read in two ways.
     """
     dialect = with_defaults(load_dialect(crm), defaults, closed_date)
-    clock = Clock(checked_zone(crm_timezone or dialect.crm_timezone), checked_zone(timezone), now or datetime.now(UTC))
+    for zone in (crm_timezone, timezone, dialect.crm_timezone if dialect.crm_timezone != LOCAL else None):
+        checked_zone(zone or "UTC")
     with ExitStack() as kept:
         kept.callback((local := fetch(location)).close)
         contents = read_contents(local.path, local.location, dialect.zip_members, encoding or dialect.encoding)
         bound = _bound(dialect, contents, closed_date, local.location)
         reader = TableReader(contents, bound.layout, local.location, bound.numbers, bound.dialect.footers)
-        inference = FormatInference(reader, bound, date_order, decimal, clock.now)
-        extraction = Extraction(local, inference, RowFilters(inference, pipeline, currency, limit), clock, assume_open=assume_open)
+        inference = FormatInference(reader, bound, date_order, decimal, now or datetime.now(UTC))
+        filters, zones = RowFilters(inference, pipeline, currency, limit), bound.zones(crm_timezone, timezone)
+        extraction = Extraction(local, inference, filters, zones, assume_open=assume_open)
         kept.pop_all()
         return extraction
 

@@ -275,11 +275,16 @@ def amounts_of(bound: Bound, table: pa.Table) -> pa.Array:
 def units_of(bound: Bound, table: pa.Table) -> pa.Array:
     """What each amount is in, by the columns that say it, else by the sign beside the number; null where there is neither."""
     amount = amounts_of(bound, table)
+    return pc.if_else(pc.is_valid(amount), stated_units_of(bound, table), None) if bound.units else _signs(amount)
+
+
+def stated_units_of(bound: Bound, table: pa.Table) -> pa.Array:
+    """What the columns say that each row's amount is in, whether or not it has one; null where they say nothing."""
     if not bound.units:
-        return _signs(amount)
+        return pa.nulls(table.num_rows, pa.string())
     units = [one_chunk(table.column(str(bound.position_of(name)))) for name in bound.units]
     joined = pc.utf8_trim_whitespace(pc.binary_join_element_wise(*units, " ", null_handling="replace", null_replacement=""))
-    return pc.if_else(pc.and_(pc.is_valid(amount), pc.not_equal(joined, "")), joined, None)
+    return pc.if_else(pc.not_equal(joined, ""), joined, None)
 
 
 def _signs(amount: pa.Array) -> pa.Array:

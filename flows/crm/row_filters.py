@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from flows.crm.dialect import Drop
 from flows.crm.files.header_row import folded
 from flows.crm.files.table_reader import RawRows
-from flows.crm.format_inference import FormatInference, amounts_of, named, units_of
+from flows.crm.format_inference import FormatInference, amounts_of, named, stated_units_of, units_of
 from flows.crm.values.cells import one_chunk, without
 from flows.crm.values.flags import first_unread, is_filled, to_booleans, unread_flag
 from flows.crm.values.identifiers import plain_ids
@@ -224,8 +224,10 @@ class RowFilters:
         return rows
 
     def _in_currency(self, currency: str, units: pa.Array, rows: RawRows, counts: RowCounts) -> RawRows:
-        """An amount that names no currency may be in any, unless the whole export has but one."""
-        unnamed = pc.and_(pc.is_valid(amounts_of(self.inference.bound, rows.table)), pc.is_null(units))
+        """An amount that names no currency may be in any, unless the export has but one; a deal without amount is in what it names."""
+        amounts = amounts_of(self.inference.bound, rows.table)
+        units = pc.if_else(pc.is_valid(amounts), units, stated_units_of(self.inference.bound, rows.table))
+        unnamed = pc.and_(pc.is_valid(amounts), pc.is_null(units))
         if pc.any(unnamed).as_py():
             self._unnamed = True
             if len(self.inference.currencies) > 1:

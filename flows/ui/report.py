@@ -190,6 +190,7 @@ def _came(checked: CheckedDeals) -> str:
         "",
         f"`{staged.export.path}` ({staged.export.dialect}, {staged.export.encoding}), {staged.rows:,} rows: {staged.deals:,} deals",
     ]
+    lines.append(f"* {staged.export.zones}")
     lines += [f"* {count:,} not taken: {why}" for why, count in staged.non_rows.items()]
     lines += [f"* {remark}" for remark in staged.remarks]
     filled = [

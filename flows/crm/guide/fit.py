@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping as Mapped
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import islice
 
 import pyarrow as pa
@@ -21,9 +20,12 @@ from flows.crm.format_inference import FormatInference
 from flows.crm.guide.id_columns import find_ids
 from flows.crm.row_counts import RowCounts
 from flows.crm.row_filters import ALL, RowFilters
-from flows.crm.values.dates import Clock
+from flows.crm.values.dates import Order
+from flows.crm.values.numbers import Style
 from flows.crm.values.status import refuse_assumed
+from flows.crm.values.zones import Zones
 from flows.errors import ExportError
+from flows.runtime.time_zones import checked_zone
 
 _SAMPLE_ROWS = 1000
 
@@ -81,14 +83,34 @@ class Fit:
     ranking: tuple[DialectFit, ...]
     chosen: DialectFit
     columns: tuple[ColumnFit, ...]
+    zones: Zones
     trouble: str | None = None
     undecided: Mapped[str, int] = field(default_factory=dict)
     """The stages of the sample that say no outcome, with their deals."""
     ids: tuple[tuple[str, ...], ...] = ()
 
 
-def fit(location: str, crm: str | None = None, encoding: str | None = None) -> Fit:
-    """Rank the shipped dialects for the export; show the best one's columns, or those of ``crm``.
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the user says of an export, as for `open_export`."""
+
+    crm_timezone: str | None = None
+    timezone: str | None = None
+    date_order: Order | None = None
+    decimal: Style | None = None
+    encoding: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for an unknown zone."""
+        for zone in (self.crm_timezone, self.timezone):
+            checked_zone(zone or "UTC")
+
+
+NOTHING_SAID = Said()
+
+
+def fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID) -> Fit:
+    """Rank the shipped dialects for the export; show the best one's columns, or those of ``crm``, read as the user ``said``.
 
     Raises ExportNotFound and ExportUnreadable as `open_export` does; what would raise ExportUnmappable is told in ``trouble``.
     """
@@ -100,17 +122,18 @@ def fit(location: str, crm: str | None = None, encoding: str | None = None) -> F
             local.path,
             local.location,
             tuple(member for dialect in dialects for member in dialect.zip_members),
-            encoding or (chosen.encoding if chosen else None),
+            said.encoding or (chosen.encoding if chosen else None),
         )
         bounds = [bind(dialect, contents, local.location) for dialect in dialects]
         ranked = sorted(bounds, key=_rank)
         best = next((bound for bound in ranked if chosen and bound.dialect is chosen), ranked[0])
         reader = TableReader(contents, best.layout, local.location, best.numbers, best.dialect.footers)
-        columns, trouble, undecided = _columns(reader, best)
+        zones = best.zones(said.crm_timezone, said.timezone or "UTC")
+        columns, trouble, undecided = _columns(FormatInference(reader, best, said.date_order, said.decimal), zones)
         ranking = tuple(_dialect_fit(bound) for bound in ranked if bound is best or not chosen or bound.dialect.name != chosen.name)
         ids = () if best.can_fill("id") else tuple(find_ids(reader))
         form = form_of(contents.encoding, best.layout.separator, contents.member, contents.unread)
-        return Fit(local.location, form, best.layout.headers, ranking, _dialect_fit(best), columns, trouble, undecided, ids)
+        return Fit(local.location, form, best.layout.headers, ranking, _dialect_fit(best), columns, zones, trouble, undecided, ids)
     finally:
         local.close()
 
@@ -125,35 +148,35 @@ def _dialect_fit(bound: Bound) -> DialectFit:
     return DialectFit(bound.dialect.name, bound.dialect.title, bound.layout.recognised, len(bound.layout.headers), bound.missing)
 
 
-def _columns(reader: TableReader, bound: Bound) -> tuple[tuple[ColumnFit, ...], str | None, dict[str, int]]:
+def _columns(inference: FormatInference, zones: Zones) -> tuple[tuple[ColumnFit, ...], str | None, dict[str, int]]:
     """All 35 columns, also where some cannot be filled or read, and the first thing that a sync would stop at."""
+    bound, location = inference.bound, inference.reader.location
     counts, troubles, unread = RowCounts(), list[str](), dict[str, str]()
     try:
-        bound.require(reader.location)
+        bound.require(location)
     except ExportError as error:
         troubles.append(str(error))
-    sample = _sampled(reader, bound, counts, unread)
+    sample = _sampled(inference, zones, counts, unread)
     troubles += list(dict.fromkeys(unread.values()))
     try:
-        refuse_assumed(bound, counts, reader.location)
+        refuse_assumed(bound, counts, location)
     except ExportError as error:
         troubles.append(str(error))
     fits = tuple(_column_fit(name, bound, sample, counts.filled.get(name, Counter()), unread.get(name)) for name in COLUMN_NAMES)
     return fits, "\n".join(troubles) or None, dict(counts.undecided.most_common())
 
 
-def _sampled(reader: TableReader, bound: Bound, counts: RowCounts, unread: dict[str, str]) -> pa.Table:
+def _sampled(inference: FormatInference, zones: Zones, counts: RowCounts, unread: dict[str, str]) -> pa.Table:
     """The first rows in the 35 columns; ``unread`` takes the columns that cannot be read, and why."""
-    inference = FormatInference(reader, bound)
+    reader, bound = inference.reader, inference.bound
     pipeline = ALL if bound.dialect.pipeline and bound.position_of(bound.dialect.pipeline) is not None else None
     row_filters = RowFilters(inference, pipeline, None, _SAMPLE_ROWS)
-    clock = Clock(bound.dialect.crm_timezone, "UTC", datetime.now(UTC))
     deals = [DEALS_SCHEMA.empty_table()]
     try:
         for rows in islice(reader.read(bound.wanted), 1):
             first = RawRows(rows.table.slice(0, _SAMPLE_ROWS), rows.lines[:_SAMPLE_ROWS])
             for _, part in row_filters.sift(first, counts):
-                mapping = Mapping(bound, inference, clock, part.table, part.lines)
+                mapping = Mapping(bound, inference, zones, part.table, part.lines)
                 deals.append(pa.table([_column(mapping, name, unread) for name in COLUMN_NAMES], names=list(COLUMN_NAMES)))
                 if "status" not in unread:
                     mapping.count_in(counts)

@@ -163,3 +163,34 @@ def test_the_account_says_what_filled_what() -> None:
     assert "companyIsCustomer" in counts.empty
     assert "lastSyncedAt" in counts.empty
     assert not set(counts.empty) & set(counts.filled)
+
+
+def test_a_deal_of_another_currency_without_an_amount_is_not_taken_in(export: Export, tmp_path: Path) -> None:
+    location = export.each(Currency="EUR").with_deal(1, {"Currency": "USD", "Amount": ""}).with_deal(2, {"Currency": "USD"})
+    frame, counts = extract(location.write(tmp_path / "deals.csv"), currency="EUR")
+    assert (frame["id"].tolist(), dict(counts.non_rows)) == (["14316276246"], {"amount not in EUR": 2})
+    own = extract(location.with_deal(0, {"Amount": ""}).write(tmp_path / "own.csv"), currency="USD")[0]
+    assert own["id"].tolist() == ["14316276247", "14316276248"]
+
+
+@pytest.mark.parametrize("field", ["Annual contract value", ["Annual contract value", "amount"]])
+def test_a_value_of_one_s_own_is_not_overruled_by_a_conversion_of_the_base(field: object, export: Export, tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(f'extends = "hubspot"\n[columns]\nvalue = {field!r}\n'.replace("'", '"'))
+    annual = export.each(Amount_in_company_currency="100", Annual_contract_value="1200").with_deal(1, {"Amount in company currency": ""})
+    assert extract(annual.write(tmp_path / "deals.csv"), str(own))[0]["value"].tolist() == ["1200"] * 3
+    own.write_text('extends = "hubspot"\n[columns]\nvalue = ["Amount", { default = "0" }]\n')
+    assert extract(annual.write(tmp_path / "deals.csv"), str(own))[0]["value"].tolist() == ["100", "0", "100"]
+    own.write_text(
+        f'extends = "hubspot"\n[columns]\nvalue = {field!r}\n'.replace("'", '"') + '[currency]\nconverted = "amount_in_company_currency"\n'
+    )
+    assert extract(annual.write(tmp_path / "deals.csv"), str(own))[0]["value"].tolist()[0] == "100"
+
+
+@pytest.mark.parametrize("currency", [None, ""])
+def test_an_amount_of_unknown_currency_does_not_fill_a_blank_converted_one(currency: str | None, export: Export, tmp_path: Path) -> None:
+    named = export if currency is None else export.each(Currency=currency)
+    blank = named.each(Amount_in_company_currency="1080").with_deal(1, {"Amount in company currency": "", "Amount": "5000000"})
+    frame, counts = extract(blank.write(tmp_path / "deals.csv"))
+    assert frame["value"].fillna("").tolist() == ["1080", "", "1080"]
+    assert counts.filled["value"] == {"direct": 2}

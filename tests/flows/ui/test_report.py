@@ -64,6 +64,9 @@ def test_the_certificate_says_what_was_sent_and_what_the_platform_made_of_it(out
     sums = {status: float(total) for status, total in certificate["value_by_status"].items()}
     assert sums == {"closed_won": 2000.0, "closed_lost": 0.1, "open": 0.2}
     assert certificate["export"]["sha256"] == hashlib.sha256((tmp_path / "deals.csv").read_bytes()).hexdigest()
+    zones = certificate["export"]["times"]
+    assert zones["read_as"] == zones["sent_in"] != ""
+    assert f"times without a zone read as {zones['read_as']}, sent in {zones['sent_in']}" in (out / "report.md").read_text()
     assert certificate["forecast"]["arguments"]["horizon"] == 3
     assert certificate["forecast"]["invocation_id"]
     assert certificate["versions"]["prefect"] == version("prefect")

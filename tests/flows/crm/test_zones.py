@@ -1,0 +1,103 @@
+"""Times that name no zone: each dialect says of each column whether it is UTC or the user's, and everything that shows them says how."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from deployments.cli import main
+from flows.crm import known_dialects, open_export
+from flows.crm.dialect import load_dialect
+from tests.flows.crm.conftest import FIXTURES, Export, extract
+
+ROME = "Europe/Rome"
+
+
+def _times(location: str, crm: str = "hubspot", **options: str) -> str:
+    with open_export(location, crm=crm, **options) as extraction:  # type: ignore[arg-type] # of strings
+        return str(extraction.facts.zones)
+
+
+def test_local_times_are_the_collection_s_and_stay_as_people_see_them(export: Export, tmp_path: Path) -> None:
+    location = export.each(Close_Date="2026-07-01 23:30").write(tmp_path / "deals.csv")
+    assert extract(location, timezone=ROME)[0]["expectedClosureDatetime"].tolist() == ["2026-07-01T23:30:00"] * 3
+    assert _times(location, timezone=ROME) == f"times without a zone read as {ROME}, sent in {ROME}"
+
+
+def test_the_user_s_zone_is_above_the_collection_s(export: Export, tmp_path: Path) -> None:
+    location = export.each(Close_Date="2026-07-01 23:30").write(tmp_path / "deals.csv")
+    frame, _ = extract(location, timezone=ROME, crm_timezone="America/New_York")
+    assert frame["expectedClosureDatetime"].tolist() == ["2026-07-02T05:30:00"] * 3
+    assert _times(location, timezone=ROME, crm_timezone="America/New_York") == (
+        f"times without a zone read as America/New_York, sent in {ROME}"
+    )
+
+
+@pytest.mark.parametrize("name", ["pipedrive--list.csv", "zoho--native.csv", "freshsales--deals.csv", "suitecrm--list.csv"])
+def test_a_crm_that_writes_its_user_s_time(name: str) -> None:
+    assert _times(str(FIXTURES / name), name.partition("--")[0], timezone=ROME) == f"times without a zone read as {ROME}, sent in {ROME}"
+
+
+@pytest.mark.parametrize("name", ["salesforce--weekly.csv", "odoo--labels.csv", "close--opportunities.csv", "hubspot--api.csv"])
+def test_a_crm_or_an_interface_that_writes_utc(name: str) -> None:
+    assert _times(str(FIXTURES / name), name.partition("--")[0], timezone=ROME) == f"times without a zone read as UTC, sent in {ROME}"
+
+
+def test_a_column_has_a_zone_of_its_own(tmp_path: Path) -> None:
+    """Dynamics shows what its user sees, but in its hidden column."""
+    (tmp_path / "deals.csv").write_text(
+        "(Do Not Modify) Opportunity,(Do Not Modify) Modified On,Created On,Topic,Status,Status Reason,Est. revenue,Est. Close Date\n"
+        "o1,7/14/2026 3:41,7/14/2026 10:36,Pumps,Open,In Progress,10,12/29/2026\n"
+    )
+    location = str(tmp_path / "deals.csv")
+    frame, _ = extract(location, "dynamics365", timezone="Asia/Bangkok")
+    assert list(frame.loc[0, ["creationDatetime", "lastUpdateDatetime", "expectedClosureDatetime"]]) == [
+        "2026-07-14T10:36:00",
+        "2026-07-14T10:41:00",
+        "2026-12-29T00:00:00",
+    ]
+    assert _times(location, "dynamics365", timezone="Asia/Bangkok") == (
+        "times without a zone read as Asia/Bangkok ('(Do Not Modify) Modified On' as UTC), sent in Asia/Bangkok"
+    )
+
+
+def test_a_dialect_of_one_s_own_says_it_by_field_or_header(export: Export, tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('extends = "hubspot"\n[dates]\ntimezone = "UTC"\nlocal = ["close_date", "Last Modified Date"]\n')
+    location = export.each(Close_Date="2026-07-01 23:30", Create_Date="2026-07-01 23:30").write(tmp_path / "deals.csv")
+    frame, _ = extract(location, str(own), timezone=ROME)
+    assert list(frame.loc[0, ["expectedClosureDatetime", "creationDatetime", "lastUpdateDatetime"]]) == [
+        "2026-07-01T23:30:00",
+        "2026-07-02T01:30:00",
+        "2026-10-30T12:00:00",
+    ]
+    bare = tmp_path / "bare.toml"
+    bare.write_text('title = "of no base"\n')
+    assert load_dialect(str(bare)).crm_timezone == "local"
+
+
+def test_every_dialect_says_what_its_times_are() -> None:
+    for dialect in known_dialects():
+        text = (Path(__file__).parents[3] / "flows" / "crm" / "dialects" / f"{dialect.name}.toml").read_text("utf-8")
+        assert dialect.verbatim or "\ntimezone = " in text, dialect.name
+
+
+def test_check_and_crms_say_it(export: Export, tmp_path: Path) -> None:
+    location = export.write(tmp_path / "deals.csv")
+    said = f"times without a zone read as UTC, sent in {ROME}"
+    shown = CliRunner().invoke(main, ["check", location, "--crm", "hubspot", "--timezone", ROME, "--crm-timezone", "UTC"])
+    assert said in shown.output
+    shown = CliRunner().invoke(main, ["crms", location, "--timezone", ROME, "--crm-timezone", "UTC"])
+    assert said in shown.output
+    shown = CliRunner().invoke(main, ["check", location, "--crm", "hubspot", "--timezone", ROME, "--json"])
+    assert json.loads(shown.stdout)["export"]["times"] == {"read_as": ROME, "columns": {}, "sent_in": ROME}
+
+
+def test_crms_takes_the_answers_to_what_it_asks(export: Export, tmp_path: Path) -> None:
+    location = export.each(Amount="1.200", Create_Date="03/04/24").write(tmp_path / "deals.csv")
+    assert CliRunner().invoke(main, ["crms", location]).exit_code == 3
+    shown = CliRunner().invoke(main, ["crms", location, "--decimal", "comma", "--date-order", "day-first"])
+    assert (shown.exit_code, "'1200'" in shown.output, "'2024-04-03T00:00:00'" in shown.output) == (0, True, True)
