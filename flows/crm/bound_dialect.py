@@ -13,6 +13,7 @@ from flows.crm.files.header_row import Layout, find_layout, folded
 from flows.crm.values.flags import DELETED, marks_deleted
 from flows.crm.values.zones import Zones
 from flows.errors import ExportUnmappable
+from flows.runtime.time_zones import checked_zone
 
 _DIRECT = {"field", "latest", "number_in", "hundredth_of"}
 _DATES = {column.name for column in COLUMNS if column.kind is Kind.DATETIME}
@@ -119,9 +120,14 @@ class Bound:
         return frozenset(position for name in self.names_for(_NUMBERS) if (position := self.position_of(name)) is not None)
 
     def zones(self, said: str | None, collection: str) -> Zones:
-        """The zones of times that name none: what the user ``said``, else the dialect's; local ones are the collection's."""
-        local = said or collection
+        """The zones of times that name none: what the user ``said``, else the dialect's; local ones are the collection's.
+
+        Raises UsageError for a zone that nobody knows.
+        """
+        local = checked_zone(said or collection)
         default = said or (collection if self.dialect.crm_timezone == LOCAL or self.dialect.verbatim else self.dialect.crm_timezone)
+        for zone in (default, collection):
+            checked_zone(zone)
         own = {
             header: "UTC" if {name, header} & self.dialect.utc else local
             for name in self.names_for(_DATES)

@@ -17,7 +17,7 @@ from expectations.schema import SOURCE_LINE
 from flows.crm.bound_dialect import Bound, bind
 from flows.crm.column_map import Mapping
 from flows.crm.defaults import ClosedDate, require_closing, with_defaults
-from flows.crm.dialect import LOCAL, Dialect, load_dialect
+from flows.crm.dialect import Dialect, load_dialect
 from flows.crm.files.contents import Contents, form_of, read_contents
 from flows.crm.files.location import LocalExport, fetch
 from flows.crm.files.table_reader import RawRows, TableReader
@@ -28,7 +28,6 @@ from flows.crm.values.dates import Order
 from flows.crm.values.numbers import Style
 from flows.crm.values.status import refuse_assumed
 from flows.crm.values.zones import Zones
-from flows.runtime.time_zones import checked_zone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,8 +180,6 @@ def open_export(
     Raises UsageError, ExportNotFound, ExportUnreadable; ExportUnmappable where a needed column is missing or cells read in two ways.
     """
     dialect = with_defaults(load_dialect(crm), defaults, closed_date)
-    for zone in (crm_timezone, timezone, dialect.crm_timezone if dialect.crm_timezone != LOCAL else None):
-        checked_zone(zone or "UTC")
     with ExitStack() as kept:
         kept.callback((local := fetch(location)).close)
         contents = read_contents(local.path, local.location, dialect.zip_members, encoding or dialect.encoding)
