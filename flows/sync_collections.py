@@ -74,7 +74,7 @@ def _task_name() -> str:
 @task(task_run_name=_task_name, **UNCACHED)
 @concluded(lambda options: options.collection)
 def sync_collection(options: SyncOptions) -> State[Any] | Outcome:
-    """One collection's export to the platform, and its forecast home."""
+    """Sync one collection's export, and download its forecast."""
     return sync_export(options)
 
 
@@ -148,7 +148,7 @@ def _read(ids: list[UUID]) -> list[FlowRun]:
 )
 @concluded(lambda collections, deployment=None: COLLECTIONS)  # noqa: ARG005 - it has the flow's own parameters
 def sync_collections(collections: str, deployment: str | None = None) -> State[Any]:
-    """Bring each of many collections its export's deals, and each one's forecast home; one that fails does not stop the others.
+    """Sync each of many collections with its export, and download each forecast; one that fails does not stop the others.
 
     Args:
         collections: path of the table, a CSV with a column `collection` and any other options of `sync-deals`, such as `export` and `crm`.

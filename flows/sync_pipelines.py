@@ -67,7 +67,7 @@ def extract_pipelines(options: SyncOptions, table: Table, named: Collection[str]
 @task(task_run_name=_task_name, **UNCACHED)
 @concluded(lambda options, deals: options.collection)  # noqa: ARG005 - it has the task's own parameters
 def sync_pipeline(options: SyncOptions, deals: StagedDeals | None) -> FlowEnd:
-    """One pipeline's deals to its collection, and its forecast home."""
+    """Sync one pipeline's deals to its collection, and download its forecast."""
     if deals is None:
         raise StoppedByGuard(
             f"The export has no deals in pipeline {options.pipeline!r}; nothing was sent to {options.collection}."
@@ -85,7 +85,7 @@ def sync_pipeline(options: SyncOptions, deals: StagedDeals | None) -> FlowEnd:
 )
 @concluded(lambda options, pipelines: PIPELINES)  # noqa: ARG005 - it has the flow's own parameters
 def sync_pipelines(options: SyncOptions, pipelines: str) -> State[Any]:
-    """Bring each pipeline of one CRM export to a collection of its own, and each one's forecast home.
+    """Sync each pipeline of one CRM export to a collection of its own, and download each forecast.
 
     Args:
         options: as for `sync-deals`; `collection` and `pipeline` come from the table, `out` gets a folder for each collection.

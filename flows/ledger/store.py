@@ -86,7 +86,9 @@ class Entry(_Record):
     totals: dict[str, str]
     upload: Sending
     indexed: bool = Field(
-        False, validation_alias=AliasChoices("indexed", "absorbed"), description="the rows sent are in the content index; once `absorbed`"
+        False,
+        validation_alias=AliasChoices("indexed", "absorbed"),
+        description="the rows sent are in the content index; older files have another name",
     )
     wanted: dict[str, Any] | None = Field(None, description="arguments of the forecast that this sync is to download; null: none")
     options: dict[str, Any] = Field(default_factory=dict, description="the sync's options, for `dealcast resume`")

@@ -70,7 +70,7 @@ def refused_and_again(sandbox: Sandbox) -> list[tuple[datetime, datetime]]:
     ]
 
 
-def test_retry_after_is_obeyed_at_every_step(sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault) -> None:
+def test_retry_after_is_honored_at_every_step(sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault) -> None:
     for method, path in PLACES:
         fault("status", path, method, status=429, retry_after=1)
     assert sync(write_deals()).is_completed()
@@ -79,7 +79,7 @@ def test_retry_after_is_obeyed_at_every_step(sync: Sync, write_deals: WriteDeals
     assert min(waits) >= 1
 
 
-def test_a_date_for_a_retry_is_obeyed(sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault) -> None:
+def test_a_date_for_a_retry_is_honored(sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault) -> None:
     until = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
     fault("status", "/api/collection", status=429, retry_after=format_datetime(until, usegmt=True))
     assert sync(write_deals(), forecast="never").is_completed()

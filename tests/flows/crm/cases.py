@@ -107,7 +107,7 @@ def _checked(path: Path, case: Case) -> Outcome:
             checked.csv, convert_options=pacsv.ConvertOptions(column_types=dict.fromkeys(_columns(checked.csv), pa.string()))
         )
     if case.after:
-        _beside(path.with_name(case.after), deals["id"].combine_chunks())
+        _write_before(path.with_name(case.after), deals["id"].combine_chunks())
     aside = [f"{count:,} {why}" for why, count in checked.staged.non_rows.items()]
     failed = [f"{rule.severity}: {rule.column} {rule.text} ({rule.failed:,})" for rule in checked.report.failed_rules]
     code = 0 if checked.report.ok else StoppedByGate.exit_code
@@ -119,7 +119,7 @@ def _columns(path: Path) -> list[str]:
         return source.readline().strip().split(",")
 
 
-def _beside(earlier: Path, ids: pa.Array) -> None:
+def _write_before(earlier: Path, ids: pa.Array) -> None:
     """Compare ids with those that an earlier export left held. Raises StoppedByGuard where some differ in spelling alone."""
     held = pa.array([str(deal["id"]) for deal in outcome(earlier).sent], pa.string())
     gone = held.filter(pc.invert(pc.is_in(held, value_set=ids)))
