@@ -80,5 +80,5 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the file can be sent whole."""
+        """True if the file can be sent whole."""
         return not self.failing and not self.stopped_by

@@ -110,7 +110,7 @@ class FileProfile:
 
     @property
     def repeats(self) -> bool:
-        """Whether any id occurs more than once in the file."""
+        """True if any id occurs more than once in the file."""
         return bool(len(self._repeated))
 
     def duplicated(self, ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:

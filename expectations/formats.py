@@ -61,18 +61,18 @@ def one_chunk(values: pa.ChunkedArray) -> pa.Array:
 
 
 def matches(values: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:
-    """Whether each text matches ``pattern``; null where the text is."""
+    """True if each text matches ``pattern``; null where the text is."""
     return pc.match_substring_regex(values, pattern)
 
 
 def holds(values: pa.ChunkedArray, signs: bytes) -> bool:
-    """Whether the column's memory has any of some ASCII characters at all: a glance, some 20 times faster than asking each text."""
+    """True if the column's memory has any of some ASCII characters at all: a glance, some 20 times faster than asking each text."""
     memories = (memory(chunk).tobytes() for chunk in values.chunks)
     return any(sign in held for held in memories for sign in signs)
 
 
 def _has_empty(chunk: pa.StringArray) -> bool:
-    """Whether a text that is not null has no characters; Arrow's own lengths are slow beside nulls."""
+    """True if a text that is not null has no characters; Arrow's own lengths are slow beside nulls."""
     empty = np.diff(offsets(chunk)) == 0
     return bool(empty.any()) and bool((empty & chunk.is_valid().to_numpy(zero_copy_only=False)).any())
 
@@ -92,7 +92,7 @@ def offsets(chunk: pa.StringArray) -> npt.NDArray[np.int32]:
 
 
 def sound(values: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
-    """Whether each text is a sound value of a kind in :data:`PATTERNS`; null where the text is."""
+    """True if each text is a sound value of a kind in :data:`PATTERNS`; null where the text is."""
     if kind is Kind.INTEGER:  # the same as its pattern, and several times faster
         return pc.ascii_is_decimal(values)
     return matches(values, PATTERNS[kind])

@@ -56,7 +56,7 @@ class Verdict:
 
     @property
     def all_pass(self) -> bool:
-        """Whether the platform would take every row."""
+        """True if the platform would take every row."""
         return not self.passing.false_count
 
 

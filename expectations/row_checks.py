@@ -204,5 +204,5 @@ class RowChecks:
 
 
 def _is_in(values: pa.ChunkedArray, words: tuple[str, ...]) -> pa.ChunkedArray:
-    """Whether each text is one of ``words`` or null."""
+    """True if each text is one of ``words`` or null."""
     return pc.is_in(values, value_set=pa.array([*words, None]))

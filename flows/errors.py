@@ -57,7 +57,7 @@ class DealcastError(Exception):
     exit_code: ClassVar[int] = 1
 
     invoked: bool = False
-    """Whether a forecast was invoked before it happened; else a report says that none was."""
+    """True if a forecast was invoked before it happened; else a report says that none was."""
 
 
 def error_named(name: str) -> type[DealcastError]:

@@ -55,7 +55,7 @@ class Settings(BaseSettings):
 
     @property
     def has_token(self) -> bool:
-        """Whether the environment says where the token is."""
+        """True if the environment says where the token is."""
         return bool(self.token.get_secret_value() or self.token_block)
 
     def platform(self) -> Nostradamus:

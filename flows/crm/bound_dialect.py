@@ -63,7 +63,7 @@ class Bound:
         return self.dialect.headers_of(name)[0] if position is None else self.layout.headers[position]
 
     def has(self, source: Source) -> bool:
-        """Whether the export can supply this entry of a chain."""
+        """True if the export can supply this entry of a chain."""
         if source.how == "default":
             return True
         if source.how == "column":
@@ -72,7 +72,7 @@ class Bound:
         return all(known) if source.how == "join" else any(known)
 
     def can_fill(self, column: str) -> bool:
-        """Whether some entry of the target column's chain is in the export."""
+        """True if some entry of the target column's chain is in the export."""
         if column == "status" and not self.dialect.verbatim:
             return bool(self.status_rules)
         recipe = self.dialect.columns.get(column, ())
@@ -164,7 +164,7 @@ class Bound:
         return tuple(column for column in required if not self.can_fill(column) and not self._follows(column))
 
     def _follows(self, column: str) -> bool:
-        """Whether the column is made of others alone, which are then what is missing."""
+        """True if the column is made of others alone, which are then what is missing."""
         recipe = self.dialect.columns.get(column, ())
         return bool(recipe) and all(source.how == "column" for source in recipe)
 

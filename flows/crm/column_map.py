@@ -123,7 +123,7 @@ class Mapping:
 
     @cached_property
     def _alike(self) -> bool:
-        """Whether the export says that all its amounts are in one currency."""
+        """True if the export says that all its amounts are in one currency."""
         told = bool(self.bound.units) or units_of(self.bound, self.table).null_count < len(self.lines)
         return told and len(self.inference.currencies) == 1
 

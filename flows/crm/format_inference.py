@@ -72,7 +72,7 @@ class _Dates:
             self.text, self.orders = where, allowed
 
     def converted_by_halves(self, *, workbook: bool) -> bool:
-        """Whether just those dates were converted that a wrong order of day and month leaves possible.
+        """True if just those dates were converted that a wrong order of day and month leaves possible.
 
         A workbook's dates are its program's work; in text a few that are early in their months may be chance.
         """
@@ -192,7 +192,7 @@ class FormatInference:
 
     @property
     def _decimal_comma_country(self) -> bool:
-        """Whether cells are parted by semicolons and dates are written days first: so do the countries with a decimal comma."""
+        """True if cells are parted by semicolons and dates are written days first: so do the countries with a decimal comma."""
         return self.reader.layout.separator == ";" and (self.date_order == "day-first" or self._orders.european)
 
     def _styles_seen(self) -> dict[str, Sighting]:

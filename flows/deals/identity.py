@@ -48,7 +48,7 @@ def spelling_keys(ids: pa.Array) -> pa.Array:
 
 
 def _suffix_fits(ids: pa.Array) -> npt.NDArray[np.bool_]:
-    """Whether the last three of 18 characters are Salesforce's checksum: which of the first 15 are capitals, five bits each."""
+    """True if the last three of 18 characters are Salesforce's checksum: which of the first 15 are capitals, five bits each."""
     signs = np.frombuffer("".join(ids.to_pylist()).encode("ascii"), np.uint8).reshape(-1, 18)
     capitals = (signs[:, :15] >= ord("A")) & (signs[:, :15] <= ord("Z"))
     number = capitals.reshape(-1, 3, 5) @ (1 << np.arange(5))

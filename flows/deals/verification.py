@@ -59,7 +59,7 @@ class Comparison:
         return self.expected - self.missing
 
     def equal(self, *, extra_allowed: bool) -> bool:
-        """Whether every deal expected is held as it would be sent, once; ``extra_allowed`` as after an append."""
+        """True if every deal expected is held as it would be sent, once; ``extra_allowed`` as after an append."""
         return not (self.missing or self.differing or self.repeated or (self.extra and not extra_allowed))
 
 
@@ -122,7 +122,7 @@ class _Cells:
 
 
 def _differ(held: pa.ChunkedArray, export: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Whether the cells differ; an empty one is equal to an empty one alone."""
+    """True if the cells differ; an empty one is equal to an empty one alone."""
     return pc.fill_null(pc.not_equal(held, export), pc.xor(pc.is_null(held), pc.is_null(export)))
 
 

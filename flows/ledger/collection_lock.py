@@ -90,7 +90,7 @@ def _ensure(limit: str, *, held_by_the_dead: bool) -> None:
 
 
 def _take(slot: ExitStack, limit: str) -> bool:
-    """Whether ``slot`` now holds the limit's only slot."""
+    """True if ``slot`` now holds the limit's only slot."""
     with ONE_CALL, suppress(ConcurrencySlotAcquisitionError):
         slot.enter_context(concurrency(limit, occupy=1, strict=True, max_retries=0, lease_duration=LEASE_SECONDS))
         return True

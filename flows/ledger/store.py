@@ -97,24 +97,24 @@ class Entry(_Record):
 
     @property
     def deletes(self) -> bool:
-        """Whether it sends ids of deals to be deleted, and no rows."""
+        """True if it sends ids of deals to be deleted, and no rows."""
         return self.mode == "delete"
 
     @property
     def awaits_forecast(self) -> bool:
-        """Whether the upload completed and its forecast is wanted and not downloaded yet."""
+        """True if the upload completed and its forecast is wanted and not downloaded yet."""
         return self.upload.state == "completed" and self.wanted is not None and not self.certified
 
     @property
     def in_doubt(self) -> bool:
-        """Whether the platform may hold the rows, or have dropped others by ``override``, without their counting as held."""
+        """True if the platform may hold the rows, or have dropped others by ``override``, without their counting as held."""
         if self.upload.state in ("unsent", "refused"):
             return self.upload.doubt
         return self.upload.state != "superseded" and not self.indexed
 
     @property
     def finished(self) -> bool:
-        """Whether nothing of this sync is left to do."""
+        """True if nothing of this sync is left to do."""
         return self.upload.state in ("refused", "superseded") or (
             self.upload.state == "completed" and self.indexed and not self.awaits_forecast
         )

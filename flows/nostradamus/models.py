@@ -87,7 +87,7 @@ class InvocationResult(_Answer):
 
     @property
     def is_primary(self) -> bool:
-        """Whether it is the one that is downloaded."""
+        """True if it is the one that is downloaded."""
         return str(self.primary_result).lower() == "true"
 
     @property
@@ -114,7 +114,7 @@ class Invocation(_Answer):
 
     @property
     def failed(self) -> bool:
-        """Whether it, or its primary result, ended in ``error``; where none is marked as primary, any."""
+        """True if it, or its primary result, ended in ``error``; where none is marked as primary, any."""
         return self.status == "error" or any(result.status == "error" for result in self._primary)
 
     @property

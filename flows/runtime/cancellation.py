@@ -20,7 +20,7 @@ def interrupt_run() -> None:
 
 
 def is_interrupted() -> bool:
-    """Whether the flow run that this is part of is being ended."""
+    """True if the flow run that this is part of is being ended."""
     return flow_run.id in _ENDING
 
 

@@ -37,11 +37,11 @@ class Block:
         return self.newlines + (self.text[-1] != _NEWLINE)
 
     def holds(self, what: bytes) -> bool:
-        """Whether these bytes are in it."""
+        """True if these bytes are in it."""
         return cast("bytearray", self.text.obj).find(what, 0, len(self.text)) >= 0
 
     def ends_within_a_cell(self, separator: str) -> bool:
-        """Whether the last quote of the last line opens a cell: a stray quote before has made the count of quotes lie."""
+        """True if the last quote of the last line opens a cell: a stray quote before has made the count of quotes lie."""
         text = bytes(self.text[-(1 << 16) :])
         line = text[text.rfind(b"\n", 0, -1) + 1 :]
         place = line.rfind(b'"')

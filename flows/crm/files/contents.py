@@ -143,7 +143,7 @@ def _text(raw: Callable[[], BinaryIO], location: str, said: str | None) -> Conte
 
 
 def _ends_in_carriage_returns(text: str) -> bool:
-    """Whether lines end in carriage returns alone (old Mac): outside of quotes there are more of them than of newlines."""
+    """True if lines end in carriage returns alone (old Mac): outside of quotes there are more of them than of newlines."""
     bare = re.sub(r'"[^"]*"', "", text)
     return len(re.findall(r"\r(?!\n)", bare)) > bare.count("\n")
 
@@ -254,7 +254,7 @@ def _first_odd_bytes(raw: Callable[[], BinaryIO]) -> tuple[int, bool, bytes] | N
 
 
 def _reads_as_utf8(raw: Callable[[], BinaryIO]) -> bool:
-    """Whether all of it is UTF-8: Arrow tells several times faster than a decoder, but not where it is not."""
+    """True if all of it is UTF-8: Arrow tells several times faster than a decoder, but not where it is not."""
     begun = b""
     with raw() as stream:
         while chunk := stream.read(CHUNK):
@@ -267,7 +267,7 @@ def _reads_as_utf8(raw: Callable[[], BinaryIO]) -> bool:
 
 
 def is_utf8(text: bytes | memoryview) -> bool:
-    """Whether the whole of ``text`` is UTF-8: Arrow tells without a copy, and many times faster than cell by cell."""
+    """True if the whole of ``text`` is UTF-8: Arrow tells without a copy, and many times faster than cell by cell."""
     extent = pa.py_buffer(np.array([0, len(text)], np.int32))
     try:
         pa.Array.from_buffers(pa.binary(), 1, [None, extent, pa.py_buffer(text)]).cast(pa.string())

@@ -111,7 +111,7 @@ def _header_row(rows: Sequence[list[str]], recognises: Recognises) -> tuple[int,
 
 
 def _names(row: Sequence[str]) -> bool:
-    """Whether the cells could be headers: all different, none a number or a date."""
+    """True if the cells could be headers: all different, none a number or a date."""
     filled = [cell.strip() for cell in row if cell.strip()]
     return len(set(filled)) == len(filled) and not any(_VALUE.fullmatch(cell) for cell in filled)
 

@@ -1,4 +1,4 @@
-"""Whether rows have the shape that the header promises: as many cells, and none that swallowed the rows after it."""
+"""True if rows have the shape that the header promises: as many cells, and none that swallowed the rows after it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RowShape:
         return range(len(self.headers), self.width)
 
     def fits(self, cells: Sequence[str]) -> bool:
-        """Whether a row has its shape, or is blank, or a footer."""
+        """True if a row has its shape, or is blank, or a footer."""
         alike = len(cells) == self.width and not any(cell.strip() for cell in cells[len(self.headers) :])
         return alike or not any(cell.strip() for cell in cells) or is_footer(cells, self.footers)
 
@@ -97,7 +97,7 @@ class RowShape:
                 )
 
     def _swallowed(self, place: int, lines: Sequence[str]) -> bool:
-        """Whether the lines of a cell are the end of a row, whole rows, and the start of one, by their separators."""
+        """True if the lines of a cell are the end of a row, whole rows, and the start of one, by their separators."""
         counts = [line.count(self.separator) for line in lines]
         prose = sum(line.count(f"{self.separator} ") for line in lines) * 2 > sum(counts)
         ends = counts[0] == self.width - 1 - place and counts[-1] == place
@@ -105,7 +105,7 @@ class RowShape:
 
 
 def is_footer(cells: Sequence[str], footers: Iterable[str]) -> bool:
-    """Whether a row is a footer by its first cell, the others being empty."""
+    """True if a row is a footer by its first cell, the others being empty."""
     return bool(cells) and not any(cell.strip() for cell in cells[1:]) and any(re.search(pattern, cells[0]) for pattern in footers)
 
 

@@ -45,12 +45,12 @@ class DialectFit:
 
     @property
     def fits(self) -> bool:
-        """Whether `--crm` with this dialect would read the export."""
+        """True if `--crm` with this dialect would read the export."""
         return not self.missing
 
     @property
     def matches(self) -> bool:
-        """Whether the export may be of this CRM at all: some headers are known, and they fill most of what a deal needs."""
+        """True if the export may be of this CRM at all: some headers are known, and they fill most of what a deal needs."""
         return self.fits or (self.recognised >= _LEAST and len(self.missing) * 2 <= len(REQUIRED))
 
 

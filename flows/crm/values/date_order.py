@@ -76,7 +76,7 @@ class DateOrders:
 
     @property
     def european(self) -> bool:
-        """Whether dates have points, or days that are proven to stand first."""
+        """True if dates have points, or days that are proven to stand first."""
         return any(sign == "." for sign, _ in self.seen) or any(orders_left(self.shown(way)) == {"day-first"} for way in self.ways())
 
     def _apart(self, sign: str, length: int) -> list[int]:

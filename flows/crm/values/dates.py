@@ -217,7 +217,7 @@ def readings_of(text: str, now: datetime) -> Readings:
 
 
 def same_both_ways(readings: Readings) -> bool:
-    """Whether day and month are the same number, and nothing else is in doubt."""
+    """True if day and month are the same number, and nothing else is in doubt."""
     return {"day-first", "month-first"} <= set(readings) and len(set(readings.values())) == 1
 
 

@@ -30,7 +30,7 @@ def plain_ids(column: pa.Array) -> pa.Array:
 
 
 def _may_be_odd(column: pa.Array) -> bool:
-    """Whether any text has a character beyond visible ASCII, a quote or an `=`: a glance at the column's memory."""
+    """True if any text has a character beyond visible ASCII, a quote or an `=`: a glance at the column's memory."""
     found = np.frombuffer(memory(column), np.uint8)
     return bool(len(found)) and (int(found.min()) < ord("!") or int(found.max()) > ord("~") or holds(pa.chunked_array([column]), b"='"))
 

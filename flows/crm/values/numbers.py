@@ -101,7 +101,7 @@ def _match(text: str) -> re.Match[str] | None:
 
 
 def _no_cents(found: re.Match[str]) -> bool:
-    """Whether a dash stands for the cents, as in `1.200,-`."""
+    """True if a dash stands for the cents, as in `1.200,-`."""
     return bool(found["dash"]) and found["digits"].endswith((".", ","))
 
 
