@@ -145,7 +145,16 @@ class RowChecks:
         wrong = _where(pc.invert(self._sound[column.name]))
         almost = matches(one_chunk(values).take(pa.array(wrong)), ALMOST[column.kind]).to_numpy(zero_copy_only=False).astype(bool)
         yield column.kind.value, wrong[~almost]
-        yield (rules.SINCE_1970 if column.kind is Kind.DATETIME else rules.NOT_NEGATIVE), wrong[almost]
+        if column.kind is Kind.DATETIME:
+            yield rules.SINCE_1970, np.union1d(wrong[almost], self._far_ahead(column.name))
+        else:
+            yield rules.NOT_NEGATIVE, wrong[almost]
+
+    def _far_ahead(self, column: str) -> Positions:
+        if self.now is None:
+            return _nowhere()
+        later = pc.greater(self.table[column], f"{self.now.year + rules.YEARS_AHEAD}-12-31T23:59:59")
+        return _where(_both(later, self._sound[column]))
 
     def _across(self) -> Iterator[tuple[tuple[str, str], Callable[[], Positions]]]:
         """What only two cells together, or a cell and the clock or the file, can say."""
@@ -155,12 +164,12 @@ class RowChecks:
                 yield (then, rules.not_before(first)), partial(self._before, then, first)
             if column.null is Null.WHILE_OPEN:
                 yield (column.name, rules.CLOSED_NEEDS_DATE), partial(self._needs_date, column.name)
-        yield ("closedDatetime", rules.CLOSED_BEFORE_CREATED), partial(self._before, "closedDatetime", "creationDatetime")
+        yield ("closedDatetime", rules.CLOSED_BEFORE_CREATED), partial(self._days_before, "closedDatetime", "creationDatetime")
         yield ("closedDatetime", rules.CLOSED_IN_FUTURE), self._closed_in_future
         yield ("expectedClosureDatetime", rules.LONG_OVERDUE), self._long_overdue
         yield (
             ("currentStageStartDatetime", rules.STAGE_BEFORE_CREATED),
-            partial(self._before, "currentStageStartDatetime", "creationDatetime"),
+            partial(self._days_before, "currentStageStartDatetime", "creationDatetime"),
         )
         yield ("value", rules.WON_WITHOUT_VALUE), self._won_without_value
         yield ("value", rules.OUTLIER), self._outliers
@@ -168,6 +177,15 @@ class RowChecks:
     def _before(self, column: str, other: str) -> Positions:
         """ISO datetimes sort as text; cells that are wrong by themselves are not compared."""
         return _where(_both(pc.less(self.table[column], self.table[other]), self._sound[column], self._sound[other]))
+
+    def _days_before(self, column: str, other: str) -> Positions:
+        """As `_before`; where one of the two is a day, which is written as its midnight, days are compared."""
+        positions = self._before(column, other)
+        cells = [one_chunk(self.table[name]).take(pa.array(positions)) for name in (column, other)]
+        day = pc.or_(*[pc.ends_with(texts, "T00:00:00") for texts in cells])
+        same = pc.equal(*[pc.utf8_slice_codeunits(texts, 0, 10) for texts in cells])
+        earlier: Positions = positions[~pc.and_(day, same).to_numpy(zero_copy_only=False).astype(bool)]
+        return earlier
 
     def _needs_date(self, column: str) -> Positions:
         """Whatever is not `open` needs its closing: a missing or wrong status as well."""

@@ -25,6 +25,9 @@ LONG_OVERDUE = "open and long overdue"
 WON_WITHOUT_VALUE = "won without value"
 OUTLIER = "outlier for its stage"
 
+YEARS_AHEAD = 20
+"""A year further ahead is a typing error, and a forecast would begin there."""
+
 OVERDUE_DAYS = 90
 """An open deal is long overdue when its expected closure is more than so many days past."""
 
@@ -64,7 +67,7 @@ def _kind_rules(column: Column) -> Iterator[Rule]:
         return
     yield Rule(column.name, column.kind.value, KIND_TEXTS[column.kind])
     if column.kind is Kind.DATETIME:
-        yield Rule(column.name, SINCE_1970, "must not be before 1970")
+        yield Rule(column.name, SINCE_1970, f"must lie between 1970 and {YEARS_AHEAD} years ahead")
     elif column.kind in {Kind.DECIMAL, Kind.INTEGER}:
         yield Rule(column.name, NOT_NEGATIVE, "must not be negative")
 

@@ -108,14 +108,19 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
 
 
 def _stop_beyond_limit(checked: CheckedDeals, allowed: int, kept: Path | None) -> None:
-    if checked.quarantined <= allowed:
+    nothing_left = 0 < checked.quarantined == checked.report.rows
+    if checked.quarantined <= allowed and not nothing_left:
         return
     critical = [rule for rule in checked.report.failed_rules if rule.severity == "critical"]
     worst = "; ".join(f"{rule.column}: {rule.text} ({rule.failed:,})" for rule in critical)
     raise StoppedByGate(
         f"{checked.quarantined:,} of {checked.report.rows:,} deals would be refused by the platform, {allowed:,} may be quarantined; "
         f"nothing was sent. Failed: {worst}. {way_on(checked.report, checked.staged.export.dialect)}"
-        f"Send the rest with --quarantine-limit {checked.quarantined}, or fix the rows named in {kept}."
+        + (
+            f"Fix the rows named in {kept}."
+            if nothing_left
+            else f"Send the rest with --quarantine-limit {checked.quarantined}, or fix the rows named in {kept}."
+        )
     )
 
 

@@ -125,3 +125,20 @@ def test_a_warning_never_blocks(make_frame: MakeFrame, now: datetime) -> None:
     assert report.ok
     assert report.passed == report.rows == len(rows)
     assert report.warnings == len(WARNED)
+
+
+@pytest.mark.parametrize(("year", "fails"), [(1969, True), (1970, False), (2044, False), (2045, True), (2204, True)])
+def test_a_year_far_from_now_is_refused(year: int, fails: bool, make_frame: MakeFrame) -> None:
+    frame = make_frame([{**ORDINARY, "expectedClosureDatetime": f"{year}-05-15T10:00:00"}])
+    found, _ = judge(frame, datetime(2024, 7, 1, 12))  # noqa: DTZ001 - naive, as the gate's
+    assert (("expectedClosureDatetime", "since 1970") in {key[1:] for key in found}) == fails
+
+
+@pytest.mark.parametrize(
+    ("closed", "warned"), [("2026-03-02T00:00:00", False), ("2026-03-01T00:00:00", True), ("2026-03-02T09:14:00", True)]
+)
+def test_a_day_is_compared_as_a_day(closed: str, warned: bool, make_frame: MakeFrame) -> None:
+    created = dict.fromkeys(("creationDatetime", "addDatetime"), "2026-03-02T09:15:00")
+    frame = make_frame([{**created, "closedDatetime": closed, "currentStageStartDatetime": closed}])
+    found, _ = judge(frame, datetime(2027, 1, 1))  # noqa: DTZ001 - naive, as the gate's
+    assert {key[2] for key in found} == ({"closed before created", "stage before created"} if warned else set())

@@ -77,7 +77,7 @@ def test_a_nul_never_reaches_the_platform(failing: Failing, write_deals: WriteDe
         (9, 1, "10%", True),
         (99, 1, "1%", True),
         (100, 1, "0.9%", False),
-        (0, 3, "100%", True),
+        (0, 3, "100%", False),
         (1, 0, "0%", True),
         (997, 3, "0.3%", True),
     ],
@@ -183,10 +183,9 @@ def test_warnings_are_reported_and_sent(sync: Sync, write_deals: WriteDeals, hel
     assert len(held()) == 3
 
 
-def test_that_all_deals_were_held_back_is_said(sync: Sync, write_deals: WriteDeals, asked: Asked) -> None:
-    state = sync(write_deals(0, BAD, BAD), quarantine_limit="100%")
-    assert state.is_completed()
-    assert state.message == "No deal can be sent, and no sync has completed yet: nothing was sent, nothing invoked; 2 quarantined."
-    assert state.result().headline == "nothing new to send, 2 quarantined"
-    assert state.result().short == "nothing new, 2 quarantined"
+def test_that_no_deal_can_be_sent_stops_whatever_may_be_quarantined(sync: Sync, write_deals: WriteDeals, asked: Asked) -> None:
+    error = sync(write_deals(0, BAD, BAD), quarantine_limit="100%").result(raise_on_failure=False)
+    assert isinstance(error, StoppedByGate)
+    assert "2 of 2 deals would be refused" in str(error)
+    assert "--quarantine-limit" not in str(error)
     assert asked("POST", "*/append") == 0
