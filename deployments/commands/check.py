@@ -79,6 +79,7 @@ def as_object(checked: CheckedDeals) -> dict[str, Any]:
             "path": export.path,
             "sha256": export.sha256,
             "encoding": export.encoding,
+            "encoding_guessed_by": export.guess,
             "separator": export.separator,
             "dialect": export.dialect,
             "times": export.zones.as_object(),

@@ -44,7 +44,7 @@ class ExportFacts:
     """What was read, as it lies. ``separator`` is None for a workbook, ``modified`` where nobody knows.
 
     ``member`` is the archive's file or the workbook's sheet that is read, ``unread`` are its filled sheets that are not, and
-    ``quarantine`` says that it is one that a sync has left, to be fixed.
+    ``quarantine`` says that it is one that a sync has left, to be fixed. ``guess`` has the letters beyond ASCII where the encoding is one.
     """
 
     path: str
@@ -58,11 +58,12 @@ class ExportFacts:
     member: str | None = None
     unread: tuple[str, ...] = ()
     quarantine: bool = False
+    guess: str | None = None
 
     @property
     def form(self) -> str:
         """How it is written, in words."""
-        return form_of(self.encoding, self.separator, self.member, self.unread)
+        return form_of(self.encoding, self.separator, self.member, self.unread, self.guess)
 
 
 class Extraction:
@@ -92,6 +93,7 @@ class Extraction:
             bytes=self._local.size,
             modified=self._local.modified,
             encoding=reader.contents.encoding,
+            guess=reader.contents.guess,
             separator=reader.layout.separator,
             dialect=self._inference.bound.dialect.name,
             zones=self._zones,

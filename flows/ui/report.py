@@ -188,7 +188,7 @@ def _came(checked: CheckedDeals) -> str:
     lines = [
         "## What came",
         "",
-        f"`{staged.export.path}` ({staged.export.dialect}, {staged.export.encoding}), {staged.rows:,} rows: {staged.deals:,} deals",
+        f"`{staged.export.path}` ({staged.export.dialect}, {staged.export.form}), {staged.rows:,} rows: {staged.deals:,} deals",
     ]
     lines.append(f"* {staged.export.zones}")
     lines += [f"* {count:,} not taken: {why}" for why, count in staged.non_rows.items()]

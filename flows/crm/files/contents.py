@@ -10,18 +10,14 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import numpy as np
-import pyarrow as pa
-
+from flows.crm.files.encodings import BOMS, CHUNK, encoding_of, said_encoding, unmarked_utf16
 from flows.crm.files.workbooks import SheetRow, open_sheet
 from flows.errors import ExportUnreadable
 
-CHUNK = 4 << 20
-_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _NO_TABLE = {
     b"%PDF": "a PDF",
     b"\x89PNG": "an image",
@@ -32,10 +28,6 @@ _NO_TABLE = {
     b"7z\xbc\xaf": "a 7z archive",
 }
 _BOOKS = (b"\xd0\xcf\x11\xe0", b"PK\x03\x04")
-_WESTERN = ("cp1252", "latin-1")
-_SCRIPTS = ["cp1251", "cp1253", "cp1255", "cp1256", "cp932", "gb18030", "big5", "euc_kr"]
-_ENOUGH = 20  # bytes beyond ASCII
-_LEADS = 0xC0  # and above: the first byte of a character that has more
 
 DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, zipfile.LargeZipFile)
 """What reading a damaged archive raises, if only at its end."""
@@ -46,6 +38,7 @@ class Contents:
     """A table's text. Either ``open`` gives UTF-8 bytes without BOM, any number of times, or ``rows`` a sheet's rows.
 
     ``member`` is the file of an archive or the sheet of a workbook that is read, ``unread`` the filled sheets that are not.
+    ``guess`` has the letters beyond ASCII where the encoding is a guess.
     """
 
     encoding: str
@@ -53,11 +46,12 @@ class Contents:
     rows: Callable[[], Iterator[SheetRow]] | None = None
     member: str | None = None
     unread: tuple[str, ...] = ()
+    guess: str | None = None
 
 
-def form_of(encoding: str, separator: str | None, member: str | None, unread: Sequence[str]) -> str:
+def form_of(encoding: str, separator: str | None, member: str | None, unread: Sequence[str], guess: str | None = None) -> str:
     """How a table is written, in words: its encoding and separator, the file or sheet that is read, the sheets that are not."""
-    parts = [encoding]
+    parts = [f"{encoding} (a guess, by the letters {guess}; --encoding names another)" if guess else encoding]
     if separator is not None:
         parts.append(f"separator {separator!r}")
     if member is not None:
@@ -123,7 +117,7 @@ def _member(path: Path, location: str, members: tuple[str, ...], said: str | Non
     if Path(name).suffix.lower() in {".xlsx", ".xls", ".xlsm", ".ods"}:
         raise ExportUnreadable(f"{location} holds the workbook {name}. Unpack it and give the workbook itself.")
     contents = _text(lambda: _opened_member(path, name), f"{location} ({name})", said)
-    return Contents(contents.encoding, contents.open, member=name)
+    return replace(contents, member=name)
 
 
 def _opened_member(path: Path, name: str) -> BinaryIO:
@@ -136,10 +130,10 @@ def _text(raw: Callable[[], BinaryIO], location: str, said: str | None) -> Conte
     if not head.strip():
         raise ExportUnreadable(f"{location} holds nothing but blanks. Export again.")
     _refuse_no_table(head, location)
-    encoding = said or _encoding(raw, head, location)
+    encoding, guess = (found := said_encoding(said, head) if said else encoding_of(raw, head, location)).name, found.guess
     text = head.decode(encoding, errors="ignore")
     carriage_returns = _ends_in_carriage_returns(text)
-    return Contents(encoding.removesuffix("-sig"), lambda: _opened(raw(), encoding, carriage_returns=carriage_returns))
+    return Contents(encoding.removesuffix("-sig"), lambda: _opened(raw(), encoding, carriage_returns=carriage_returns), guess=guess)
 
 
 def _ends_in_carriage_returns(text: str) -> bool:
@@ -155,7 +149,7 @@ def _refuse_no_table(head: bytes, location: str) -> None:
         found = "an HTML page (a login page saved in place of the export?)"
     elif text.startswith(("<?xml", "{", "[{")):
         found = "XML" if text.startswith("<") else "JSON"
-    elif b"\0" in head.partition(b"\n")[0] and not head.startswith(tuple(bom for bom, _ in _BOMS)) and not _unmarked_utf16(head[:4096]):
+    elif b"\0" in head.partition(b"\n")[0] and not head.startswith(tuple(bom for bom, _ in BOMS)) and not unmarked_utf16(head[:4096]):
         found = found or "a binary file"
     if found:
         raise ExportUnreadable(f"{location} is {found}, not a CSV or workbook. Export the deals as CSV or XLSX.")
@@ -178,6 +172,7 @@ class _Recoded(io.RawIOBase):
         self._carriage_returns = carriage_returns
         self._ready = b""
         self._returned = False
+        self._first = True
 
     def readable(self) -> bool:
         return True
@@ -186,6 +181,8 @@ class _Recoded(io.RawIOBase):
         while not self._ready:
             raw = self._stream.read(CHUNK)
             text = self._decode(raw, final=not raw)
+            if self._first and text:
+                text, self._first = text.removeprefix("\ufeff"), False
             self._ready = (self._newlines(text, last=not raw) if self._carriage_returns else text).encode("utf-8")
             if not raw:
                 break
@@ -203,114 +200,3 @@ class _Recoded(io.RawIOBase):
     def close(self) -> None:
         self._stream.close()
         super().close()
-
-
-def _encoding(raw: Callable[[], BinaryIO], head: bytes, location: str) -> str:
-    """BOM first, then UTF-8 if every byte of the file says so, then what charset-normalizer finds in the first odd lines."""
-    marked = next((encoding for bom, encoding in _BOMS if head.startswith(bom)), None)
-    if marked and marked != "utf-8-sig":
-        return marked
-    if unmarked := _unmarked_utf16(head[:4096]):
-        return unmarked
-    odd = _first_odd_bytes(raw)
-    if odd is None:
-        return marked or "utf-8"
-    line, before_was_utf8, sample = odd
-    if before_was_utf8 or marked:
-        raise ExportUnreadable(
-            f"{location}, line {line}: not valid UTF-8, although the rest is."
-            " The file was joined from two encodings or cut off; export again as UTF-8."
-        )
-    return _guessed(sample, location, line)
-
-
-def _unmarked_utf16(head: bytes) -> str | None:
-    """UTF-16 without BOM: mostly Latin text has a zero in every other byte and in no other."""
-    even, odd, half = head[::2].count(0), head[1::2].count(0), len(head) // 2
-    if min(even, odd) * 20 > half or max(even, odd) * 2 < half:
-        return None
-    return "utf-16-le" if odd > even else "utf-16-be"
-
-
-def _first_odd_bytes(raw: Callable[[], BinaryIO]) -> tuple[int, bool, bytes] | None:
-    """The first line that is not UTF-8, whether non-ASCII text before it was, and a sample from there; None if all is well."""
-    if _reads_as_utf8(raw):
-        return None
-    decode = codecs.getincrementaldecoder("utf-8")()
-    before, non_ascii, pending = 0, False, b""
-    with raw() as stream:
-        while chunk := stream.read(CHUNK):
-            try:
-                if pending or not chunk.isascii():
-                    non_ascii = not decode.decode(chunk).isascii() or non_ascii
-                    pending = decode.getstate()[0]
-            except UnicodeDecodeError as error:
-                good = error.object[: error.start]
-                start = good.rfind(b"\n") + 1
-                place = before - len(pending) + error.start
-                return _line_at(raw, place), non_ascii or not good.isascii(), error.object[start : start + (1 << 18)]
-            before += len(chunk)
-    return (_line_at(raw, before), non_ascii, pending) if pending else None
-
-
-def _reads_as_utf8(raw: Callable[[], BinaryIO]) -> bool:
-    """True if all of it is UTF-8: Arrow tells several times faster than a decoder, but not where it is not."""
-    begun = b""
-    with raw() as stream:
-        while chunk := stream.read(CHUNK):
-            text = begun + chunk
-            end = next((len(text) - back for back in (1, 2, 3) if text[-back:][0] >= _LEADS), len(text))
-            if not is_utf8(memoryview(text)[:end]):
-                return False
-            begun = text[end:]
-    return is_utf8(begun)
-
-
-def is_utf8(text: bytes | memoryview) -> bool:
-    """True if the whole of ``text`` is UTF-8: Arrow tells without a copy, and many times faster than cell by cell."""
-    extent = pa.py_buffer(np.array([0, len(text)], np.int32))
-    try:
-        pa.Array.from_buffers(pa.binary(), 1, [None, extent, pa.py_buffer(text)]).cast(pa.string())
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def _line_at(raw: Callable[[], BinaryIO], place: int) -> int:
-    lines = 1
-    with raw() as stream:
-        while place > 0 and (chunk := stream.read(min(place, CHUNK))):
-            lines += chunk.count(b"\n")
-            place -= len(chunk)
-    return lines
-
-
-def _guessed(sample: bytes, location: str, line: int) -> str:
-    """Lone odd bytes among ASCII are Western accents; runs of them another script, which charset-normalizer tells from enough text."""
-    odd = b"\n".join(text for text in sample.split(b"\n") if not text.isascii())
-    runs = re.findall(rb"[\x80-\xff]+", odd)
-    if sum(len(run) for run in runs if len(run) > 2) * 2 <= sum(map(len, runs)):
-        guess = next((name for name in _WESTERN if _decodes(sample, name)), None)
-    else:
-        guess = _script(odd) if sum(map(len, runs)) >= _ENOUGH else None
-    if guess is None:
-        raise ExportUnreadable(
-            f"{location}, line {line}: the encoding cannot be settled. Export again as UTF-8, or name it in a dialect of your own:"
-            ' `[file] encoding = "cp1250"`.'
-        )
-    return guess
-
-
-def _script(odd: bytes) -> str | None:
-    from charset_normalizer import from_bytes  # noqa: PLC0415 -- UTF-8 exports need not pay for its import
-
-    best = from_bytes(odd, cp_isolation=_SCRIPTS, preemptive_behaviour=False).best()
-    return best.encoding.replace("_", "-") if best else None
-
-
-def _decodes(sample: bytes, encoding: str) -> bool:
-    try:
-        sample.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    return True

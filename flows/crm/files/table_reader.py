@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from flows.crm.files.blocks import BOM, LONGEST_ROW, Block, Lines, lines_of, row_aligned, row_starts, skip
-from flows.crm.files.contents import DAMAGED, Contents, damaged, is_utf8
+from flows.crm.files.contents import DAMAGED, Contents, damaged
+from flows.crm.files.encodings import is_utf8
 from flows.crm.files.header_row import Layout
 from flows.crm.files.row_shape import Row, RowShape, shape_of
 from flows.crm.values.cells import unmarked

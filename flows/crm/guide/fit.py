@@ -132,7 +132,7 @@ def fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID) -> Fit
         columns, trouble, undecided = _columns(FormatInference(reader, best, said.date_order, said.decimal), zones)
         ranking = tuple(_dialect_fit(bound) for bound in ranked if bound is best or not chosen or bound.dialect.name != chosen.name)
         ids = () if best.can_fill("id") else tuple(find_ids(reader))
-        form = form_of(contents.encoding, best.layout.separator, contents.member, contents.unread)
+        form = form_of(contents.encoding, best.layout.separator, contents.member, contents.unread, contents.guess)
         return Fit(local.location, form, best.layout.headers, ranking, _dialect_fit(best), columns, zones, trouble, undecided, ids)
     finally:
         local.close()

@@ -1,0 +1,240 @@
+"""A text's encoding: proven by its bytes, or a guess that is said as one, or refused."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from flows.errors import ExportUnreadable
+
+CHUNK = 4 << 20
+BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_WESTERN = "cp1252"
+_OTHERS = ("mac-roman", "cp850", "cp1250", "cp1254")
+_SCRIPTS = ["cp1251", "cp1253", "cp1255", "cp1256", "cp932", "gb18030", "big5", "euc_kr"]
+_ENOUGH = 20  # bytes beyond ASCII
+_LEADS = 0xC0  # and above: the first byte of a character that has more
+_WORD = re.compile(rb"[A-Za-z]{0,30}[\x80-\xff][A-Za-z\x80-\xff]*")
+"""Bounded in front, where a long run of letters would be looked through again from each of them."""
+
+_MANY = 50_000
+_SHOWN = 8
+
+_CAPITAL = "\u00c0-\u00d6\u00d8-\u00de\u0160\u017d\u0152\u0178"
+_SMALL = "a-z\u00df-\u00f6\u00f8-\u00ff\u0161\u017e\u0153"
+_SIGNS = (
+    r"\u2018\u201a\u201c-\u201e\u2020-\u2022\u2030\u2039\u203a\u2122\u0192\u02c6\u02dc"
+    r"\u00a1-\u00b3\u00b5\u00b6\u00b8\u00b9\u00bb-\u00bf\u00f7"
+)
+_ABSURD = re.compile(
+    rf"(?P<control>[\u0080-\u009f])"
+    rf"|(?<=[A-Za-z{_CAPITAL}{_SMALL}])(?P<within>[{_SIGNS}])(?=[A-Za-z{_CAPITAL}{_SMALL}])"
+    rf"|(?<=[A-Za-z{_CAPITAL}{_SMALL}])(?P<behind>[\u201a\u201e\u0192\u02c6\u02dc\u00a1\u00a4\u00a5\u00a8\u00af\u00b8\u00bf])"
+    r"|(?<=[A-Za-z]{3})(?P<power>[\u00b2\u00b3\u00b9])"
+    r"|(?P<before>[\u2020\u2021\u0192\u02c6\u02dc\u20ac])(?=[a-z])"
+    rf"|(?<=[{_SMALL}])(?P<capital>[{_CAPITAL}])|(?<=[A-Za-z])(?P<inner>[{_CAPITAL}])(?=[{_SMALL}])"
+    r"|(?P<rare>[\u0160\u0161\u017d\u017e\u0178\u0192])|(?P<ligature>[\u0152\u0153])(?![Uu])"
+    r"|(?<=[a-z])(?P<dash>[\u2013\u2014])(?=[a-z\u2013\u2014])"
+)
+"""What a word in a Western language has not: signs inside it, a capital behind a small letter, letters that Latin-1 lacks."""
+
+_NORTHERN = frozenset("\u00de\u00fe\u00d0\u00f0\u00dd\u00fd")
+"""Letters of Icelandic, in whose place other encodings have those of Turkish, Romanian, Czech."""
+
+_ICELANDIC, _NOT_ICELANDIC = (
+    frozenset("\u00e6\u00c6\u00e1\u00c1\u00ed\u00cd\u00f3\u00d3\u00fa\u00da\u00e9\u00c9"),
+    frozenset("\u00e7\u00c7\u00fc\u00dc\u00e3\u00e2\u00ee"),
+)
+
+Raw = Callable[[], BinaryIO]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """A text's encoding. A ``guess`` has the letters beyond ASCII that it makes of the text, with how many distinct words have them."""
+
+    name: str
+    guess: str | None = None
+
+
+def encoding_of(raw: Raw, head: bytes, location: str) -> Encoding:
+    """By the BOM; else UTF-8, if every byte of the file says so; else a guess by the words beyond ASCII.
+
+    Raises ExportUnreadable for a text of two encodings, and where no guess makes words of all its bytes.
+    """
+    marked = next((encoding for bom, encoding in BOMS if head.startswith(bom)), None)
+    if marked and marked != "utf-8-sig":
+        return Encoding(marked)
+    if unmarked := unmarked_utf16(head[:4096]):
+        return Encoding(unmarked)
+    odd = _first_odd_bytes(raw)
+    if odd is None:
+        return Encoding(marked or "utf-8")
+    line, before_was_utf8, sample = odd
+    words = _words(raw)
+    if before_was_utf8 or marked or _mostly_utf8(words, sample):
+        raise ExportUnreadable(
+            f"{location}, line {line}: not valid UTF-8, although other lines are. Fix that line, or export again as UTF-8;"
+            " if all of the file is in another encoding, name it with --encoding, such as --encoding cp1252."
+        )
+    return _guessed(words, sample, location, line)
+
+
+def said_encoding(name: str, head: bytes) -> Encoding:
+    """The encoding that the user says; UTF-8 may have a BOM."""
+    return Encoding("utf-8-sig" if name == "utf-8" and head.startswith(codecs.BOM_UTF8) else name)
+
+
+def unmarked_utf16(head: bytes) -> str | None:
+    """UTF-16 without BOM: mostly Latin text has a zero in every other byte and in no other."""
+    even, odd, half = head[::2].count(0), head[1::2].count(0), len(head) // 2
+    if min(even, odd) * 20 > half or max(even, odd) * 2 < half:
+        return None
+    return "utf-16-le" if odd > even else "utf-16-be"
+
+
+def is_utf8(text: bytes | memoryview) -> bool:
+    """True if the whole of ``text`` is UTF-8: Arrow tells without a copy, and many times faster than cell by cell."""
+    extent = pa.py_buffer(np.array([0, len(text)], np.int32))
+    try:
+        pa.Array.from_buffers(pa.binary(), 1, [None, extent, pa.py_buffer(text)]).cast(pa.string())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _first_odd_bytes(raw: Raw) -> tuple[int, bool, bytes] | None:
+    """The first line that is not UTF-8, whether non-ASCII text before it was, and a sample from there; None if all is well."""
+    if _reads_as_utf8(raw):
+        return None
+    decode = codecs.getincrementaldecoder("utf-8")()
+    before, non_ascii, pending = 0, False, b""
+    with raw() as stream:
+        while chunk := stream.read(CHUNK):
+            try:
+                if pending or not chunk.isascii():
+                    non_ascii = not decode.decode(chunk).isascii() or non_ascii
+                    pending = decode.getstate()[0]
+            except UnicodeDecodeError as error:
+                good = error.object[: error.start]
+                start = good.rfind(b"\n") + 1
+                place = before - len(pending) + error.start
+                return _line_at(raw, place), non_ascii or not good.isascii(), error.object[start : start + (1 << 18)]
+            before += len(chunk)
+    return (_line_at(raw, before), non_ascii, pending) if pending else None
+
+
+def _reads_as_utf8(raw: Raw) -> bool:
+    """True if all of it is UTF-8: Arrow tells several times faster than a decoder, but not where it is not."""
+    begun = b""
+    with raw() as stream:
+        while chunk := stream.read(CHUNK):
+            text = begun + chunk
+            end = next((len(text) - back for back in (1, 2, 3) if text[-back:][0] >= _LEADS), len(text))
+            if not is_utf8(memoryview(text)[:end]):
+                return False
+            begun = text[end:]
+    return is_utf8(begun)
+
+
+def _line_at(raw: Raw, place: int) -> int:
+    lines = 1
+    with raw() as stream:
+        while place > 0 and (chunk := stream.read(min(place, CHUNK))):
+            lines += chunk.count(b"\n")
+            place -= len(chunk)
+    return lines
+
+
+def _words(raw: Raw) -> frozenset[bytes]:
+    """The distinct words of the whole file that have a byte beyond ASCII."""
+    words, begun = set[bytes](), b""
+    with raw() as stream:
+        while len(words) < _MANY and (chunk := stream.read(CHUNK)):
+            text, end = begun + chunk, (begun + chunk).rfind(b"\n") + 1
+            words.update(_WORD.findall(text, 0, end))
+            begun = text[end:]
+    return frozenset(words.union(_WORD.findall(begun)))
+
+
+def _mostly_utf8(words: Iterable[bytes], sample: bytes) -> bool:
+    """True if words beyond ASCII are UTF-8 as well: any Latin one, for no Western word reads as that, or half of another script."""
+    utf8 = [word for word in words if is_utf8(word)]
+    if _western(sample):
+        return any("\u00c0" <= sign <= "\u024f" for word in utf8 for sign in word.decode("utf-8"))
+    return len(utf8) * 2 >= len(list(words))
+
+
+def _western(sample: bytes) -> bool:
+    """True if bytes beyond ASCII stand alone, as accents do, and not in runs, as another script."""
+    runs = re.findall(rb"[\x80-\xff]+", b"\n".join(_odd_lines(sample)))
+    return sum(len(run) for run in runs if len(run) > 2) * 2 <= sum(map(len, runs))
+
+
+def _odd_lines(sample: bytes) -> Iterator[bytes]:
+    return (text for text in sample.split(b"\n") if not text.isascii())
+
+
+def _guessed(words: Iterable[bytes], sample: bytes, location: str, line: int) -> Encoding:
+    """Western accents, or another script, which charset-normalizer tells from enough text."""
+    odd = b"\n".join(_odd_lines(sample))
+    guess: str | None = _WESTERN
+    if not _western(sample):
+        guess = _script(odd) if sum(byte >= 0x80 for byte in odd) >= _ENOUGH else None
+    absurd = _absurd_in(words, guess) if guess else None
+    if guess and absurd == "":
+        return Encoding(guess, _letters(words, guess))
+    why = f": as {guess} it would have {absurd or 'bytes that stand for nothing'} inside words" if guess else ""
+    others = [f"{name} ({_letters(words, name)})" for name in _OTHERS if _western(sample) and _makes_words(words, name)]
+    likely = f" It could be {', '.join(others)}." if others else ""
+    raise ExportUnreadable(
+        f"{location}, line {line}: the encoding cannot be settled{why}.{likely} Name it with --encoding, such as --encoding cp1250"
+        ' (or `[file] encoding = "cp1250"` in a dialect of your own), or export again as UTF-8.'
+    )
+
+
+def _absurd_in(words: Iterable[bytes], encoding: str) -> str | None:
+    """The signs that the words would have and no word of a Western language has, none for another script; None if they cannot be read."""
+    found, letters = Counter[str](), set[str]()
+    western = encoding not in {name.replace("_", "-") for name in _SCRIPTS}
+    for word in words:
+        try:
+            text = word.decode(encoding)
+        except UnicodeDecodeError:
+            if western:
+                return None
+            continue  # a word's end may be cut where a character of two bytes has a letter as its second
+        letters.update(text)
+        found.update(sign.group() for sign in _ABSURD.finditer(text) if western or sign["control"])
+    if encoding == _WESTERN and letters & _NORTHERN and (letters & _NOT_ICELANDIC or not letters & _ICELANDIC):
+        found.update(letters & _NORTHERN)
+    return ", ".join(repr(sign)[1:-1] for sign, _ in found.most_common(_SHOWN))
+
+
+def _makes_words(words: Iterable[bytes], encoding: str) -> bool:
+    """True if all bytes beyond ASCII are letters in this encoding, and no word is absurd."""
+    return _absurd_in(words, encoding) == "" and all(word.decode(encoding).isalpha() for word in words)
+
+
+def _letters(words: Iterable[bytes], encoding: str) -> str:
+    """The letters beyond ASCII that the words have in this encoding, most frequent first."""
+    counts = Counter(sign for word in words for sign in set(word.decode(encoding, errors="ignore")) if ord(sign) >= 0x80)
+    return ", ".join(f"{repr(sign)[1:-1]} {words_with}" for sign, words_with in sorted(counts.items(), key=_by_count)[:_SHOWN])
+
+
+def _by_count(counted: tuple[str, int]) -> tuple[int, str]:
+    return -counted[1], counted[0]
+
+
+def _script(odd: bytes) -> str | None:
+    from charset_normalizer import from_bytes  # noqa: PLC0415 -- UTF-8 exports need not pay for its import
+
+    best = from_bytes(odd, cp_isolation=_SCRIPTS, preemptive_behaviour=False).best()
+    return best.encoding.replace("_", "-") if best else None
