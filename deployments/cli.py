@@ -14,6 +14,7 @@ import click
 
 from deployments.command_errors import CommandGroup, end_on_signals, require_file_locks
 from deployments.export_options import export_options, format_options, voice_options
+from deployments.guard_options import an_age, guard_options
 from deployments.temporary_server import temporary_server
 from flows.errors import UsageError
 
@@ -70,8 +71,7 @@ def main() -> None:
 @click.option(
     "--quarantine-limit", metavar="0|N|P%", default="0", show_default=True, help="Failing rows to quarantine before the sync stops."
 )
-@click.option("--accept-shrink", is_flag=True, help="Go on although the export is much smaller, or older, than the last one.")
-@click.option("--accept-change", is_flag=True, help="Go on although more than a fifth of the known deals (and 50) are new or changed.")
+@guard_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N deals (of each pipeline), for a trial.")
 @click.option("--dry-run", is_flag=True, help="Read and check; send nothing.")
 @click.option(
@@ -103,6 +103,28 @@ def sync(no_forecast: bool, forecast: str, pipelines: str | None, quiet: bool, a
         run_sync(values, Voice(quiet, as_json))
     else:
         run_sync_pipelines(values, pipelines, Voice(quiet, as_json))
+
+
+@main.command()
+@click.argument("collection", required=False, metavar="[COLLECTION]")
+@click.option(
+    "--max-age", metavar="DURATION", callback=an_age, help="End with 7 where the last export, or its newest change, is older: 36h, 7d."
+)
+@click.option("--ask", is_flag=True, help="Ask the platform too whether it knows them: 6 where it cannot be reached, 5 where one is gone.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+def status(**options: Any) -> None:
+    """Show what the ledger knows of a collection, or of all: last export, sync, forecast, and what is under way.
+
+    Reads the ledger alone, in under a second: for cron, Nagios or a container's health check.
+
+    \b
+    Examples:
+      dealcast status
+      dealcast status acme --max-age 36h --ask
+    """
+    from deployments.commands.status import status as show_status  # noqa: PLC0415 - httpx takes a while to import
+
+    sys.exit(show_status(options.pop("collection"), **options))
 
 
 @main.command()

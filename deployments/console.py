@@ -110,13 +110,20 @@ def as_json(outcome: Outcome | DoneElsewhere) -> dict[str, Any]:
     return {
         "outcome": "dry-run" if outcome.options.dry_run else "sent" if outcome.sent else "nothing-new",
         "collection": outcome.options.collection,
-        "rows_sent": entry.rows if outcome.sent and entry else 0,
+        "rows_sent": outcome.rows_sent if outcome.sent else 0,
+        "deals_deleted": outcome.deleted,
         "rows_unchanged": checked.unchanged if checked else None,
         "rows_quarantined": checked.quarantined if checked else None,
+        "deals_gone": checked.stats.gone if checked else None,
+        "gone_ids": list(checked.stats.gone_ids) if checked else [],
+        "same_export": checked.same_export if checked else None,
+        "export_modified": str(checked.staged.export.modified) if checked and checked.staged.export.modified else None,
+        "newest_change": checked.stats.newest_update if checked else None,
         "request_id": entry.upload.id if entry else None,
         "invocation_id": outcome.forecast.invocation_id if outcome.forecast else None,
         "months": [{"month": month, "revenue": revenue} for month, revenue in outcome.forecast.months] if outcome.forecast else [],
         "forecast_unread": (outcome.forecast.unread or None) if outcome.forecast else None,
+        "forecast_notes": list(outcome.forecast.notes) if outcome.forecast else [],
         "folder": str(outcome.folder),
     }
 

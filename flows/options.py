@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -37,6 +38,20 @@ def checked_id(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._~-]*", value):
         raise ValueError("a collection id has letters, digits, '.', '_', '~' and '-' only")
     return value
+
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def age_of(value: str) -> timedelta:
+    """The age that ``value`` says: ``36h``, ``7d``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not re.fullmatch(r"[0-9]{1,5}[mhdw]", value):
+        raise ValueError("write a number with m, h, d or w, such as 36h or 7d")
+    return timedelta(**{_UNITS[value[-1]]: int(value[:-1])})
 
 
 class SyncOptions(BaseModel):
@@ -81,6 +96,16 @@ class SyncOptions(BaseModel):
         False, description="go on although more than a fifth of the known deals, and at least 50, are new or changed"
     )
     limit: int | None = Field(None, ge=1, description="take only the first deals of the export (of each of its pipelines), for a trial")
+    accept_reading_change: bool = Field(False, description="go on although the export is read differently than by the last completed sync")
+    max_age: str | None = Field(
+        None, description="stop where the file, or its newest change, is older: a number with m, h, d or w, such as 36h or 7d"
+    )
+    missing: Literal["keep", "delete"] = Field(
+        "keep", description="what becomes of deals that the export no longer has: keep them on the platform, or delete them there by id"
+    )
+    missing_limit: str | None = Field(
+        None, description="the most gone deals to delete at once: a number, or a share such as 5%; default: 1%, or 20 where that is more"
+    )
     dry_run: bool = Field(False, description="read and check, send nothing")
     forecast: Literal["if-new", "always", "never"] = Field(
         "if-new", description="invoke a forecast after new data, after every sync, or never"
@@ -123,10 +148,17 @@ class SyncOptions(BaseModel):
             raise ValueError("write it as YYYY-MM, for example 2026-12")
         return value
 
-    @field_validator("quarantine_limit")
+    @field_validator("max_age")
     @classmethod
-    def _a_number_or_share(cls, value: str) -> str:
-        if not re.fullmatch(r"[0-9]+|[0-9]+(\.[0-9]+)?%", value):
+    def _an_age(cls, value: str | None) -> str | None:
+        if value is not None:
+            age_of(value)
+        return value
+
+    @field_validator("quarantine_limit", "missing_limit")
+    @classmethod
+    def _a_number_or_share(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[0-9]+|[0-9]+(\.[0-9]+)?%", value):
             raise ValueError("write a number of rows such as 20, or a share such as 2%")
         return value
 

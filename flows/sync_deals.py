@@ -15,7 +15,8 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.utilities.annotations import opaque
 
-from flows.deals.guard import save_baseline
+from flows.crm.remembered import with_remembered
+from flows.deals.guard import load_baseline, save_baseline
 from flows.deals.index_file import merge_completed
 from flows.deals.records import CheckedDeals, StagedDeals
 from flows.delivery.lifecycle import AcceptedAppend, CompletedAppend, Forecast
@@ -83,15 +84,18 @@ def sync_export(options: SyncOptions, deals: StagedDeals | None = None) -> FlowE
     """The story: from an export, or the ``deals`` of one of its pipelines, to the report."""
     data_process.start_data_process()
     with open_run(options.collection) as run:
+        options = with_remembered(options, load_baseline(run.ledger, options.collection))
         reconcile_pending(options, run)
         deals = deals or extract_deals(options, run.folder, run.steps.find_collection(options))
         checked = check_deals(deals, options, run.folder)
         if options.dry_run:
             return _report(Outcome(options, run.out_folder(options), checked))
         guard_export(_whole(checked), options)
-        if not checked.rows:
+        if not checked.rows and not checked.deletes(options):
             return _nothing_new(options, checked, run)
-        accepted = run.steps.submit_append(_whole(checked), options)
+        accepted = run.steps.submit_append(_whole(checked), options) if checked.rows else None
+        if accepted is None or checked.deletes(options):
+            accepted = _delete_gone(accepted, checked, options, run)
         return deliver(run.ledger.known(accepted.collection, accepted.fingerprint), options, checked, run)
 
 
@@ -106,6 +110,14 @@ def deliver(entry: Entry, options: SyncOptions, checked: CheckedDeals | None, ru
         return Failed(message=f"Forecast not invoked: {error}", data=error)
     entry = run.ledger.known(entry.collection, entry.fingerprint)
     return _report(Outcome(options, run.out_folder(options), checked, entry, forecast, sent=sent))
+
+
+def _delete_gone(accepted: AcceptedAppend | None, checked: CheckedDeals, options: SyncOptions, run: Run) -> AcceptedAppend:
+    """The accepted delete of gone deals; an append that was ``accepted`` completes first, so that no deal is ever missing."""
+    if accepted is not None:
+        run.steps.await_append(accepted)
+        merge_completed(run.ledger, accepted.collection, accepted.fingerprint)
+    return run.steps.submit_delete(_whole(checked), options)
 
 
 def _forecast_of(completed: State[CompletedAppend], options: SyncOptions, run: Run) -> Forecast | None:
@@ -125,16 +137,16 @@ def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: Run) -> FlowE
     """The end of a sync without a deal to send: only a forecast that is still owed, or asked for, is left to do."""
     last, args = run.ledger.last_completed(options.collection), options.forecast_args
     if checked.stats.deals and not checked.is_part(options):
-        save_baseline(run.ledger, options.collection, checked.stats.as_baseline())
+        save_baseline(run.ledger, options.collection, checked.remembered)
     if last is not None and (not last.certified or (args is not None and (last.wanted != args or options.forecast == "always"))):
-        return deliver(want_forecast(run.ledger, last, args, again=last.certified), options, checked, run, sent=False)
+        now = last.model_copy(update={"export": last.export | {"newest_deal": checked.stats.newest_deal}})
+        return deliver(want_forecast(run.ledger, now, args, again=last.certified), options, checked, run, sent=False)
     outcome = _report(Outcome(options, run.out_folder(options), checked, last))
     none = "No deal can be sent, and no sync has completed yet"
     if last:
         when = f"{last.upload.completed_at:%Y-%m-%d %H:%M} UTC"
         none = f"Nothing new since the last completed sync (request {last.upload.id}, completed {when})"
-    aside = f"; {checked.quarantined:,} quarantined" if checked.quarantined else ""
-    return Completed(name="NothingNew", message=f"{none}: nothing was sent, nothing invoked{aside}.", data=outcome)
+    return Completed(name="NothingNew", message=f"{none}: nothing was sent, nothing invoked{outcome.beside}{outcome.age}.", data=outcome)
 
 
 def reconcile_pending(options: SyncOptions, run: Run) -> None:

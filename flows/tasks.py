@@ -4,37 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled
 
-from flows.deals.guard import guard, guard_override, load_baseline
-from flows.deals.index_file import keep_content
+from flows.crm.remembered import differences
+from flows.deals.guard import check_whole, guard, guard_age, guard_deletion, guard_override, guard_reading, load_baseline
+from flows.deals.index_file import begin_send, names_sent
 from flows.deals.quarantine import way_on
-from flows.deals.records import CheckedDeals, StagedDeals
+from flows.deals.records import CheckedDeals, GoneDeals, StagedDeals
 from flows.deals.selection import check_against_ledger
 from flows.deals.staged_file import stage
 from flows.delivery.backoff import MAX_POLLS, POLL_JITTER, SEND_JITTER, honor_retry_after, is_transient, poll_backoff, send_backoff
 from flows.delivery.forecast_files import download
+from flows.delivery.forecast_months import check_first_month, oddities
 from flows.delivery.lifecycle import AcceptedAppend, CompletedAppend, CompletedForecast, Forecast, InvokedForecast
 from flows.delivery.poll import poll_append, poll_forecast
 from flows.delivery.submit import send_once
-from flows.errors import PlatformBusy, PlatformRefused, StoppedByGate
+from flows.errors import PlatformBusy, PlatformRefused, StoppedByGate, UsageError
 from flows.ledger import store as ledgers
 from flows.ledger.store import Entry, Ledger, Sending
-from flows.ledger.unfinished import want_forecast
 from flows.nostradamus import Nostradamus
-from flows.options import SyncOptions
+from flows.options import SyncOptions, age_of
 from flows.runtime.cancellation import raise_if_interrupted
 from flows.runtime.data_process import in_data_process
 from flows.runtime.step_log import say
 from flows.runtime.time_zones import checked_zone, zone_of
 from flows.settings import Settings, load_settings
-from flows.ui.artifacts import ArtifactKind, known_as, links, show_certificate, show_forecast, show_progress, show_rejected, show_report
+from flows.ui.artifacts import (
+    ArtifactKind,
+    known_as,
+    links,
+    show_certificate,
+    show_forecast,
+    show_gone,
+    show_progress,
+    show_rejected,
+    show_report,
+)
 from flows.ui.progress import show_wait
 from flows.ui.report import Outcome, certificate, keep_quarantine, publish, report_text, with_history
 
@@ -47,22 +60,25 @@ _RETRIED: dict[str, Any] = {**UNCACHED, "retry_condition_fn": is_transient}
 
 @task(task_run_name="find_collection", **_RETRIED)
 def find_collection(options: SyncOptions) -> str:
-    """The collection's timezone: as asked, as remembered in the ledger, or as the platform's list says (A).
+    """The collection's timezone: as asked, as the platform's list says (A), or as remembered in the ledger.
+
+    Every sync asks, whatever it finds to send later: one that says that all is well has reached the platform, with a token that it
+    takes, for a collection that it knows. Only a dry run, which sends nothing, is content with what is remembered.
 
     Raises:
-        UsageError: nobody says one; nothing is remembered then.
+        UsageError: nobody says a zone; nothing is remembered then.
+        NotFound: the platform does not know the collection.
     """
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
     zone = options.timezone or (ledger.get(options.collection, ledgers.TIMEZONE) or b"").decode()
-    if not zone and options.dry_run and not settings.has_token:
-        zone = "UTC"
-    if not zone:
-        with _reached(settings) as platform:
-            found = platform.collection(options.collection)
-        zone = zone_of(options.collection, found.timezone)
-        ledger.put(options.collection, ledgers.TIMEZONE, zone.encode())
-        ledger.put(options.collection, ledgers.NAME, found.name.encode())
+    if options.dry_run and (zone or not settings.has_token):
+        return checked_zone(zone or "UTC")
+    with _reached(settings) as platform:
+        found = platform.collection(options.collection)
+    zone = options.timezone or found.timezone or zone or zone_of(options.collection, found.timezone)
+    ledger.put(options.collection, ledgers.TIMEZONE, zone.encode())
+    ledger.put(options.collection, ledgers.NAME, found.name.encode())
     return checked_zone(zone)
 
 
@@ -92,11 +108,13 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
     checked = in_data_process(check_against_ledger, deals, options, settings.ledger_url, folder, settings.extra_suite)
     kept = keep_quarantine(checked, settings.out_folder(options), Ledger(settings.ledger_url), options.collection)
     show_rejected(options.collection, checked.report, str(kept))
+    show_gone(options.collection, checked.stats)
     report = checked.report
     say(
         "check",
         f"{report.rows:,} deals checked: {checked.rows:,} to send, {checked.unchanged:,} unchanged, {checked.quarantined:,} quarantined, "
-        f"{report.warnings:,} with a warning",
+        f"{report.warnings:,} with a warning"
+        + (f", {checked.stats.gone:,} known deals gone from the export" if checked.stats.gone else ""),
         rows=report.rows,
         to_send=checked.rows,
         quarantined=checked.quarantined,
@@ -126,10 +144,20 @@ def _stop_beyond_limit(checked: CheckedDeals, allowed: int, kept: Path | None) -
 
 @task(task_run_name="guard_export", **UNCACHED)
 def guard_export(checked: CheckedDeals, options: SyncOptions) -> None:
-    """Stop an export that as a whole is not to be trusted (empty, shrunk, older), unless told to accept it."""
+    """Stop an export that as a whole is not to be trusted, unless told to accept it: empty, shrunk, old, changed, read differently."""
+    staged, stats, ledger = checked.staged, checked.stats, Ledger(load_settings().ledger_url)
+    if options.max_age and not staged.export.quarantine:
+        guard_age(age_of(options.max_age), staged.export.modified, stats.newest_update, now=datetime.now(UTC), local_now=staged.synced_at)
     if options.mode == "override" or not checked.is_part(options):
-        before = load_baseline(Ledger(load_settings().ledger_url), options.collection)
-        guard(checked.stats, before, accept_shrink=options.accept_shrink, accept_change=options.accept_change)
+        before, begun = load_baseline(ledger, options.collection), ledger.read(options.collection, checked.fingerprint)
+        other = differences(staged.reading, before and before.get("reading"))
+        if not options.accept_reading_change:
+            guard_reading(other, stats)
+        accepted = options.accept_change or (begun is not None and not begun.finished) or (bool(other) and options.accept_reading_change)
+        guard(stats, before, accept_shrink=options.accept_shrink, accept_change=accepted)
+    if options.missing == "delete" and options.mode == "append":
+        check_whole(options, quarantine=staged.export.quarantine)
+        guard_deletion(stats, options.missing_limit)
     if options.mode == "override":
         guard_override(options.export, checked.rows + checked.unchanged)
 
@@ -139,7 +167,7 @@ def submit_append(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend
     """Checked deals -> append request: one POST, written down before and after (S: 202 answers an UploadRequest)."""
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
-    entry = _entry_for(checked, options, ledger)
+    entry = begin_send(ledger, _entry_of(checked, options), checked.content)
 
     def record(upload: Sending) -> None:
         ledger.write(entry.model_copy(update={"upload": upload}))
@@ -154,6 +182,30 @@ def submit_append(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend
 
         upload = send_once(entry.upload, record, post, what=f"{options.mode} to {options.collection}", policy=settings.on_unknown)
     say("submit", f"{checked.rows:,} deals sent, accepted as request {upload.id}", request_id=upload.id, rows=checked.rows)
+    return AcceptedAppend.of(entry.model_copy(update={"upload": upload}), ledger)
+
+
+@task(task_run_name="submit_delete", **_RETRIED)
+def submit_delete(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend:
+    """Gone deals -> delete request: one DELETE with their ids, written down before and after, as :func:`submit_append` (D*)."""
+    settings = load_settings()
+    ledger = Ledger(settings.ledger_url)
+    if checked.gone is None:
+        raise UsageError("No deal is gone from the export: nothing is deleted.")
+    entry = begin_send(ledger, _deletion_of(_entry_of(checked, options), checked, checked.gone), checked.gone.path)
+    ids = names_sent(ledger, entry)
+
+    def record(upload: Sending) -> None:
+        ledger.write(entry.model_copy(update={"upload": upload}))
+
+    show_progress(options.collection, 48, f"deleting {len(ids):,} gone deals")
+    with _reached(settings) as platform:
+
+        def post() -> str:
+            return platform.delete_deals(options.collection, ids).id
+
+        upload = send_once(entry.upload, record, post, what=f"deletion in {options.collection}", policy=settings.on_unknown)
+    say("delete", f"{len(ids):,} gone deals, delete accepted as request {upload.id}", request_id=upload.id, rows=len(ids))
     return AcceptedAppend.of(entry.model_copy(update={"upload": upload}), ledger)
 
 
@@ -183,6 +235,8 @@ def invoke_forecast(completed: CompletedAppend | BaseException) -> InvokedForeca
     ledger = Ledger(settings.ledger_url)
     entry = ledger.known(completed.accepted.collection, completed.accepted.fingerprint)
     args = entry.wanted or {}
+    if args.get("first_month") is None and (entry.forecast is None or entry.forecast.state == "unsent"):
+        check_first_month(entry.export.get("newest_deal"), _today(ledger, entry.collection))
 
     def record(forecast: Sending) -> None:
         ledger.write(entry.model_copy(update={"forecast": forecast}))
@@ -219,7 +273,11 @@ def download_forecast(finished: CompletedForecast, options: SyncOptions) -> Fore
     show_progress(options.collection, 95, "fetching the forecast")
     with _reached(settings) as platform:
         forecast = download(platform, finished.invoked.invocation_id, folder)
-    say("download", f"{forecast.unread or f'forecast of {len(forecast.months)} months'} in {folder}", months=len(forecast.months))
+    if not forecast.unread:
+        today = _today(Ledger(settings.ledger_url), options.collection)
+        forecast = replace(forecast, notes=tuple(oddities([month for month, _ in forecast.months], options.horizon, today)))
+    said = forecast.unread or f"forecast of {len(forecast.months)} months"
+    say("download", f"{said} in {folder}{''.join(f'; {note}' for note in forecast.notes)}", months=len(forecast.months))
     return forecast
 
 
@@ -248,6 +306,7 @@ class Steps:
         polls |= {"retry_jitter_factor": POLL_JITTER}
         self.find_collection = find_collection.with_options(**sends)
         self.submit_append = submit_append.with_options(**sends)
+        self.submit_delete = submit_delete.with_options(**sends)
         self.await_append = await_append.with_options(**polls)
         self.invoke_forecast = invoke_forecast.with_options(**sends)
         self.await_forecast = await_forecast.with_options(**polls)
@@ -267,38 +326,29 @@ def _show(outcome: Outcome) -> None:
     show_report(collection, f"{report_text(outcome, known_as(collection))}\n{links(collection, shown)}", outcome.headline)
 
 
-def _entry_for(checked: CheckedDeals, options: SyncOptions, ledger: Ledger) -> Entry:
-    """The ledger's entry of this very sync, begun now or by a run that did not end; its contents are kept before it is sent."""
-    found = ledger.read(options.collection, checked.fingerprint)
-    if found is not None and not found.finished and found.upload.state in ("accepted", "completed"):
-        return want_forecast(ledger, found, options.forecast_args)
-    upload = Sending(state="unsent", intended_at=datetime.now(UTC), doubt=found is not None and found.in_doubt)
-    if found is not None and not found.finished:
-        upload = found.upload
-    keep_content(ledger, options.collection, checked.fingerprint, checked.content)
-    export = checked.staged.export
+def _entry_of(checked: CheckedDeals, options: SyncOptions) -> Entry:
+    """A new entry of the ledger for what this sync sends."""
     return Entry(
         fingerprint=checked.fingerprint,
         collection=options.collection,
         mode=options.mode,
         created_at=datetime.now(UTC),
-        export={
-            "path": export.path,
-            "sha256": export.sha256,
-            "times": export.zones.as_object(),
-            "limited": checked.is_part(options),
-            "won_by_month": checked.stats.won_by_month,
-            **checked.stats.as_baseline(),
-        },
+        export={"limited": checked.is_part(options), "won_by_month": checked.stats.won_by_month, **checked.remembered},
         csv_sha256=checked.sha256,
         rows=checked.rows,
         quarantined=checked.quarantined,
         unchanged=checked.unchanged,
         totals=checked.totals,
-        upload=upload,
+        upload=Sending(state="unsent", intended_at=datetime.now(UTC)),
         wanted=options.forecast_args,
         options=options.model_dump(),
     )
+
+
+def _deletion_of(entry: Entry, checked: CheckedDeals, gone: GoneDeals) -> Entry:
+    """The same for what it deletes; gone deals without a name stay."""
+    changes = {"fingerprint": gone.fingerprint, "mode": "delete", "rows": gone.count, "csv_sha256": "", "totals": {}}
+    return entry.model_copy(update={**changes, "export": entry.export | {"vanished": checked.stats.gone - gone.count}})
 
 
 @contextmanager
@@ -315,6 +365,12 @@ def _reached(settings: Settings) -> Iterator[Nostradamus]:
         except PlatformBusy as error:
             honor_retry_after(error)
             raise
+
+
+def _today(ledger: Ledger, collection: str) -> date:
+    """The day in the collection's zone."""
+    zone = (ledger.get(collection, ledgers.TIMEZONE) or b"").decode() or "UTC"
+    return datetime.now(ZoneInfo(zone)).date()
 
 
 def _probe(platform: Nostradamus) -> None:

@@ -6,6 +6,7 @@ import csv
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,17 +17,27 @@ from deployments.sandbox import Sandbox, running
 from expectations.schema import COLUMN_NAMES
 from flows.nostradamus import Nostradamus
 
+_TODAY = datetime.now(UTC)
+
+CLOSED = f"{_TODAY:%Y-%m}-01T00:00:00"
+"""When the sample deals were closed: in this month, so that a forecast may begin with the next."""
+
+FIRST_MONTHS = tuple(
+    f"{month // 12}-{month % 12 + 1:02d}" for month in range(_TODAY.year * 12 + _TODAY.month, _TODAY.year * 12 + _TODAY.month + 12)
+)
+"""The months that a forecast of the sample deals predicts."""
+
 DEAL = {
     "name": "Deal",
     "creationDatetime": "2025-01-10T09:00:00",
     "addDatetime": "2025-01-10T09:00:00",
-    "closedDatetime": "2025-03-10T09:00:00",
-    "expectedClosureDatetime": "2025-03-10T09:00:00",
+    "closedDatetime": CLOSED,
+    "expectedClosureDatetime": CLOSED,
     "status": "closed_won",
     "stage": "Won",
-    "currentStageStartDatetime": "2025-03-10T09:00:00",
+    "currentStageStartDatetime": CLOSED,
     "value": "1000.00",
-    "lastUpdateDatetime": "2025-03-10T09:00:00",
+    "lastUpdateDatetime": CLOSED,
 }
 
 WriteDeals = Callable[..., Path]

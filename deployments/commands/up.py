@@ -23,7 +23,7 @@ import psutil
 import yaml
 from rich.console import Console
 
-from deployments.commands.demo import CRM_TIMEZONE, EXPORT, TIMEZONE
+from deployments.commands.demo import CRM_TIMEZONE, EXPORT, FIRST_MONTH, TIMEZONE
 from deployments.sandbox import Sandbox, running
 from deployments.temporary_server import server_protection
 from flows.errors import DealcastError, UsageError
@@ -162,7 +162,7 @@ class _Laptop:
 def deployments(export: Path, collection: str) -> dict[str, Any]:
     """The shipped `prefect.yaml` with the demo's export and collection; of its schedules the weekly resync's."""
     document: dict[str, Any] = yaml.safe_load((files("deployments") / "prefect.yaml").read_text(encoding="utf-8"))
-    own = {"export": str(export), "crm": "hubspot", "crm_timezone": CRM_TIMEZONE, "collection": collection}
+    own = {"export": str(export), "crm": "hubspot", "crm_timezone": CRM_TIMEZONE, "collection": collection, "first_month": FIRST_MONTH}
     for deployment in document["deployments"]:
         parameters = deployment["parameters"]
         if "options" in parameters:

@@ -149,7 +149,12 @@ def load_dialect(crm: str) -> Dialect:
     Raises UsageError for an unknown name, a file that is missing or not TOML, and for anything in it that makes no sense.
     """
     name = Path(crm).stem if crm.endswith(".toml") else crm
-    return _build(name, _tables(crm, seen=()))
+    return _build(name, tables_of(crm))
+
+
+def tables_of(crm: str) -> dict[str, Any]:
+    """What the dialect's TOML says, together with what it extends. Raises UsageError as `load_dialect`."""
+    return _tables(crm, seen=())
 
 
 def _tables(crm: str, seen: tuple[str, ...]) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flows.errors import StoppedByGuard
+from flows.errors import StoppedByGuard, UsageError
 from flows.ledger.store import Ledger
+from flows.options import SyncOptions
 
 BASELINE = "_export.json"
 """The file that remembers the last trusted export of a collection, and how it was read."""
@@ -50,6 +51,8 @@ class ExportStats:
     changed: int = 0
     compared: int = 0
     """Changed deals of which it is known which columns changed: all of a small collection, else a sample."""
+    newest_deal: tuple[str, int, str] | None = None
+    """The newest creation or closing of the deals that can be sent: its date, the line in the export, the column."""
     columns: dict[str, int] = field(default_factory=dict)
     """Of the compared deals, how many changed in each column."""
 
@@ -58,7 +61,8 @@ class ExportStats:
         return {"deals": self.deals, "value": self.value, "newest_update": self.newest_update, "vanished": self.gone}
 
 
-_REMEMBERED = (*ExportStats(0, 0.0, None, 0, 0).as_baseline(), "path", "sha256", "modified", "read_at", "quarantined", "reading")
+_SOURCE = ("path", "sha256", "modified", "read_at", "quarantined", "reading", "said", "newest_deal")
+_REMEMBERED = (*ExportStats(0, 0.0, None, 0, 0).as_baseline(), *_SOURCE)
 
 
 def save_baseline(ledger: Ledger, collection: str, stats: Mapping[str, Any]) -> None:
@@ -119,11 +123,22 @@ def _changed(now: ExportStats) -> list[str]:
     touched = now.added + now.changed
     if not now.known or touched < CHANGE_LEAST or touched <= now.known * CHANGE_LIMIT:
         return []
-    most = sorted(now.columns.items(), key=lambda column: -column[1])[:_COLUMNS]
-    columns = ", ".join(f"{name} of {count:,} of {now.compared:,}" for name, count in most)
-    where = f"; columns that changed most: {columns} deals" if columns else ""
     many = f"{now.changed:,} of {now.known:,} known deals changed and {now.added:,} are new, more than {CHANGE_LIMIT:.0%} at once"
-    return [f"{many}{where}; another setting of the export looks just like that"]
+    return [f"{many}{_most(now)}; another setting of the export looks just like that"]
+
+
+def guard_reading(differences: Sequence[str], now: ExportStats) -> None:
+    """Check that an export is read as by the last completed sync; ``differences`` name what is not.
+
+    Raises:
+        StoppedByGuard: some deals change by it; the message has their number.
+    """
+    if differences and now.known and (now.changed or now.added or now.gone):
+        raise StoppedByGuard(
+            f"{_STOPPED}: the export is read differently than by the last completed sync ({'; '.join(differences)}), and "
+            f"{now.changed:,} of {now.known:,} known deals change, {now.added:,} are new, {now.gone:,} are gone{_most(now)}. "
+            "Give the options of before, or run it again with --accept-reading-change if the new ones are right."
+        )
 
 
 def guard_deletion(now: ExportStats, limit: str | None) -> None:
@@ -143,6 +158,22 @@ def guard_deletion(now: ExportStats, limit: str | None) -> None:
             f"{_STOPPED}: {now.gone:,} of {now.known:,} known deals are gone from the export and would be "
             f"deleted, at most {allowed:,} may be{_named(now.gone_ids, now.gone)}. If they are to go, run it again with "
             f"--missing-limit {now.gone}; else with --missing keep."
+        )
+
+
+def check_whole(options: SyncOptions, *, quarantine: bool) -> None:
+    """Check that an export can tell that a deal is gone: a part of it cannot.
+
+    Raises:
+        UsageError: ``options`` take but a part of the export, or it is the file of a ``quarantine``.
+    """
+    parts = [f"--{name}" for name in ("limit", "pipeline", "currency") if getattr(options, name) is not None]
+    if quarantine:
+        parts.append("a quarantine file")
+    if parts:
+        raise UsageError(
+            f"--missing delete needs the whole export, and {' and '.join(parts)} takes a part: nothing was sent. "
+            "Leave --missing out, or sync the whole export."
         )
 
 
@@ -184,6 +215,12 @@ def in_words(age: timedelta) -> str:
     if minutes < 90:
         return f"{minutes:.0f} min"
     return f"{minutes / 60:.0f} h" if minutes < 72 * 60 else f"{minutes / 1440:.0f} days"
+
+
+def _most(now: ExportStats) -> str:
+    most = sorted(now.columns.items(), key=lambda column: -column[1])[:_COLUMNS]
+    columns = ", ".join(f"{name} of {count:,} of {now.compared:,}" for name, count in most)
+    return f"; columns that changed most: {columns} deals" if columns else ""
 
 
 def _named(ids: Sequence[str], count: int) -> str:

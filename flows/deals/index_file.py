@@ -39,6 +39,7 @@ from flows.deals.content_index import (
 )
 from flows.deals.guard import save_baseline
 from flows.ledger.store import CONTENT, OLD_CONTENT, PIECE, Entry, Ledger
+from flows.ledger.unfinished import want_forecast
 
 INDEX = "_index"
 _OLD_INDEX = "_known"
@@ -139,6 +140,23 @@ def keep_content(ledger: Ledger, collection: str, fingerprint: str, content: Pat
         ledger.stream(collection, f"{fingerprint}{CONTENT}", iter(partial(source.read, PIECE), b""))
 
 
+def begin_send(ledger: Ledger, entry: Entry, content: Path) -> Entry:
+    """``entry``, as an earlier run that did not end left it; its ``content`` is in the ledger before anything is sent."""
+    found = ledger.read(entry.collection, entry.fingerprint)
+    left = found is not None and not found.finished
+    if found is not None and left and found.upload.state in ("accepted", "completed"):
+        return want_forecast(ledger, found, entry.wanted)
+    doubt = found is not None and found.in_doubt
+    keep_content(ledger, entry.collection, entry.fingerprint, content)
+    upload = found.upload if found is not None and left else entry.upload.model_copy(update={"doubt": doubt})
+    return entry.model_copy(update={"upload": upload})
+
+
+def names_sent(ledger: Ledger, entry: Entry) -> list[str]:
+    """The ids, as text, of what a sync is about to send."""
+    return [str(name) for rows in _sent(ledger, entry) for name in rows.table["id"].to_pylist()]
+
+
 def name_deals(ledger: Ledger, collection: str, names: Sequence[pa.Array]) -> None:
     """Move deals whose ids are ``names`` from an index of an earlier version to the Parquet file, as they are known."""
     texts = pa.concat_arrays(names)
@@ -152,7 +170,7 @@ def name_deals(ledger: Ledger, collection: str, names: Sequence[pa.Array]) -> No
             filled = pc.if_else(pa.array(which), texts.take(pa.array(place)), rows.table["id"])
             yield Held(rows.ids, rows.table.set_column(0, SCHEMA.field("id"), filled))
 
-    _write_index(ledger, collection, named(), _count(ledger, collection) + len(ids))
+    _write_index(ledger, collection, named(), deals_held(ledger, collection) + len(ids))
 
 
 def merge_completed(ledger: Ledger, collection: str, fingerprint: str) -> None:
@@ -173,23 +191,25 @@ def merge_into_index(ledger: Ledger, entry: Entry) -> Entry:
     if entry.mode != "override":
         kept = (rows.only(~among(rows.ids, own)) for rows in held(ledger, entry.collection, earlier))
     sent = () if entry.deletes else _sent(ledger, entry)
-    _write_index(ledger, entry.collection, chain(kept, sent), _count(ledger, entry.collection) + len(own))
+    count = _write_index(ledger, entry.collection, chain(kept, sent), deals_held(ledger, entry.collection) + len(own))
     if not entry.export.get("limited"):
-        save_baseline(ledger, entry.collection, entry.export | ({"vanished": 0} if entry.mode != "append" else {}))
+        save_baseline(ledger, entry.collection, entry.export | ({"vanished": 0} if entry.mode == "override" else {}))
     for other in earlier:
         if other.in_doubt or not other.finished:
             _supersede(ledger, other)
-    entry = ledger.write(entry.model_copy(update={"indexed": True}))
+    entry = ledger.write(entry.model_copy(update={"indexed": True, "held": count}))
     _forget_content(ledger, entry)
     return entry
 
 
-def _write_index(ledger: Ledger, collection: str, deals: Iterable[Held], in_all: int) -> None:
-    """Replace the index: deals with a name as Parquet, cells of a sample of ``in_all`` alone; the others as they were."""
+def _write_index(ledger: Ledger, collection: str, deals: Iterable[Held], in_all: int) -> int:
+    """Replace the index: deals with a name as Parquet, cells of a sample of ``in_all`` alone; the others as they were. Their number."""
     unnamed: list[bytes] = []
+    count = 0
     with tempfile.TemporaryFile() as file:
         with DealsFile(file) as parquet:
             for rows in deals:
+                count += len(rows.ids)
                 has_name = rows.table["id"].is_valid().to_numpy()
                 unnamed.append(_as_old(rows.only(~has_name)).tobytes())
                 parquet.write(_thinned(rows.only(has_name), in_all))
@@ -199,6 +219,7 @@ def _write_index(ledger: Ledger, collection: str, deals: Iterable[Held], in_all:
         ledger.stream(collection, f"{_OLD_INDEX}{OLD_CONTENT}", unnamed)
     else:
         ledger.delete(collection, f"{_OLD_INDEX}{OLD_CONTENT}")
+    return count
 
 
 def _thinned(rows: Held, in_all: int) -> pa.Table:
@@ -254,16 +275,11 @@ def _ids_sent(ledger: Ledger, entries: Sequence[Entry]) -> Hashes:
     return ids
 
 
-def _count(ledger: Ledger, collection: str) -> int:
+def deals_held(ledger: Ledger, collection: str) -> int:
     """How many deals the index's Parquet file has, by its footer."""
-    return int(index_facts(ledger, collection).get("deals", 0))
-
-
-def index_facts(ledger: Ledger, collection: str) -> dict[str, Any]:
-    """``deals``: how many the index has, read from its footer alone; empty where there is none."""
     with suppress(FileNotFoundError), ledger.open(collection, f"{INDEX}{CONTENT}") as source:
-        return {"deals": pq.ParquetFile(source).metadata.num_rows}
-    return {}
+        return int(pq.ParquetFile(source).metadata.num_rows)
+    return 0
 
 
 def _supersede(ledger: Ledger, entry: Entry) -> None:

@@ -6,11 +6,13 @@ They reach Prefect's logs and survive the process, so they hold counts, ids and 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from expectations import CheckReport
 from flows.crm import ExportFacts
+from flows.crm.remembered import Reading
 from flows.crm.row_counts import ASSUMED
 from flows.deals.guard import ExportStats
 from flows.options import SyncOptions
@@ -39,6 +41,10 @@ class StagedDeals:
     gone: int = 0
     gone_ids: Path | None = None
     """An Arrow file with one column, ``id``: the deals that the export marks as deleted or merged into another, and does not have."""
+    reading: Reading = field(default_factory=dict)
+    """How it was read, see `flows.crm.remembered`."""
+    said: dict[str, str] = field(default_factory=dict)
+    """What of that the user said."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -71,6 +77,16 @@ class StagedDeals:
 
 
 @dataclass(frozen=True, slots=True)
+class GoneDeals:
+    """Known deals that an export no longer has: their ids in a file of the form of :attr:`CheckedDeals.content`."""
+
+    path: Path
+    count: int
+    fingerprint: str
+    """Of a delete of just these."""
+
+
+@dataclass(frozen=True, slots=True)
 class CheckedDeals:
     """Deals after the gate: rows to send + ``unchanged`` + quarantined = deals extracted."""
 
@@ -87,13 +103,37 @@ class CheckedDeals:
     totals: dict[str, str]
     """Sum of ``value`` of the passing deals by status, as exact decimal text."""
     stats: ExportStats
-    gone: Path | None = None
-    """The same form of file with the ids of known deals that the export no longer has; None where there are none."""
+    gone: GoneDeals | None = None
+    """Known deals that the export no longer has; None where there are none that have a name."""
+
+    same_export: bool = False
+    """Byte for byte the last trusted export."""
+
+    @property
+    def remembered(self) -> dict[str, Any]:
+        """The export as the ledger remembers it: for the next sync's guard, and for people who ask for the collection's state."""
+        export = self.staged.export
+        return {
+            "path": export.path,
+            "sha256": export.sha256,
+            "times": export.zones.as_object(),
+            "modified": export.modified and export.modified.isoformat(),
+            "read_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "quarantined": self.quarantined,
+            "reading": self.staged.reading,
+            "said": self.staged.said,
+            "newest_deal": self.stats.newest_deal,
+            **self.stats.as_baseline(),
+        }
 
     @property
     def quarantined(self) -> int:
         """Rows quarantined, because the platform would refuse the file for them."""
         return self.report.failing
+
+    def deletes(self, options: SyncOptions) -> bool:
+        """True where gone deals are to be deleted; those without a name, of which the hash alone is known, cannot be."""
+        return options.missing == "delete" and options.mode == "append" and self.gone is not None
 
     def is_part(self, options: SyncOptions) -> bool:
         """True for a trial's deals (``--limit``) or those of a fixed quarantine: no measure for other exports."""

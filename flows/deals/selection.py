@@ -21,14 +21,14 @@ from expectations import CheckReport, FileProfile, Gate, GateError, Verdict
 from expectations.formats import one_chunk
 from expectations.gate import load_checks
 from expectations.row_checks import deals_frame
-from expectations.schema import COLUMN_NAMES, STATUSES
-from flows.deals.content_index import ContentIndex, Fingerprint, Hashes, deals_of, hash_ids
+from expectations.schema import COLUMN_NAMES, SOURCE_LINE, STATUSES
+from flows.deals.content_index import DEAL, ContentIndex, Fingerprint, Hashes, deals_of, hash_ids
 from flows.deals.deals_csv import CsvRows, DealsCsv
-from flows.deals.guard import LISTED, ExportStats
+from flows.deals.guard import LISTED, ExportStats, load_baseline
 from flows.deals.identity import Spellings, merge_equal_rows, refuse_held_spellings
 from flows.deals.index_file import SCHEMA, DealsFile, gone_ids, load_index, name_deals, rows_of, sent_ids
 from flows.deals.quarantine import open_quarantine, quarantined
-from flows.deals.records import CheckedDeals, StagedDeals
+from flows.deals.records import CheckedDeals, GoneDeals, StagedDeals
 from flows.deals.staged_file import batches
 from flows.errors import UsageError
 from flows.ledger.store import Ledger
@@ -114,19 +114,25 @@ def check_against_ledger(
         refuse_held_spellings(sent_ids(checked.content), gone_ids(ledger, options.collection, index))
     if index.names and not options.dry_run:
         name_deals(ledger, options.collection, index.names)
+    before = load_baseline(ledger, options.collection)
+    checked = replace(checked, same_export=before is not None and before.get("sha256") == staged.export.sha256)
     if checked.stats.gone:
-        checked = _naming_gone(checked, gone_ids(ledger, options.collection, index), folder / "gone.parquet")
+        checked = _naming_gone(checked, gone_ids(ledger, options.collection, index), folder / "gone.parquet", options)
     return replace(checked, report=replace(checked.report, validation_result=None))
 
 
-def _naming_gone(checked: CheckedDeals, gone: Iterable[pa.Array], path: Path) -> CheckedDeals:
+def _naming_gone(checked: CheckedDeals, gone: Iterable[pa.Array], path: Path, options: SyncOptions) -> CheckedDeals:
     """``checked`` with the ids of gone deals: all of them in a file of the form of those that are sent, the first for people."""
     named: list[str] = []
+    count, fingerprint = 0, Fingerprint(options.collection, "delete")
     with DealsFile(path) as file:
         for ids in gone:
+            count += len(ids)
+            fingerprint.add(hash_ids(ids).astype(DEAL))
             file.write(pa.table([ids, pa.nulls(len(ids)), pa.nulls(len(ids))], names=SCHEMA.names).cast(SCHEMA))
             named += ids[: LISTED - len(named)].to_pylist()
-    return replace(checked, gone=path, stats=replace(checked.stats, gone_ids=tuple(named)))
+    found = GoneDeals(path, count, fingerprint.hex()) if count else None
+    return replace(checked, gone=found, stats=replace(checked.stats, gone_ids=tuple(named)))
 
 
 def _give_back() -> None:
@@ -148,6 +154,7 @@ class _Selection:
         self._totals = dict.fromkeys(STATUSES, Decimal(0))
         self._won_by_month: Counter[str] = Counter()
         self._newest_update: str | None = None
+        self._newest_deal: tuple[str, int, str] | None = None
         self._tomorrow = (staged.synced_at + timedelta(days=1)).isoformat(timespec="seconds")
         self._known, self._full, self._override = known, options.full, options.mode == "override"
         self._part = staged.export.quarantine or options.limit is not None
@@ -218,6 +225,7 @@ class _Selection:
         updates = passing["lastUpdateDatetime"]
         newest = pc.max(updates.filter(pc.less(updates, self._tomorrow))).as_py()
         self._newest_update = max(filter(None, (self._newest_update, newest)), default=None)
+        self._newest_deal = _newest_of(self._newest_deal, passing)
         _add_totals(self._totals, passing)
         _add_won(self._won_by_month, passing)
 
@@ -248,9 +256,20 @@ class _Selection:
                 added=self._added,
                 changed=self._changed,
                 compared=self._compared,
+                newest_deal=self._newest_deal,
                 columns=dict(self._columns),
             ),
         )
+
+
+def _newest_of(newest: tuple[str, int, str] | None, passing: pa.Table) -> tuple[str, int, str] | None:
+    """The newest creation or closing, with its line and column, of ``newest`` and those of a batch."""
+    for column in ("creationDatetime", "closedDatetime"):
+        moment = pc.max(passing[column]).as_py()
+        if moment and (newest is None or moment > newest[0]):
+            line = passing[SOURCE_LINE][pc.index(passing[column], moment).as_py()].as_py()
+            newest = (moment, line, column)
+    return newest
 
 
 def _add_totals(totals: dict[str, Decimal], passing: pa.Table) -> None:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from expectations.schema import SOURCE_LINE
 from flows.crm import ALL_PIPELINES, Extraction, open_export
 from flows.crm.column_map import DEALS_SCHEMA
+from flows.crm.remembered import reading_of, said
 from flows.deals.records import StagedDeals
 from flows.options import SyncOptions
 
@@ -48,6 +49,7 @@ def stage(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
         for _, deals in extraction.tables():
             staging.write(deals)
     staged = staging.staged(extraction, dict(extraction.counts.non_rows))
+    staged = replace(staged, reading=reading_of(options, timezone), said=said(options))
     return _with_gone(staged, extraction.gone, folder)
 
 
@@ -78,10 +80,12 @@ def stage_pipelines(
     counts = extraction.counts
     if unnamed := counts.non_rows["no pipeline"]:
         left[""] = unnamed
-    staged = {}
+    staged, reading = {}, reading_of(options, timezone)
     for pipeline, staging in stagings.items():
         others = {"in another pipeline": counts.deals - staging.deals} if counts.deals > staging.deals else {}
-        staged[pipeline] = _with_gone(staging.staged(extraction, {**counts.non_rows, **others}), extraction.gone, folder)
+        deals = staging.staged(extraction, {**counts.non_rows, **others})
+        deals = replace(deals, reading=reading | {"pipeline": pipeline}, said=said(options) | {"pipeline": pipeline})
+        staged[pipeline] = _with_gone(deals, extraction.gone, folder)
     return staged, dict(left)
 
 

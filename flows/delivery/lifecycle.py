@@ -12,7 +12,7 @@ from pathlib import Path
 from flows.errors import UnexpectedAnswer
 from flows.ledger.history import usual_seconds
 from flows.ledger.store import Entry, Ledger
-from flows.nostradamus import UploadRequest
+from flows.nostradamus import RequestMode, UploadRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class AcceptedAppend:
     accepted_at: datetime
     usual: float | None = None
     """Seconds that the platform usually takes for this collection's uploads; None without history."""
+    mode: RequestMode = "append"
 
     @classmethod
     def of(cls, entry: Entry, ledger: Ledger) -> AcceptedAppend:
@@ -36,12 +37,12 @@ class AcceptedAppend:
         if entry.upload.id is None or entry.upload.accepted_at is None:
             raise UnexpectedAnswer(f"The ledger has no request id for sync {entry.fingerprint} of {entry.collection}.")
         usual = usual_seconds(other.upload for other in ledger.entries(entry.collection))
-        return cls(entry.collection, entry.fingerprint, entry.upload.id, entry.upload.accepted_at, usual)
+        return cls(entry.collection, entry.fingerprint, entry.upload.id, entry.upload.accepted_at, usual, entry.mode)
 
     @property
     def name(self) -> str:
         """The request as messages name it."""
-        return f"append request {self.request_id}"
+        return f"{self.mode} request {self.request_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +117,5 @@ class Forecast:
     files: dict[str, Path]
     months: tuple[tuple[str, float], ...]
     unread: str = ""
+    notes: tuple[str, ...] = ()
+    """What people should know of its months: past ones, holes."""

@@ -59,7 +59,7 @@ def poll_append(accepted: AcceptedAppend, settings: Settings, ledger: Ledger) ->
         refused = entry.upload.model_copy(update={"state": "refused", "reason": answer.message})
         ledger.write(entry.model_copy(update={"upload": refused}))
         kept = _keep(answer, settings.out_folder(options_of(entry)))
-        why = f"The platform refused append request {accepted.request_id}: {describe(answer)}\nIts whole answer is in {kept}."
+        why = f"The platform refused {accepted.name}: {describe(answer)}\nIts whole answer is in {kept}."
         raise AppendRejected(why, columns(answer))
     raise _unfinished(accepted, answer.status, settings)
 

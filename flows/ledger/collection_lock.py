@@ -25,14 +25,13 @@ from prefect.runtime import flow_run
 
 from flows.errors import CollectionBusy
 from flows.ledger.dead_runs import close_dead_runs
-from flows.ledger.store import Ledger
+from flows.ledger.store import HOLDER, Ledger
 from flows.runtime.atomic_files import private_folder
 from flows.runtime.prefect_api import ONE_CALL
 
 LEASE_SECONDS = 60
 """The shortest lease that Prefect grants."""
 
-_HOLDER = "_holder.json"
 _NAMING_SECONDS = 1.0
 """How long to wait for a holder that has just locked to write its name."""
 
@@ -55,11 +54,11 @@ def lock_collection(collection: str, ledger: Ledger, home: Path) -> Iterator[Non
         if not _take(slot, limit):
             raise _busy(collection, lambda: _recorded(ledger, collection))
         try:
-            ledger.put(collection, _HOLDER, json.dumps(mine).encode())
+            ledger.put(collection, HOLDER, json.dumps(mine).encode())
             close_dead_runs(collection, {holder.get("flow_run") for holder in (died, recorded)})
             yield
         finally:
-            ledger.delete(collection, _HOLDER)
+            ledger.delete(collection, HOLDER)
             with ONE_CALL:
                 slot.close()
 
@@ -113,7 +112,7 @@ def _read(lock: IO[str]) -> Holder:
 
 
 def _recorded(ledger: Ledger, collection: str) -> Holder:
-    return _holder(ledger.get(collection, _HOLDER) or b"{}")
+    return _holder(ledger.get(collection, HOLDER) or b"{}")
 
 
 def _holder(text: str | bytes) -> Holder:

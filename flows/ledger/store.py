@@ -7,7 +7,6 @@ deals that the sync sends, by id and content. Nothing in either holds a row's co
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -37,6 +36,9 @@ PIECE = 16 << 20
 
 TIMEZONE = "_timezone.txt"
 """The file that remembers a collection's timezone, an IANA name."""
+
+HOLDER = "_holder.json"
+"""The file that says who holds a collection's lock, while somebody does."""
 
 NAME = "_name.txt"
 """The file that remembers the name by which people know a collection."""
@@ -90,9 +92,11 @@ class Entry(_Record):
         validation_alias=AliasChoices("indexed", "absorbed"),
         description="the rows sent are in the content index; older files have another name",
     )
+    held: int | None = Field(None, description="deals in the content index once this sync is in it")
     wanted: dict[str, Any] | None = Field(None, description="arguments of the forecast that this sync is to download; null: none")
     options: dict[str, Any] = Field(default_factory=dict, description="the sync's options, for `dealcast resume`")
     forecast: Sending | None = None
+    predicted: list[str] = Field(default_factory=list, description="the forecast's months, YYYY-MM, once downloaded")
     certified: bool = Field(False, description="forecast and certificate are written")
 
     @property
@@ -171,6 +175,13 @@ class Ledger:
         found = [self.read(collection, name.removesuffix(".json")) for name in names if name.endswith(".json") and not name.startswith("_")]
         return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.created_at)
 
+    def collections(self) -> list[str]:
+        """The ids of all collections that were ever synced, in order."""
+        self._fs.invalidate_cache()
+        with suppress(FileNotFoundError):
+            return sorted(Path(found["name"]).name for found in self._fs.ls(self._root, detail=True) if found["type"] == "directory")
+        return []
+
     def last_completed(self, collection: str) -> Entry | None:
         """The newest sync of ``collection`` whose upload the platform completed."""
         completed = [entry for entry in self.entries(collection) if entry.upload.state == "completed"]
@@ -206,8 +217,9 @@ class Ledger:
 
     def get(self, collection: str, name: str) -> bytes | None:
         """One file of ``collection``, or None where there is none."""
+        path = f"{self._root}/{collection}/{name}"
         try:
-            return bytes(self._fs.cat_file(f"{self._root}/{collection}/{name}"))
+            return Path(path).read_bytes() if isinstance(self._fs, LocalFileSystem) else bytes(self._fs.cat_file(path))
         except FileNotFoundError:
             return None
 
@@ -233,7 +245,7 @@ class Ledger:
 
     def _entry(self, data: bytes, where: str) -> Entry:
         try:
-            return Entry.model_validate(json.loads(data))
+            return Entry.model_validate_json(data)
         except (ValueError, ValidationError) as error:
             raise UsageError(
                 f"The ledger's file {self._root}/{where} cannot be read ({type(error).__name__}): this version of dealcast did not "

@@ -27,6 +27,7 @@ from prefect.runtime import flow_run
 
 from expectations import CheckReport, Failure, Severity
 from expectations.schema import COLUMNS, Kind
+from flows.deals.guard import ExportStats
 from flows.delivery.result_table import Months
 from flows.errors import DealcastError
 from flows.ledger.store import NAME, Ledger
@@ -35,7 +36,7 @@ from flows.settings import load_settings
 from flows.ui.chart import draw, markdown_image
 from flows.ui.run_subject import subject_of_run
 
-ArtifactKind = Literal["report", "progress", "rejected", "forecast", "certificate"]
+ArtifactKind = Literal["report", "progress", "rejected", "gone", "forecast", "certificate"]
 
 STEPS = logging.getLogger("dealcast.progress")
 """Says what a run is doing at this moment; the command line shows it, Prefect's log does not."""
@@ -107,6 +108,13 @@ def show_rejected(collection: str, report: CheckReport, place: str | None) -> No
     table = [_rejected_row(failure, rules) for failure in failures[:LISTED]]
     note = f"{report.failing:,} of {report.rows:,} deals would be refused by the platform. All of them: {place}"
     _show(create_table_artifact, table, artifact_key("rejected", collection), note)
+
+
+def show_gone(collection: str, stats: ExportStats) -> None:
+    """The ids of known deals that the export no longer has; made only where there are any."""
+    if stats.gone_ids:
+        note = f"{stats.gone:,} of {stats.known:,} known deals are gone from the export; the first {len(stats.gone_ids)}"
+        _show(create_table_artifact, [{"id": identifier} for identifier in stats.gone_ids], artifact_key("gone", collection), note)
 
 
 def show_progress(collection: str, percent: float, words: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.crm.files.location import sha256_of
+from flows.deals.guard import in_words
 from flows.deals.records import CheckedDeals
 from flows.delivery.lifecycle import Forecast
 from flows.ledger.forecast_history import Invoked, add_forecast, movement, read_history
@@ -40,11 +41,11 @@ class Outcome:
     def headline(self) -> str:
         """The outcome in one line."""
         if self.checked is not None and self.options.dry_run:
-            return f"dry run: {self.checked.rows:,} deals would be sent, {self.checked.quarantined:,} quarantined"
+            return f"dry run: {self.checked.rows:,} deals would be sent, {self.checked.quarantined:,} quarantined{self._gone}"
         sent = (
-            f"{self.entry.rows:,} deals sent, {self.entry.quarantined:,} quarantined"
+            f"{self.rows_sent:,} deals sent, {self.entry.quarantined:,} quarantined{self._gone}"
             if self.sent and self.entry
-            else f"nothing new to send{self._aside}"
+            else f"nothing new to send{self.beside}"
         )
         if self.forecast is None:
             return sent
@@ -56,11 +57,24 @@ class Outcome:
         if self.checked is not None and self.options.dry_run:
             return f"dry run, {self.checked.rows:,} to send"
         if not self.sent or self.entry is None:
-            return "forecast only" if self.forecast else f"nothing new{self._aside}"
-        sent = f"{self.entry.rows:,} sent" + (f", {self.entry.quarantined:,} quarantined" if self.entry.quarantined else "")
+            return f"{'forecast only' if self.forecast else 'nothing new'}{self.beside}{self.age}"
+        quarantined = f", {self.entry.quarantined:,} quarantined" if self.entry.quarantined else ""
+        sent = f"{self.rows_sent:,} sent{quarantined}{self._gone}{self.age}"
         if self.forecast is None:
             return sent
         return f"{sent} · {'forecast not read' if self.forecast.unread else f'{self._sum} in {len(self.forecast.months)} months'}"
+
+    @property
+    def deleted(self) -> int:
+        """Gone deals that were deleted."""
+        return self.entry.rows if self.sent and self.entry is not None and self.entry.deletes else 0
+
+    @property
+    def rows_sent(self) -> int:
+        """Deals that were appended, or that an override put in place of all."""
+        if self.entry is not None and not self.entry.deletes:
+            return self.entry.rows
+        return self.checked.rows if self.checked is not None else 0
 
     @property
     def _sum(self) -> str:
@@ -69,8 +83,26 @@ class Outcome:
         return f"{total:,.0f}" + (f" ({self.movement})" if self.movement else "")
 
     @property
-    def _aside(self) -> str:
-        return f", {self.checked.quarantined:,} quarantined" if self.checked is not None and self.checked.quarantined else ""
+    def beside(self) -> str:
+        """Deals that are quarantined and gone, for the end of a sentence; empty where there are none."""
+        return (f", {self.checked.quarantined:,} quarantined" if self.checked is not None and self.checked.quarantined else "") + self._gone
+
+    @property
+    def _gone(self) -> str:
+        if self.deleted:
+            return f", {self.deleted:,} gone and deleted"
+        return f", {self.checked.stats.gone:,} gone" if self.checked is not None and self.checked.stats.gone else ""
+
+    @property
+    def age(self) -> str:
+        """How old the export is, for the end of a sentence, and whether it is the last one again; empty where nobody knows."""
+        if self.checked is None:
+            return ""
+        modified = self.checked.staged.export.modified
+        old = f"{in_words(datetime.now(UTC) - modified)} old" if modified is not None else ""
+        if self.checked.same_export:
+            return f", same export again{f' ({old})' if old else ''}"
+        return f", export {old}" if old else ""
 
     @property
     def won_by_month(self) -> dict[str, float]:
@@ -120,7 +152,8 @@ def publish(outcome: Outcome, ledger: Ledger) -> None:
     entry = outcome.entry
     if entry is not None and not entry.certified:
         write_whole(outcome.folder / "certificate.json", [json.dumps(certificate(entry), indent=1).encode()])
-        ledger.write(entry.model_copy(update={"certified": True}))
+        months = [month[:7] for month, _ in outcome.forecast.months] if outcome.forecast else []
+        ledger.write(entry.model_copy(update={"certified": True, "predicted": months}))
         ledger.prune(entry.collection)
 
 
@@ -173,7 +206,8 @@ def report_text(outcome: Outcome, name: str | None = None) -> str:
     parts = [f"# {name or outcome.options.collection}: {outcome.headline}"]
     if outcome.forecast is not None:
         rows = [f"| {month[:7]} | {revenue:,.2f} |" for month, revenue in outcome.forecast.months]
-        table = ["| month | revenue |", "|---|---:|", *rows]
+        notes = [f"* {note}" for note in outcome.forecast.notes]
+        table = ["| month | revenue |", "|---|---:|", *rows, *([""] if notes else []), *notes]
         parts.append("\n".join(["## Forecast", "", *([outcome.forecast.unread] if outcome.forecast.unread else table)]))
     if outcome.entry is not None:
         parts.append(_platform(outcome.entry, sent=outcome.sent))
@@ -193,10 +227,29 @@ def _came(checked: CheckedDeals) -> str:
     lines.append(f"* {staged.export.zones}")
     lines += [f"* {count:,} not taken: {why}" for why, count in staged.non_rows.items()]
     lines += [f"* {remark}" for remark in staged.remarks]
+    lines += _freshness(checked) + _gone(checked)
     filled = [
         f"| {column} | {', '.join(f'{how}: {rows:,}' for how, rows in hows.items())} |" for column, hows in staged.filled.items() if hows
     ]
     return "\n".join([*lines, "", "| column | filled by: rows |", "|---|---|", *filled])
+
+
+def _freshness(checked: CheckedDeals) -> list[str]:
+    modified, newest = checked.staged.export.modified, checked.stats.newest_update
+    lines = ["* same export again: byte for byte the last one"] if checked.same_export else []
+    if modified is not None:
+        lines.append(f"* file of {modified.astimezone(UTC):%Y-%m-%d %H:%M} UTC, {in_words(datetime.now(UTC) - modified)} old")
+    return [*lines, f"* newest change {newest}"] if newest else lines
+
+
+def _gone(checked: CheckedDeals) -> list[str]:
+    """Known deals that the export no longer has, and what becomes of them."""
+    stats = checked.stats
+    if not stats.gone:
+        return []
+    more = ", ..." if stats.gone > len(stats.gone_ids) else ""
+    named = f": {', '.join(f'`{identifier}`' for identifier in stats.gone_ids)}{more}" if stats.gone_ids else ""
+    return [f"* {stats.gone:,} of {stats.known:,} known deals are gone from the export{named}"]
 
 
 def _gate(checked: CheckedDeals) -> str:

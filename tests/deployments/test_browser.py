@@ -60,7 +60,9 @@ def sync(stage: Stage) -> Sync:
         if name not in ids:
             with Nostradamus(stage.sandbox.url, stage.sandbox.token) as platform:
                 ids[name] = platform.create_collection(name, "Europe/Rome").id
-        stage.dealcast("sync", str(export), "--crm", "hubspot", "--crm-timezone", "Europe/Rome", "--collection", ids[name])
+        stage.dealcast(
+            "sync", str(export), "--crm", "hubspot", "--crm-timezone", "Europe/Rome", "--first-month", "2026-11", "--collection", ids[name]
+        )
         return _newest(stage, name)
 
     return run
@@ -117,7 +119,19 @@ def test_a_waiting_run_says_what_it_waits_for(stage: Stage, page: Page) -> None:
         collection = platform.create_collection("waiting", "Europe/Rome").id
     before = stage.sandbox.control("GET", "speed")
     stage.sandbox.control("PUT", "speed", {"queued_seconds": 0.1, "processing_seconds": 600})
-    command = ["dealcast", "sync", str(EXPORT), "--crm", "hubspot", "--collection", collection, "--crm-timezone", "Europe/Rome"]
+    command = [
+        "dealcast",
+        "sync",
+        str(EXPORT),
+        "--crm",
+        "hubspot",
+        "--collection",
+        collection,
+        "--crm-timezone",
+        "Europe/Rome",
+        "--first-month",
+        "2026-11",
+    ]
     environment = {**stage.environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:
         try:

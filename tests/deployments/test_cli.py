@@ -13,6 +13,7 @@ import pytest
 from deployments.cli import main
 from deployments.sandbox import Sandbox, running
 from flows.nostradamus import Nostradamus
+from tests.conftest import FIRST_MONTHS
 
 if TYPE_CHECKING:
     from tests.conftest import Dealcast, WriteDeals
@@ -29,7 +30,7 @@ def test_a_sync_tells_its_steps_on_stderr_and_its_outcome_on_stdout(
 ) -> None:
     result = dealcast("sync", write_deals(4), "--crm", "canonical", "--collection", collection, "--horizon", 4, "--out", tmp_path / "out")
     assert f"{collection}: 4 deals sent, 0 quarantined, forecast of 4 months" in result.stdout
-    assert all(month in result.stdout for month in ("2025-04", "2025-05", "2025-06", "2025-07"))
+    assert all(month in result.stdout for month in FIRST_MONTHS[:4])
     assert "█" in result.stdout
     assert f"files: {tmp_path / 'out'}" in result.stdout
     steps = [line.split()[0] for line in result.stderr.splitlines() if line.strip()]

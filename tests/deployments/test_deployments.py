@@ -74,7 +74,13 @@ def test_a_scheduled_run_completes_and_leaves_artifacts(stage: Stage) -> None:
     with Nostradamus(stage.sandbox.url, stage.sandbox.token) as platform:
         collection = platform.create_collection("acme-newbusiness", "Europe/Rome").id
     deployment = stage.deployment("sync-deals/incremental")
-    options = {**deployment["parameters"]["options"], "export": str(EXPORT), "crm_timezone": "Europe/Rome", "collection": collection}
+    options = {
+        **deployment["parameters"]["options"],
+        "export": str(EXPORT),
+        "crm_timezone": "Europe/Rome",
+        "collection": collection,
+        "first_month": "2026-11",
+    }
     first = datetime.now(UTC) + FIRST
     clock = {"active": True, "schedule": {"interval": 3600, "anchor_date": first.isoformat(), "timezone": "Europe/Rome"}}
     stage.change(f"deployments/{deployment['id']}", {"parameters": {"options": options}, "schedules": [clock]})

@@ -215,9 +215,15 @@ def sync(cell: Cell, sandbox: Sandbox, collection: str, kill: str | None, journa
 
 
 def start_sync(
-    folder: Path, sandbox: Sandbox, collection: str, kill: str | None = None, journal: str = "journal", **settings: str
+    folder: Path,
+    sandbox: Sandbox,
+    collection: str,
+    kill: str | None = None,
+    journal: str = "journal",
+    missing: str = "keep",
+    **settings: str,
 ) -> BaseProcess:
-    """Start a sync of ``folder``'s export; ``settings`` are further ``DEALCAST_...`` variables."""
+    """Start a sync of ``folder``'s export; ``missing`` is its option, ``settings`` are further ``DEALCAST_...`` variables."""
     values = {
         "HOME": str(folder / "home"),
         "PLATFORM_URL": sandbox.url,
@@ -229,7 +235,13 @@ def start_sync(
         **settings,
     }
     environment = {"PREFECT_API_URL": PREFECT_API_URL.value(), **{f"DEALCAST_{name}": value for name, value in values.items()}}
-    options = {"export": str(folder / "deals.csv"), "crm": "canonical", "collection": collection, "horizon": 3}
+    options = {
+        "export": str(folder / "deals.csv"),
+        "crm": "canonical",
+        "collection": collection,
+        "horizon": 3,
+        "first_month": "2025-04",
+    } | {"missing": missing}
     process = _PROCESSES.Process(target=child.run, args=(environment, options, str(folder / journal), kill))
     process.start()
     return process

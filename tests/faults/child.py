@@ -64,6 +64,7 @@ class _Journal:
 def _watch_all(journal: _Journal) -> None:
     _watch(journal, Ledger, "write", lambda _, entry: (_step(entry), _facts(entry)))
     _watch(journal, Nostradamus, "upload", lambda *_, **__: ("POST append", {}))
+    _watch(journal, Nostradamus, "delete_deals", lambda _, __, ids: ("DELETE deals", {"ids": sorted(ids)}))
     _watch(journal, Nostradamus, "upload_status", lambda *_, **__: ("poll append", {}))
     _watch(journal, Nostradamus, "invoke", lambda *_, **__: ("POST invocation", {}))
     _watch(journal, Nostradamus, "invocation", lambda *_, **__: ("poll invocation", {}))

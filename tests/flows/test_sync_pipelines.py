@@ -71,7 +71,7 @@ def table(tmp_path: Path, platform: Nostradamus, home: Path) -> dict[str, str]: 
 
 
 def run(tmp_path: Path, deals: Path) -> Any:
-    options = SyncOptions(export=str(deals), crm="hubspot", collection="all", horizon=3)
+    options = SyncOptions(export=str(deals), crm="hubspot", collection="all", horizon=3, first_month="2025-03")
     return sync_pipelines(options, str(tmp_path / "pipelines.csv"), return_state=True)
 
 

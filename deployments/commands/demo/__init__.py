@@ -20,6 +20,8 @@ EXPORT = "hubspot-crm-exports-all-deals-2026-11-02.csv"
 TIMEZONE = "Europe/Rome"
 CRM_TIMEZONE = "Europe/Rome"
 HORIZON = 6
+FIRST_MONTH = "2026-11"
+"""The month after the last in the shipped export, which grows older than a forecast may be without being told from when to predict."""
 
 
 def run_demo(out: str | None) -> None:
@@ -49,6 +51,7 @@ def run_demo(out: str | None) -> None:
                 "collection": collection.id,
                 "crm_timezone": CRM_TIMEZONE,
                 "horizon": HORIZON,
+                "first_month": FIRST_MONTH,
                 "out": str(home / "forecast"),
             }
         )

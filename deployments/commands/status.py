@@ -1,0 +1,168 @@
+"""``dealcast status``: each collection's last export, sync and forecast, and what is under way, by the ledger alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+
+from flows.deals.guard import guard_age, in_words, load_baseline
+from flows.errors import NotFound, StoppedByGuard, UsageError
+from flows.ledger.store import HOLDER, NAME, TIMEZONE, Entry, Ledger
+from flows.nostradamus import Nostradamus
+from flows.options import age_of
+from flows.settings import load_settings
+
+STALE = StoppedByGuard.exit_code
+"""The exit code where a collection is older than ``--max-age``."""
+
+
+def status(collection: str | None, *, as_json: bool, max_age: str | None, ask: bool) -> int:
+    """Print what the ledger knows of one collection, or of all.
+
+    Returns:
+        The exit code: 0, or :data:`STALE` where one is older than ``max_age``, or has never completed a sync.
+
+    Raises:
+        UsageError: the ledger knows no such collection.
+        NotFound: with ``ask``, the platform knows one of them no longer.
+        PlatformUnavailable: with ``ask``, the platform cannot be reached.
+    """
+    settings = load_settings()
+    ledger = Ledger(settings.ledger_url)
+    known = ledger.collections()
+    if collection is not None and collection not in known:
+        raise UsageError(
+            f"The ledger at {settings.ledger_url} knows no collection {collection!r}. It has: {', '.join(known[:10]) or 'none'}."
+        )
+    now = datetime.now(UTC)
+    found = [_status_of(ledger, each, max_age, now) for each in ([collection] if collection else known)]
+    if ask:
+        with settings.platform() as platform:
+            _ask(found, platform)
+    if as_json:
+        click.echo(json.dumps({"collections": found}, ensure_ascii=False, default=str))
+    else:
+        click.echo("\n".join(_text(each, now) for each in found) or "The ledger knows no collection yet.")
+    if lost := [each["collection"] for each in found if each.get("platform") == "unknown"]:
+        raise NotFound(f"The platform knows these collections no longer, for this token: {', '.join(lost)}.")
+    return STALE if any(each["stale"] for each in found) else 0
+
+
+def _status_of(ledger: Ledger, collection: str, max_age: str | None, now: datetime) -> dict[str, Any]:
+    """One collection as an object of ``--json``: times are ISO 8601, what is not known is null."""
+    entries, export = ledger.entries(collection), load_baseline(ledger, collection)
+    completed = [entry for entry in entries if entry.upload.state == "completed"]
+    forecast = next((entry for entry in reversed(entries) if entry.forecast and entry.forecast.state == "completed"), None)
+    zone = (ledger.get(collection, TIMEZONE) or b"").decode() or None
+    return {
+        "collection": collection,
+        "name": (ledger.get(collection, NAME) or b"").decode() or None,
+        "last_export": export and {name: export.get(name) for name in ("path", "modified", "newest_update", "read_at", "deals")},
+        "last_sync": _sync(completed[-1]) if completed else None,
+        "held": _held(ledger, collection, entries),
+        "gone": (export or {}).get("vanished") or 0,
+        "quarantined": (export or {}).get("quarantined") or (completed[-1].quarantined if completed and not export else 0),
+        "in_doubt": sum(entry.in_doubt and entry.upload.state in ("intended", "unknown", "unsent", "refused") for entry in entries),
+        "last_forecast": forecast and _forecast(forecast),
+        "in_flight": [_flight(entry) for entry in entries if not entry.finished],
+        "lock": _holder(ledger, collection),
+        "stale": _staleness(export, zone, max_age, now),
+    }
+
+
+def _held(ledger: Ledger, collection: str, entries: Sequence[Entry]) -> int:
+    """Deals in the content index: as its last sync noted, else as the index's own footer says."""
+    noted = next((entry.held for entry in reversed(entries) if entry.held is not None), None)
+    if noted is not None:
+        return noted
+    from flows.deals.index_file import deals_held  # noqa: PLC0415 - pyarrow takes longer to import than all ledgers to read
+
+    return deals_held(ledger, collection)
+
+
+def _sync(entry: Entry) -> dict[str, Any]:
+    return {"request_id": entry.upload.id, "mode": entry.mode, "completed_at": entry.upload.completed_at, "rows": entry.rows}
+
+
+def _forecast(entry: Entry) -> dict[str, Any]:
+    done = entry.forecast
+    return {"invocation_id": done and done.id, "completed_at": done and done.completed_at, "months": entry.predicted}
+
+
+def _flight(entry: Entry) -> dict[str, Any]:
+    waits = entry.forecast if entry.upload.state == "completed" else entry.upload
+    what = "forecast" if entry.upload.state == "completed" else entry.mode
+    return {"what": what, "state": waits.state if waits else "wanted", "id": waits and waits.id, "since": waits and waits.intended_at}
+
+
+def _holder(ledger: Ledger, collection: str) -> dict[str, Any] | None:
+    with suppress(ValueError):
+        return dict(json.loads(ledger.get(collection, HOLDER) or b"{}")) or None
+    return None
+
+
+def _staleness(export: Mapping[str, Any] | None, zone: str | None, max_age: str | None, now: datetime) -> str | None:
+    """Why the collection is older than ``max_age``, in words; None where it is not."""
+    if max_age is None:
+        return None
+    if export is None:
+        return "no sync of a whole export has completed"
+    modified = export.get("modified") or export.get("read_at")
+    try:
+        local = now.astimezone(ZoneInfo(zone or "UTC")).replace(tzinfo=None)
+    except ZoneInfoNotFoundError:
+        local = now.replace(tzinfo=None)
+    try:
+        guard_age(
+            age_of(max_age),
+            datetime.fromisoformat(modified) if modified else None,
+            export.get("newest_update"),
+            now=now,
+            local_now=local,
+        )
+    except StoppedByGuard as old:
+        return str(old).partition(": ")[2]
+    return None
+
+
+def _ask(found: Sequence[dict[str, Any]], platform: Nostradamus) -> None:
+    held = {collection.id for collection in platform.collections()}
+    for each in found:
+        each["platform"] = "known" if each["collection"] in held else "unknown"
+
+
+def _text(each: Mapping[str, Any], now: datetime) -> str:
+    head = each["collection"] + (f" ({each['name']})" if each["name"] else "")
+    export, sync, forecast = each["last_export"], each["last_sync"], each["last_forecast"]
+    lines = [head + (f": OLD, {each['stale']}" if each["stale"] else "")]
+    lines.append(f"  export     {_export(export, now)}" if export else "  export     none yet")
+    lines.append(
+        f"  sync       {sync['mode']} of {sync['rows']:,}, completed {_ago(sync['completed_at'], now)}" if sync else "  sync       none"
+    )
+    doubt = f", {each['in_doubt']} uploads in doubt" if each["in_doubt"] else ""
+    lines.append(f"  deals      {each['held']:,} held, {each['gone']:,} gone, {each['quarantined']:,} quarantined{doubt}")
+    months = forecast["months"] if forecast else []
+    span = f"{months[0]} to {months[-1]}, " if months else ""
+    lines.append(f"  forecast   {span}completed {_ago(forecast['completed_at'], now)}" if forecast else "  forecast   none")
+    lines += [f"  under way  {one['what']} {one['id'] or ''} {one['state']}, {_ago(one['since'], now)}" for one in each["in_flight"]]
+    if lock := each["lock"]:
+        lines.append(f"  locked by  process {lock.get('pid')} on {lock.get('host')}, since {lock.get('since')}")
+    if "platform" in each:
+        lines.append(f"  platform   {each['platform']}")
+    return "\n".join(lines)
+
+
+def _export(export: Mapping[str, Any], now: datetime) -> str:
+    written = f", written {_ago(datetime.fromisoformat(export['modified']), now)}" if export["modified"] else ""
+    newest = f", newest change {export['newest_update']}" if export["newest_update"] else ""
+    return f"{export['path'] or '(not remembered)'}{written}{newest}"
+
+
+def _ago(moment: datetime | None, now: datetime) -> str:
+    return "at an unknown time" if moment is None else f"{in_words(now - moment)} ago"

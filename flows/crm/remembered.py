@@ -1,0 +1,64 @@
+"""How an export is read: what decides its values besides the cells themselves, to be compared with the last completed sync."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from flows.crm.dialect import load_dialect, tables_of
+from flows.options import SyncOptions
+
+CHOICES = ("crm_timezone", "timezone", "date_order", "decimal", "currency", "pipeline")
+"""The options that decide how an export is read, each None where the dialect, or the file itself, is to decide."""
+
+Reading = dict[str, str | None]
+"""A reading: ``dialect`` by name, ``dialect content`` as a digest, and each of :data:`CHOICES` as it was in force."""
+
+
+def reading_of(options: SyncOptions, timezone: str) -> Reading:
+    """The reading of an export by ``options`` for a collection in ``timezone``.
+
+    Raises:
+        UsageError: the dialect is not known, or makes no sense.
+    """
+    dialect = load_dialect(options.crm)
+    content = json.dumps(tables_of(options.crm), sort_keys=True, default=str).encode()
+    given = {name: getattr(options, name, None) for name in CHOICES}
+    return {
+        "dialect": dialect.name,
+        "dialect content": hashlib.sha256(content).hexdigest()[:16],
+        **given,
+        "crm_timezone": options.crm_timezone or dialect.crm_timezone,
+        "timezone": timezone,
+        "date_order": options.date_order or dialect.date_order,
+    }
+
+
+def said(options: SyncOptions) -> dict[str, str]:
+    """Those of :data:`CHOICES` that the user made, to be taken again where a later sync says nothing."""
+    given = {name: getattr(options, name, None) for name in CHOICES}
+    return {name: str(value) for name, value in given.items() if value is not None}
+
+
+def with_remembered(options: SyncOptions, before: Mapping[str, Any] | None) -> SyncOptions:
+    """``options``, each choice that they leave open taken from the last completed sync's baseline ``before``.
+
+    A choice made for another dialect is none for this one.
+    """
+    if before is None or (before.get("reading") or {}).get("dialect") != load_dialect(options.crm).name:
+        return options
+    known = {name: value for name, value in (before.get("said") or {}).items() if name in SyncOptions.model_fields}
+    return options.model_copy(update={name: value for name, value in known.items() if getattr(options, name) is None})
+
+
+def differences(now: Reading, before: Mapping[str, Any] | None) -> list[str]:
+    """What is read differently than ``before``, each by name: `crm_timezone was Europe/Rome, is UTC`."""
+    if before is None:
+        return []
+    return [
+        f"{name} was {before[name] or 'not given'}, is {value or 'not given'}"
+        for name, value in now.items()
+        if name in before and before[name] != value
+    ]

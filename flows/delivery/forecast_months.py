@@ -1,0 +1,60 @@
+"""The months of a forecast: whether it would begin now, and what is odd about those that came."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from flows.errors import StoppedByGuard
+
+_YEAR = 12
+
+
+def check_first_month(newest_deal: Sequence[Any] | None, today: date) -> None:
+    """Check that a forecast without a first month of the user's own begins in the running month or the next.
+
+    Args:
+        newest_deal: date, line and column of the newest creation or closing in the data: the platform predicts from the month after
+            it (D; A: that these two columns count). None where nobody knows: nothing is checked.
+        today: the day in the collection's zone.
+
+    Raises:
+        StoppedByGuard: it would begin earlier or later; the message names the deal, its age, and the remedy.
+    """
+    if newest_deal is None:
+        return
+    moment, line, column = newest_deal
+    newest, running = _number(str(moment)), today.year * _YEAR + today.month - 1
+    if running - 1 <= newest <= running:
+        return
+    begins = f"it would begin in {_month(newest + 1)}"
+    if newest > running:
+        why = f"since {column} in line {line} of the export is in {_month(newest)}, in the future. Fix that deal in the CRM"
+    else:
+        age = (today - date.fromisoformat(str(moment)[:10])).days
+        why = f"since the newest deal (line {line}, {column}) is of {_month(newest)}, {age} days ago. Export again with newer deals"
+    raise StoppedByGuard(f"No forecast was invoked: {begins}, {why}, or say from when to predict: --first-month {_month(running)}.")
+
+
+def oddities(months: Sequence[str], horizon: int, today: date) -> list[str]:
+    """What people should know of the ``months`` (``YYYY-MM-DD``) that were predicted: past ones, the running one, holes, too few."""
+    numbers, running = sorted({_number(month) for month in months}), today.year * _YEAR + today.month - 1
+    said = []
+    if past := [number for number in numbers if number < running]:
+        said.append(f"{len(past)} of its months are past, from {_month(past[0])} on")
+    if running in numbers:
+        said.append(f"{_month(running)} is the running month: a part of its revenue is in the data already")
+    if numbers and (holes := sorted(set(range(numbers[0], numbers[-1])) - set(numbers))):
+        said.append(f"it has no prediction for {', '.join(map(_month, holes))}")
+    if len(numbers) < horizon:
+        said.append(f"it has {len(numbers)} months, {horizon} were asked for")
+    return said
+
+
+def _number(month: str) -> int:
+    return int(month[:4]) * _YEAR + int(month[5:7]) - 1
+
+
+def _month(number: int) -> str:
+    return f"{number // _YEAR:04d}-{number % _YEAR + 1:02d}"

@@ -1,0 +1,117 @@
+"""``dealcast status``: the ledger's state, without Prefect and, unless asked, without the platform."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flows.ledger.store import Entry, Ledger, Sending
+
+if TYPE_CHECKING:
+    from flows.nostradamus import Nostradamus
+    from tests.conftest import Dealcast
+
+NOW = datetime.now(UTC)
+
+
+def remember(home: Path, collection: str, *, age: timedelta = timedelta(hours=1), **changes: Any) -> Ledger:
+    """A completed sync with its forecast, of an export that is ``age`` old."""
+    ledger, then = Ledger(str(home / "ledger")), NOW - age
+    done = Sending(state="completed", intended_at=then, id="request-1", accepted_at=then, completed_at=then)
+    values: dict[str, Any] = {
+        "fingerprint": "0" * 32,
+        "collection": collection,
+        "mode": "append",
+        "created_at": then,
+        "export": {},
+        "csv_sha256": "",
+        "rows": 480,
+        "quarantined": 2,
+        "totals": {},
+        "upload": done,
+        "indexed": True,
+        "held": 475,
+        "forecast": done.model_copy(update={"id": "invocation-1"}),
+        "predicted": ["2026-12", "2027-01"],
+        "certified": True,
+    }
+    ledger.write(Entry(**(values | changes)))
+    export = {"path": "deals.csv", "modified": then.isoformat(), "newest_update": None, "vanished": 5, "quarantined": 2, "deals": 480}
+    ledger.put(collection, "_export.json", json.dumps(export).encode())
+    return ledger
+
+
+def test_status_tells_all_that_the_ledger_knows(dealcast: Dealcast, home: Path) -> None:
+    remember(home, "acme")
+    (found,) = json.loads(dealcast("status", "--json").stdout)["collections"]
+    assert (found["collection"], found["held"], found["gone"], found["quarantined"], found["in_doubt"]) == ("acme", 475, 5, 2, 0)
+    assert found["last_sync"]["request_id"] == "request-1"
+    assert found["last_forecast"]["months"] == ["2026-12", "2027-01"]
+    assert (found["in_flight"], found["lock"], found["stale"]) == ([], None, None)
+    shown = dealcast("status", "acme").stdout
+    assert all(words in shown for words in ("deals.csv", "475 held, 5 gone, 2 quarantined", "2026-12 to 2027-01"))
+
+
+def test_what_is_under_way_is_shown(dealcast: Dealcast, home: Path) -> None:
+    at_work = Sending(state="accepted", intended_at=NOW, id="request-2", accepted_at=NOW)
+    ledger = remember(home, "acme", upload=at_work, forecast=None, indexed=False, held=None, certified=False)
+    ledger.put("acme", "_holder.json", b'{"pid": "77", "host": "worker-1", "since": "2026-11-27T00:00:00"}')
+    shown = dealcast("status").stdout
+    assert "under way  append request-2 accepted" in shown
+    assert "locked by  process 77 on worker-1" in shown
+
+
+@pytest.mark.parametrize(("age", "code"), [(timedelta(hours=35), 0), (timedelta(hours=37), 7)])
+def test_an_old_collection_is_an_exit_code(dealcast: Dealcast, home: Path, age: timedelta, code: int) -> None:
+    remember(home, "acme", age=age)
+    shown = dealcast("status", "--max-age", "36h", code=code).stdout
+    assert ("OLD" in shown) == bool(code)
+
+
+def test_a_collection_without_a_completed_sync_is_old(dealcast: Dealcast, home: Path) -> None:
+    remember(home, "acme").delete("acme", "_export.json")
+    assert "no sync of a whole export has completed" in dealcast("status", "--max-age", "7d", code=7).stdout
+
+
+def test_asking_tells_a_collection_that_is_gone(dealcast: Dealcast, home: Path, platform: Nostradamus) -> None:
+    held = platform.create_collection("Acme", "Europe/Rome").id
+    remember(home, held)
+    assert "platform   known" in dealcast("status", "--ask").stdout
+    remember(home, "lost")
+    assert "lost" in dealcast("status", "--ask", code=5).output
+
+
+def test_asking_a_platform_that_is_away_is_exit_6(dealcast: Dealcast, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remember(home, "acme")
+    monkeypatch.setenv("DEALCAST_PLATFORM_URL", "http://127.0.0.1:9")
+    dealcast("status", code=0)
+    dealcast("status", "--ask", code=6)
+
+
+def test_an_unknown_collection_and_a_wrong_age_are_usage_errors(dealcast: Dealcast, home: Path) -> None:
+    remember(home, "acme")
+    assert "It has: acme" in dealcast("status", "other", code=2).output
+    assert "36h or 7d" in dealcast("status", "--max-age", "soon", code=2).output
+
+
+def test_an_empty_ledger_is_no_error(dealcast: Dealcast) -> None:
+    assert "no collection yet" in dealcast("status").stdout
+    assert json.loads(dealcast("status", "--json").stdout) == {"collections": []}
+
+
+def test_status_imports_neither_prefect_nor_pandas() -> None:
+    """What makes it fast enough for a health check, whatever the machine."""
+    program = "import sys, deployments.commands.status; print([name for name in ('prefect', 'pandas', 'pyarrow') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_many_collections_are_told_in_one_object(dealcast: Dealcast, home: Path) -> None:
+    for number in range(200):
+        remember(home, f"customer-{number:03d}")
+    assert len(json.loads(dealcast("status", "--json").stdout)["collections"]) == 200

@@ -1,0 +1,108 @@
+"""Deals that are gone from the CRM: counted, kept or deleted by id, and never a deal of the export with them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+    from deployments.sandbox import Sandbox
+    from flows.nostradamus import Nostradamus
+    from tests.conftest import Dealcast, WriteDeals
+
+Held = Callable[[], set[str]]
+
+
+@pytest.fixture(autouse=True)
+def engine(prefect_server: None) -> None:
+    """Each test runs syncs."""
+
+
+@pytest.fixture
+def sync(dealcast: Dealcast, collection: str) -> Callable[..., Result]:
+    def run(export: Path, *more: object, code: int = 0) -> Result:
+        return dealcast("sync", export, "--crm", "canonical", "--collection", collection, "--no-forecast", *more, code=code)
+
+    return run
+
+
+@pytest.fixture
+def held(platform: Nostradamus, collection: str, tmp_path: Path) -> Held:
+    def read() -> set[str]:
+        platform.dump(collection, tmp_path / "dump.csv")
+        with (tmp_path / "dump.csv").open(newline="", encoding="utf-8") as source:
+            return {row["id"] for row in csv.DictReader(source)}
+
+    return read
+
+
+def test_gone_deals_are_counted_and_kept_unless_told_otherwise(
+    sync: Callable[..., Result], held: Held, write_deals: WriteDeals, home: Path, collection: str
+) -> None:
+    sync(write_deals(480))
+    said = json.loads(sync(write_deals(475), "--json").stdout)
+    assert (said["deals_gone"], said["gone_ids"]) == (5, ["476", "477", "478", "479", "480"])
+    assert len(held()) == 480
+    assert "5 of 480 known deals are gone from the export: `476`" in (home / "forecasts" / collection / "report.md").read_text()
+    assert "5 gone" in sync(write_deals(475)).stdout
+
+
+def test_gone_deals_are_deleted_by_id(sync: Callable[..., Result], held: Held, write_deals: WriteDeals, sandbox: Sandbox) -> None:
+    sync(write_deals(480))
+    said = json.loads(sync(write_deals(475), "--missing", "delete", "--json").stdout)
+    assert (said["rows_sent"], said["deals_deleted"]) == (0, 5)
+    assert held() == {str(number) for number in range(1, 476)}
+    assert len(sandbox.control("GET", "requests?method=DELETE&path=*/deals/delete")) == 1
+    assert "Nothing new" in sync(write_deals(475), "--missing", "delete").stdout
+    assert "5 deals sent" in sync(write_deals(480)).stdout, "deals that come back are sent again"
+    assert len(held()) == 480
+
+
+def test_an_append_completes_before_a_delete(sync: Callable[..., Result], held: Held, write_deals: WriteDeals) -> None:
+    sync(write_deals(480))
+    said = json.loads(sync(write_deals(474, {"value": "7"}), "--missing", "delete", "--json").stdout)
+    assert (said["rows_sent"], said["deals_deleted"]) == (1, 6)
+    assert held() == {str(number) for number in range(1, 475)} | {"extra-0"}
+
+
+def test_many_gone_deals_are_stopped_by_the_guard(
+    sync: Callable[..., Result], held: Held, write_deals: WriteDeals, sandbox: Sandbox
+) -> None:
+    sync(write_deals(480))
+    stopped = sync(write_deals(400), "--missing", "delete", code=7)
+    assert "80 of 480 known deals are gone from the export and would be deleted, at most 20" in stopped.stderr
+    assert "'401'" in stopped.stderr
+    sync(write_deals(380), "--missing", "delete", code=7)
+    assert (len(held()), sandbox.control("GET", "requests?method=DELETE&path=*/deals/delete")) == (480, [])
+    sync(write_deals(400), "--missing", "delete", "--missing-limit", "80")
+    assert len(held()) == 400
+
+
+@pytest.mark.parametrize("part", [("--limit", "3"), ("--pipeline", "Sales")])
+def test_a_part_of_an_export_deletes_nothing(
+    dealcast: Dealcast, collection: str, write_deals: WriteDeals, sandbox: Sandbox, part: tuple[str, str]
+) -> None:
+    command = ["sync", write_deals(5), "--crm", "canonical", "--collection", collection, "--no-forecast"]
+    dealcast(*command)
+    refused = dealcast(*command, "--missing", "delete", *part, code=2)
+    assert part[0] in refused.stderr or "pipeline" in refused.stderr
+    assert sandbox.control("GET", "requests?method=DELETE&path=*/deals/delete") == []
+
+
+def test_a_refused_delete_is_told_and_tried_again(
+    sync: Callable[..., Result], held: Held, write_deals: WriteDeals, sandbox: Sandbox
+) -> None:
+    sync(write_deals(20))
+    sandbox.control("POST", "faults", {"kind": "status", "method": "DELETE", "path": "*/deals/delete", "status": 400})
+    sync(write_deals(18), "--missing", "delete", code=5)
+    sandbox.control("DELETE", "faults")
+    assert len(held()) == 20
+    sync(write_deals(18), "--missing", "delete")
+    assert len(held()) == 18

@@ -1,0 +1,69 @@
+"""How an export is read is remembered: what decides it, what of it the user said, and what differs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.crm.remembered import differences, reading_of, said, with_remembered
+from flows.options import SyncOptions
+
+
+def options(**values: Any) -> SyncOptions:
+    return SyncOptions(**{"export": "deals.csv", "crm": "hubspot", "collection": "acme", **values})
+
+
+def baseline(**values: Any) -> dict[str, Any]:
+    return {"reading": reading_of(options(**values), "Europe/Rome"), "said": said(options(**values))}
+
+
+def test_what_is_not_said_is_taken_as_it_was() -> None:
+    before = baseline(crm_timezone="Europe/Rome", date_order="day-first", currency="EUR")
+    taken = with_remembered(options(), before)
+    assert (taken.crm_timezone, taken.date_order, taken.currency) == ("Europe/Rome", "day-first", "EUR")
+    assert differences(reading_of(taken, "Europe/Rome"), before["reading"]) == []
+
+
+def test_what_is_said_counts() -> None:
+    before = baseline(crm_timezone="Europe/Rome")
+    taken = with_remembered(options(crm_timezone="UTC"), before)
+    assert taken.crm_timezone == "UTC"
+    assert differences(reading_of(taken, "Europe/Rome"), before["reading"]) == ["crm_timezone was Europe/Rome, is UTC"]
+
+
+def test_a_choice_made_for_another_dialect_is_none_for_this_one() -> None:
+    assert with_remembered(options(crm="canonical"), baseline(crm_timezone="Europe/Rome", currency="EUR")) == options(crm="canonical")
+
+
+def test_the_first_sync_is_compared_with_nothing() -> None:
+    assert with_remembered(options(), None) == options()
+    assert with_remembered(options(), {"deals": 5}) == options()
+    assert differences(reading_of(options(), "UTC"), None) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"crm": "pipedrive"}, "dialect"),
+        ({"pipeline": "Sales"}, "pipeline"),
+        ({"currency": "EUR"}, "currency"),
+        ({"timezone": "UTC"}, "timezone"),
+    ],
+)
+def test_each_difference_is_named(changed: dict[str, Any], name: str) -> None:
+    zone = changed.get("timezone", "Europe/Rome")
+    found = differences(reading_of(options(**changed), zone), baseline()["reading"])
+    assert f"{name} was" in "; ".join(found)
+
+
+def test_a_dialect_is_known_by_its_content_not_by_its_comments(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('extends = "hubspot"\n')
+    before = reading_of(options(crm=str(own)), "UTC")
+    own.write_text('# ours\nextends = "hubspot"\n')
+    assert differences(reading_of(options(crm=str(own)), "UTC"), before) == []
+    own.write_text('extends = "hubspot"\n[numbers]\nstyle = "comma"\n')
+    (found,) = differences(reading_of(options(crm=str(own)), "UTC"), before)
+    assert found.startswith("dialect content was ")
