@@ -10,7 +10,7 @@ from typing import Any
 from flows.crm.dialect import load_dialect, tables_of
 from flows.options import SyncOptions
 
-CHOICES = ("crm_timezone", "timezone", "date_order", "decimal", "currency", "pipeline")
+CHOICES = ("crm_timezone", "timezone", "date_order", "decimal", "currency", "pipeline", "closed_date")
 """The options that decide how an export is read, each None where the dialect, or the file itself, is to decide."""
 
 Reading = dict[str, str | None]
