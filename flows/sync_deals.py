@@ -15,7 +15,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.utilities.annotations import opaque
 
-from flows.crm.remembered import with_remembered
+from flows.crm.guide.remembered import with_remembered
 from flows.deals.guard import load_baseline, save_baseline
 from flows.deals.index_file import merge_completed
 from flows.deals.records import CheckedDeals, StagedDeals

@@ -14,7 +14,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled
 
-from flows.crm.remembered import differences
+from flows.crm.guide.remembered import differences
 from flows.deals.guard import check_whole, guard, guard_age, guard_deletion, guard_override, guard_reading, load_baseline
 from flows.deals.index_file import begin_send, names_sent
 from flows.deals.quarantine import way_on

@@ -12,7 +12,7 @@ from typing import Any
 
 from expectations import CheckReport
 from flows.crm import ExportFacts
-from flows.crm.remembered import Reading
+from flows.crm.guide.remembered import Reading
 from flows.crm.row_counts import ASSUMED
 from flows.deals.guard import ExportStats
 from flows.options import SyncOptions
@@ -42,7 +42,7 @@ class StagedDeals:
     gone_ids: Path | None = None
     """An Arrow file with one column, ``id``: the deals that the export marks as deleted or merged into another, and does not have."""
     reading: Reading = field(default_factory=dict)
-    """How it was read, see `flows.crm.remembered`."""
+    """How it was read, see `flows.crm.guide.remembered`."""
     said: dict[str, str] = field(default_factory=dict)
     """What of that the user said."""
 

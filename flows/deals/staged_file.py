@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from expectations.schema import SOURCE_LINE
 from flows.crm import ALL_PIPELINES, Extraction, open_export
 from flows.crm.column_map import DEALS_SCHEMA
-from flows.crm.remembered import reading_of, said
+from flows.crm.guide.remembered import reading_of, said
 from flows.deals.records import StagedDeals
 from flows.options import SyncOptions
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.crm.remembered import differences, reading_of, said, with_remembered
+from flows.crm.guide.remembered import differences, reading_of, said, with_remembered
 from flows.options import SyncOptions
 
 
