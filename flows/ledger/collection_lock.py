@@ -27,7 +27,6 @@ from flows.errors import CollectionBusy
 from flows.ledger.dead_runs import close_dead_runs
 from flows.ledger.store import HOLDER, Ledger
 from flows.runtime.atomic_files import private_folder
-from flows.runtime.prefect_api import ONE_CALL
 
 LEASE_SECONDS = 60
 """The shortest lease that Prefect grants."""
@@ -59,8 +58,7 @@ def lock_collection(collection: str, ledger: Ledger, home: Path) -> Iterator[Non
             yield
         finally:
             ledger.delete(collection, HOLDER)
-            with ONE_CALL:
-                slot.close()
+            slot.close()
 
 
 @contextmanager
@@ -80,7 +78,7 @@ def _machine_lock(path: Path, collection: str) -> Iterator[IO[str]]:
 
 def _ensure(limit: str, *, held_by_the_dead: bool) -> None:
     """Make the limit exist; one that is ``held_by_the_dead`` is made anew, which frees its slot before the lease ends."""
-    with ONE_CALL, get_client(sync_client=True) as client:
+    with get_client(sync_client=True) as client:
         if held_by_the_dead:
             with suppress(ObjectNotFound):
                 client.delete_global_concurrency_limit_by_name(limit)
@@ -90,7 +88,7 @@ def _ensure(limit: str, *, held_by_the_dead: bool) -> None:
 
 def _take(slot: ExitStack, limit: str) -> bool:
     """True if ``slot`` now holds the limit's only slot."""
-    with ONE_CALL, suppress(ConcurrencySlotAcquisitionError):
+    with suppress(ConcurrencySlotAcquisitionError):
         slot.enter_context(concurrency(limit, occupy=1, strict=True, max_retries=0, lease_duration=LEASE_SECONDS))
         return True
     return False

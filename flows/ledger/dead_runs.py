@@ -16,14 +16,12 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
-from flows.runtime.prefect_api import ONE_CALL
-
 _ALIVE = (StateType.RUNNING, StateType.CANCELLING)
 
 
 def close_dead_runs(collection: str, holders: Set[str | None]) -> None:
     """Set to Crashed the flow runs, by id, that held the lock of ``collection`` before the caller, who holds it now."""
-    with ONE_CALL, get_client(sync_client=True) as client:
+    with get_client(sync_client=True) as client:
         for identifier in holders - {None, "None", str(flow_run.id)}:
             with suppress(ObjectNotFound, ValueError):  # of another Prefect server
                 run = client.read_flow_run(UUID(identifier))

@@ -31,7 +31,6 @@ from flows.deals.guard import ExportStats
 from flows.delivery.result_table import Months
 from flows.errors import DealcastError
 from flows.ledger.store import NAME, Ledger
-from flows.runtime.prefect_api import ONE_CALL
 from flows.settings import load_settings
 from flows.ui.chart import draw, markdown_image
 from flows.ui.run_subject import subject_of_run
@@ -145,8 +144,7 @@ def _show(create: Callable[..., Any], *arguments: Any) -> UUID | None:
     if FlowRunContext.get() is None and TaskRunContext.get() is None:
         return None
     try:
-        with ONE_CALL:
-            made: UUID = create(*arguments)
+        made: UUID = create(*arguments)
     except (httpx.HTTPError, PrefectException, OSError) as error:
         logging.getLogger("prefect.flow_runs").warning("An artifact was not shown: %s", error)
         return None

@@ -18,7 +18,6 @@ from prefect.exceptions import PrefectException
 from prefect.states import Completed, Failed
 
 from flows.errors import AppendRejected, DealcastError, FileTrouble, OutcomeUnknown, StoppedByGuard
-from flows.runtime.prefect_api import ONE_CALL
 from flows.ui.artifacts import known_as, show_progress, show_report
 from flows.ui.events import error_tag, tell_change, without_error_tags
 from flows.ui.report import Outcome
@@ -91,7 +90,7 @@ def name_run(subject: str, what: str, ended_by: DealcastError | None = None) -> 
         return
     name = f"{known_as(subject)} {datetime.now(UTC):%Y-%m-%d} · {what}"
     try:
-        with ONE_CALL, get_client(sync_client=True) as client:
+        with get_client(sync_client=True) as client:
             tags = without_error_tags(context.flow_run.tags) + ([error_tag(ended_by)] if ended_by else [])
             client.update_flow_run(context.flow_run.id, name=name, tags=tags)
     except (httpx.HTTPError, PrefectException, OSError) as error:  # a name is not worth the run

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,11 +12,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
 from flows.errors import StoppedByGate, UsageError
-from flows.ledger.collection_lock import lock_collection
-from flows.ledger.store import Ledger
 from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions
-from flows.runtime.prefect_api import ONE_CALL
 from flows.sync_pipelines import read_table, sync_pipelines
 
 if TYPE_CHECKING:
@@ -114,23 +110,6 @@ def test_a_run_of_many_shows_one_progress_and_each_one_s_report(tmp_path: Path, 
     assert [(artifact.key, artifact.data) for artifact in found if artifact.type == "progress"] == [("progress-pipelines", 100.0)]
     assert sum(key.startswith("report-") for key in keys) == len(table)
     assert name.endswith(f"· {len(table)} pipelines synced")
-
-
-def test_calls_to_prefect_wait_for_one_another(tmp_path: Path, table: dict[str, str]) -> None:
-    """On SQLite, its server stands still for a minute where two of them write at once."""
-    done = Event()
-
-    def claim_one() -> None:
-        with lock_collection(table["Renewals"], Ledger(str(tmp_path / "ledger")), tmp_path):
-            done.set()
-
-    with ONE_CALL:
-        other = Thread(target=claim_one)
-        other.start()
-        assert not done.wait(1)
-    assert done.wait(30)
-    other.join()
-    assert not ONE_CALL.locked()
 
 
 def test_one_failing_pipeline_does_not_stop_the_others(tmp_path: Path, table: dict[str, str], platform: Nostradamus, home: Path) -> None:
