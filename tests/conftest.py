@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import signal
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from click.testing import CliRunner, Result
@@ -39,6 +41,23 @@ DEAL = {
     "value": "1000.00",
     "lastUpdateDatetime": CLOSED,
 }
+
+T = TypeVar("T")
+
+HANG = 300.0
+"""Seconds that only what hangs takes: where all is well nothing is waited for so long, however busy the machine."""
+
+
+def wait_for(look: Callable[[], T | None], what: str, said: Sequence[str] = ()) -> T:
+    """Look until there is something to see; ``said`` is shown where it never comes."""
+    end = time.monotonic() + HANG
+    while time.monotonic() < end:
+        found = look()
+        if found:  # neither None, nor False, nor none of a list
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"waited {HANG:.0f} s for {what}\n{''.join(said)}")
+
 
 WriteDeals = Callable[..., Path]
 Dealcast = Callable[..., Result]
@@ -80,7 +99,7 @@ def prefect_server() -> Iterator[None]:
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings  # noqa: PLC0415 - most rooms need no Prefect
     from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415 - as above
 
-    with prefect_test_harness(server_startup_timeout=120), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    with prefect_test_harness(server_startup_timeout=int(HANG)), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
 
 
@@ -103,7 +122,7 @@ def home(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> P
         "TOKEN": sandbox.token,
         "POLL_DELAY": "0.02",
         "POLL_DELAY_MAX": "0.1",
-        "DEADLINE": "20",
+        "DEADLINE": str(HANG),
     }.items():
         monkeypatch.setenv(f"DEALCAST_{name}", value)
     return home

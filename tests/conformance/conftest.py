@@ -28,6 +28,7 @@ import pytest
 
 from expectations.schema import COLUMN_NAMES, COLUMNS
 from flows.nostradamus import Collection, Invocation, Nostradamus, RequestMode, UploadMode, UploadRequest
+from tests.conftest import HANG
 
 FACTS: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_name("facts.toml").read_text(encoding="utf-8"))
 DEAL = {column.name: column.example for column in COLUMNS}
@@ -79,7 +80,11 @@ class Platform:
         self.client = Nostradamus(url, token)
         self.url, self.full, self._patience = url.rstrip("/"), full, patience
         self.http = httpx.Client(
-            base_url=url, headers={"Authorization": f"Token {token}"}, timeout=60, trust_env=url.startswith("https"), follow_redirects=False
+            base_url=url,
+            headers={"Authorization": f"Token {token}"},
+            timeout=HANG,
+            trust_env=url.startswith("https"),
+            follow_redirects=False,
         )
 
     def new_collection(self) -> str:
@@ -181,7 +186,7 @@ class OwnSandbox:
     def stop(self) -> None:
         """End it."""
         self._process.terminate()
-        self._process.wait(30)
+        self._process.wait(HANG)
         assert self._process.stdout is not None
         self._process.stdout.close()
 

@@ -7,37 +7,21 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 
 from deployments.sandbox import Sandbox, running
-
-T = TypeVar("T")
+from tests.conftest import HANG, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 """The project's root, where entrypoints and the shipped files are relative to."""
-
-_PATIENCE = 90.0
-"""Seconds that Prefect's server is waited for: where two write to its SQLite file at once, it stands still for a minute."""
-
-
-def wait_for(look: Callable[[], T | None], seconds: float, what: str) -> T:
-    """Look until there is something to see."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        found = look()
-        if found:  # neither None, nor False, nor none of a list
-            return found
-        time.sleep(0.3)
-    raise AssertionError(f"waited {seconds} s for {what}")
 
 
 @dataclass(frozen=True)
@@ -57,7 +41,7 @@ class Stage:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=HANG,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -71,7 +55,7 @@ class Stage:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=HANG,
             check=False,
         )
 
@@ -85,12 +69,7 @@ class Stage:
         self._send("PATCH", path, body)
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
-        """Send, and again for half a minute while Prefect answers 503: its SQLite file is busy."""
-        for _ in range(60):
-            answer = httpx.request(method, f"{self.url}/api/{path}", json=body, trust_env=False, timeout=_PATIENCE)
-            if answer.status_code != 503:
-                break
-            time.sleep(0.5)
+        answer = httpx.request(method, f"{self.url}/api/{path}", json=body, trust_env=False, timeout=HANG)
         answer.raise_for_status()
         return answer
 
@@ -99,18 +78,14 @@ class Stage:
         found: dict[str, Any] = self.ask(f"deployments/name/{name}")
         return found
 
-    def ended(self, run_id: str, seconds: float = 60 + _PATIENCE) -> dict[str, Any]:
+    def ended(self, run_id: str) -> dict[str, Any]:
         """The run once it has ended."""
 
         def look() -> dict[str, Any] | None:
             run: dict[str, Any] = self.ask(f"flow_runs/{run_id}")
             return run if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
 
-        return self.wait_for(look, seconds, f"run {run_id} to end")
-
-    def wait_for(self, look: Callable[[], T | None], seconds: float, what: str) -> T:
-        """Look until there is something to see."""
-        return wait_for(look, seconds, what)
+        return wait_for(look, f"run {run_id} to end")
 
     def start(self, deployment: str, **parameters: Any) -> dict[str, Any]:
         """Ask for a run of a deployment, as the UI's button does, and wait for its end."""
@@ -163,7 +138,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         }
         server = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", url.rsplit(":", 1)[1]]
         with process(server, environment, home / "server.log"):
-            wait_for(lambda: _answers(f"{url}/api/health"), 90, "the Prefect server")
+            wait_for(lambda: _answers(f"{url}/api/health"), "the Prefect server")
             stage = Stage(url, sandbox, home, environment)
             stage.prefect("work-pool", "create", "dealcast", "--type", "process")
             stage.prefect("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")

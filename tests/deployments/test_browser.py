@@ -18,6 +18,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from flows.nostradamus import Nostradamus
+from tests.conftest import HANG, wait_for
 
 if TYPE_CHECKING:
     from tests.deployments.conftest import Stage
@@ -36,7 +37,7 @@ ALONE = [
 """Flags with which the browser runs as root and asks nothing of the network."""
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: on Debian, apt-get install chromium")
-_LOADED = 20_000
+_LOADED = HANG * 1000
 
 Sync = Callable[..., str]
 
@@ -135,14 +136,14 @@ def test_a_waiting_run_says_what_it_waits_for(stage: Stage, page: Page) -> None:
     environment = {**stage.environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:
         try:
-            name = stage.wait_for(lambda: _waiting(stage), 60, "a run to wait")
+            name = wait_for(lambda: _waiting(stage), "a run to wait")
             page.goto(f"{stage.url}/runs")
             page.get_by_text("waiting: in_progress").first.wait_for(timeout=_LOADED)
             _shoot(page, "waiting-list")
             assert name.startswith("waiting 2")
         finally:
             stage.sandbox.control("PUT", "speed", before)
-            child.wait(60)
+            child.wait(HANG)
 
 
 def _newest(stage: Stage, name: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from deployments.cli import main
 from deployments.sandbox import Sandbox, running
 from flows.nostradamus import Nostradamus
-from tests.conftest import FIRST_MONTHS
+from tests.conftest import FIRST_MONTHS, HANG
 
 if TYPE_CHECKING:
     from tests.conftest import Dealcast, WriteDeals
@@ -123,7 +123,7 @@ def test_every_command_explains_itself(dealcast: Dealcast, command: list[str]) -
 def test_a_disk_that_is_full_is_told(write_deals: WriteDeals, home: Path) -> None:  # noqa: ARG001 - the home sets the environment
     """A limit on the size of files stands for it."""
     command = f"ulimit -f 4 && exec '{Path(sys.executable).with_name('dealcast')}' check '{write_deals(500)}' --crm canonical"
-    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=HANG)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith("dealcast: A file cannot be written: ")
 

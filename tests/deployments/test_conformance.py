@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from deployments.sandbox import Sandbox
+from tests.conftest import HANG
 
 ROOT = Path(__file__).parents[2]
 SUITE = ROOT / "tests" / "conformance"
@@ -23,7 +24,7 @@ def run(sandbox: Sandbox, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the suite from the command line, as one would against the real platform."""
     command = [sys.executable, "-m", "pytest", str(SUITE), "--base-url", sandbox.url, "-p", "no:cacheprovider", *options]
     env = {**os.environ, "DEALCAST_TOKEN": sandbox.token}
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=HANG)
 
 
 def test_by_default_it_only_reads(sandbox: Sandbox) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from prefect.settings import PREFECT_API_URL
 
 from deployments.sandbox import Sandbox
 from flows.nostradamus import Nostradamus
-from tests.deployments.conftest import wait_for
+from tests.conftest import HANG, wait_for
 
 if TYPE_CHECKING:
     from tests.conftest import WriteDeals
@@ -39,7 +38,7 @@ def process(home: Path, prefect_server: None) -> Process:  # noqa: ARG001 - the 
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=HANG,
             env={**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value() or "", **environment},
         )
         assert ended.returncode == code, ended.stderr
@@ -85,10 +84,10 @@ def test_a_command_outlives_its_data_process(
     command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", collection]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         starter = psutil.Process(running.pid)
-        [process] = wait_for(lambda: below(starter, "spawn_main"), 60, "a data process")
+        [process] = wait_for(lambda: below(starter, "spawn_main"), "a data process")
         process.kill()
-        [another] = wait_for(lambda: [each for each in below(starter, "spawn_main") if each.pid != process.pid], 60, "another one")
-        told, said = running.communicate(timeout=120)
+        [another] = wait_for(lambda: [each for each in below(starter, "spawn_main") if each.pid != process.pid], "another one")
+        told, said = running.communicate(timeout=HANG)
     assert running.returncode == 0, said
     assert "3 deals sent" in told
     assert not another.is_running()
@@ -96,7 +95,10 @@ def test_a_command_outlives_its_data_process(
 
 def without_a_server(**more: str) -> dict[str, str]:
     """The environment of someone who runs no Prefect server."""
-    return {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | more
+    return {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | {
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(int(HANG)),
+        **more,
+    }
 
 
 def below(parent: psutil.Process, program: str) -> list[psutil.Process]:
@@ -111,10 +113,10 @@ def test_without_a_prefect_server_a_command_has_its_own_for_as_long_as_it_lives(
     environment = without_a_server(PREFECT_HOME=str(tmp_path / "prefect"))
     command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", collection]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as killed:
-        [server] = wait_for(lambda: below(psutil.Process(killed.pid), "temporary_server.py"), 60, "a server")
+        [server] = wait_for(lambda: below(psutil.Process(killed.pid), "temporary_server.py"), "a server")
         killed.kill()
-    server.wait(60)
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=180)
+    server.wait(HANG)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=HANG)
     assert ended.returncode == 0, ended.stderr
     assert "3 deals sent" in ended.stdout
     assert {line.split()[0] for line in ended.stderr.splitlines()} == STEPS
@@ -125,7 +127,7 @@ def test_a_temporary_server_says_nothing_of_its_end(home: Path, collection: str,
     """What it logs while it is shut down, a write cut short with its traceback among it, would follow a command that went well."""
     environment = without_a_server(PREFECT_LOGGING_SERVER_LEVEL="DEBUG")
     command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", collection]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=180)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=HANG)
     assert ended.returncode == 0, ended.stderr
     assert "TaskRunRecorder started" in ended.stderr
     assert "TaskRunRecorder stopped" not in ended.stderr
@@ -134,7 +136,7 @@ def test_a_temporary_server_says_nothing_of_its_end(home: Path, collection: str,
 def test_a_temporary_server_that_cannot_start_is_told(home: Path, write_deals: WriteDeals) -> None:  # noqa: ARG001 - the home sets the environment
     environment = without_a_server(PREFECT_API_DATABASE_CONNECTION_URL="sqlite+aiosqlite:////nowhere/at/all.db")
     command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", "c"]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=HANG)
     assert ended.returncode == 1
     assert "dealcast: Prefect's temporary server ended" in ended.stderr.splitlines()[-1]
     assert "set PREFECT_API_URL" in ended.stderr
@@ -162,11 +164,9 @@ def test_many_collections_end_at_a_signal_and_say_how_to_go_on(
     environment = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value() or "", "DEALCAST_DEADLINE": "3600"}
     command = [*DEALCAST, "collections", "sync", str(table)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
-        until = time.monotonic() + 60
-        while len(sandbox.control("GET", "requests?method=POST&path=*/append")) < len(collections) and time.monotonic() < until:
-            time.sleep(0.2)
+        wait_for(lambda: len(sandbox.control("GET", "requests?method=POST&path=*/append")) == len(collections), "the appends")
         running.send_signal(signal.SIGINT)
-        said, _ = running.communicate(timeout=30)
+        said, _ = running.communicate(timeout=HANG)
     assert running.returncode == 130
     assert "ended by Ctrl-C" in said
     assert "The run was interrupted. Start it again the same way" in said, said

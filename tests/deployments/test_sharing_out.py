@@ -13,6 +13,7 @@ import pytest
 
 from flows.nostradamus import Nostradamus
 from tests.benchmarks.postgres import programs
+from tests.conftest import HANG
 
 if TYPE_CHECKING:
     from tests.conftest import WriteDeals
@@ -61,7 +62,7 @@ def test_two_workers_on_postgresql_share_the_runs_and_none_is_lost_or_done_twice
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=HANG,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -19,8 +19,8 @@ import httpx
 import pytest
 
 from flows.nostradamus import Nostradamus
-from tests.conftest import WriteDeals
-from tests.deployments.conftest import ROOT, wait_for
+from tests.conftest import HANG, WriteDeals, wait_for
+from tests.deployments.conftest import ROOT
 
 LINES: dict[str, dict[str, str]] = tomllib.loads((ROOT / "tests/conformance/specification.toml").read_text(encoding="utf-8"))
 TOKEN = "my-token"
@@ -53,7 +53,7 @@ def sandbox_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert ready
         yield ready[0]
         running.send_signal(signal.SIGTERM)
-        assert running.wait(30) == 0
+        assert running.wait(HANG) == 0
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_an_append_and_its_status_as_the_specification_prints_them(target: Targe
         assert list(seen) == list(accepted)
         return seen if seen["status"] not in ("queued", "in_progress") else None
 
-    assert wait_for(ended, 60, "the request's end") == {**accepted, "status": "completed"}
+    assert wait_for(ended, "the request's end") == {**accepted, "status": "completed"}
 
 
 @needs_curl

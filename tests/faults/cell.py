@@ -20,11 +20,11 @@ from deployments.sandbox import Sandbox
 from expectations.schema import COLUMN_NAMES
 from flows.ledger.store import Ledger
 from flows.nostradamus import Nostradamus
+from tests.conftest import HANG
 from tests.faults import child
 from tests.faults.scenario import FAULTS
 
 MOST_RUNS = 7
-_SECONDS = 60.0
 _EXPECTED_CODES = {0, child.NOTHING_NEW, 5, 6, -9}
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["tests.faults.child"])
@@ -206,11 +206,11 @@ def _about_again(cell: Cell, sandbox: Sandbox, collection: str) -> Iterator[str]
 def sync(cell: Cell, sandbox: Sandbox, collection: str, kill: str | None, journal: str = "journal") -> int:
     """Run the sync in a process of its own and return its exit code, negative where a signal ended it."""
     process = start_sync(cell.folder, sandbox, collection, kill, journal)
-    process.join(_SECONDS)
+    process.join(HANG)
     if process.exitcode is None:
         process.kill()
         process.join()
-        raise TimeoutError(f"{cell.kill} x {cell.fault}: a run took more than {_SECONDS} s")
+        raise TimeoutError(f"{cell.kill} x {cell.fault}: a run took more than {HANG} s")
     return process.exitcode
 
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +14,7 @@ from pathlib import Path
 import httpx
 
 from flows.runtime.prefect_api import SERVER_SETTINGS
-
-_START_SECONDS = 120.0
+from tests.conftest import wait_for
 
 
 @contextmanager
@@ -37,7 +35,8 @@ def prefect_server(home: Path, **settings: str) -> Iterator[str]:
     with (home / "server.log").open("w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         try:
-            _wait(f"http://127.0.0.1:{port}/api/health", server)
+            wait_for(lambda: server.poll() is not None or _answers(f"http://127.0.0.1:{port}/api/health"), "the Prefect server")
+            assert server.poll() is None, (home / "server.log").read_text()
             yield f"http://127.0.0.1:{port}/api"
         finally:
             os.killpg(server.pid, signal.SIGTERM)
@@ -48,12 +47,8 @@ def prefect_server(home: Path, **settings: str) -> Iterator[str]:
                 server.wait()
 
 
-def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + _START_SECONDS
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            if httpx.get(url, trust_env=False).is_success:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.2)
-    raise RuntimeError("The Prefect server did not start.")
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False

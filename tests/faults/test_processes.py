@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -18,9 +17,9 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.sandbox import Sandbox
-from flows.ledger.collection_lock import LEASE_SECONDS
 from flows.ledger.store import Ledger
 from flows.nostradamus import Nostradamus
+from tests.conftest import HANG, wait_for
 from tests.faults.cell import NOW, read_journal, start_sync, write_deals
 from tests.faults.server import prefect_server
 
@@ -54,15 +53,8 @@ def posts(sandbox: Sandbox) -> int:
     return len(sandbox.control("GET", "requests?method=POST&path=*/append"))
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.02)
-
-
 def ended(process: BaseProcess) -> int | None:
-    process.join(90)
+    process.join(HANG)
     return process.exitcode
 
 
@@ -79,7 +71,7 @@ def runs_of(collection: str) -> list[FlowRun]:
 def test_of_two_syncs_at_once_one_posts_and_the_other_names_it(sandbox: Sandbox, folder: Path, collection: str) -> None:
     slow(sandbox, 600.0)
     both = [start_sync(folder, sandbox, collection, journal=name) for name in ("one", "two")]
-    wait_for(lambda: any(process.exitcode is not None for process in both))
+    wait_for(lambda: any(process.exitcode is not None for process in both), "one to end")
     slow(sandbox, 0.0)
     assert sorted([ended(both[0]), ended(both[1])], key=str) == [0, 6]
     assert posts(sandbox) == 1
@@ -90,12 +82,10 @@ def test_of_two_syncs_at_once_one_posts_and_the_other_names_it(sandbox: Sandbox,
 
 
 def test_a_killed_holder_s_claim_is_taken_over_at_once_and_its_run_closed(sandbox: Sandbox, folder: Path, collection: str) -> None:
-    """On the same machine nobody waits for the lease."""
+    """On the same machine nobody waits for the lease, which never ends at the session's server."""
     assert ended(start_sync(folder, sandbox, collection, kill="after write accepted")) == -signal.SIGKILL
     assert [run.state_name for run in runs_of(collection)] == ["Running"]
-    started = time.monotonic()
     assert ended(start_sync(folder, sandbox, collection)) == 0
-    assert time.monotonic() - started < LEASE_SECONDS / 2
     assert posts(sandbox) == 1
     killed, done = sorted(runs_of(collection), key=lambda run: str(run.start_time))
     assert (killed.state_name, done.state_type and done.state_type.value) == ("Crashed", "COMPLETED")
@@ -110,7 +100,7 @@ def test_a_holder_killed_on_another_machine_loses_its_claim_with_the_lease(sandb
     assert ended(start_sync(folder, sandbox, collection, kill="after write accepted", **ledger)) == -signal.SIGKILL
     elsewhere = {**ledger, "HOME": str(folder / "elsewhere")}
     assert ended(start_sync(folder, sandbox, collection, **elsewhere)) == 6
-    wait_for(lambda: ended(start_sync(folder, sandbox, collection, **elsewhere)) == 0, LEASE_SECONDS * 1.5)
+    wait_for(lambda: ended(start_sync(folder, sandbox, collection, **elsewhere)) == 0, "the lease to end")
     assert posts(sandbox) == 1
 
 
@@ -118,16 +108,16 @@ def test_a_holder_killed_on_another_machine_loses_its_claim_with_the_lease(sandb
 def test_a_run_told_to_end_says_how_to_go_on_and_leaves_nothing_held(
     sandbox: Sandbox, folder: Path, collection: str, prefect_api: str, number: signal.Signals
 ) -> None:
-    slow(sandbox, 60.0)
+    slow(sandbox, 600.0)
     home = folder / "home"
     settings = {"HOME": str(home), "PLATFORM_URL": sandbox.url, "TOKEN": sandbox.token, "POLL_DELAY": "0.05"}
     environment = {**os.environ, "PREFECT_API_URL": prefect_api, **{f"DEALCAST_{name}": value for name, value in settings.items()}}
     command = [sys.executable, "-c", SYNC, "sync", str(folder / "deals.csv"), "--crm", "canonical", "--collection", collection]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     ledger = Ledger(str(home / "ledger"))
-    wait_for(lambda: any(entry.upload.state == "accepted" for entry in ledger.entries(collection)), 120)
+    wait_for(lambda: any(entry.upload.state == "accepted" for entry in ledger.entries(collection)), "the acceptance")
     process.send_signal(number)
-    said = process.communicate(timeout=60)[0]
+    said = process.communicate(timeout=HANG)[0]
     assert process.returncode in (128 + number, -number)  # a shell shows both as the first
     assert f"dealcast resume --collection {collection}" in said
     assert "Traceback" not in said

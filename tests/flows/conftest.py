@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.client.schemas.sorting import TaskRunSort
 
 from deployments.sandbox import Sandbox
@@ -20,6 +19,7 @@ from flows.errors import DealcastError
 from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions
 from flows.sync_deals import sync_deals
+from tests.conftest import wait_for
 
 if TYPE_CHECKING:
     from tests.conftest import WriteDeals as WriteDeals  # noqa: PLC0414 - the alias re-exports it for the type checker
@@ -105,15 +105,14 @@ def task_states() -> TaskStates:
         run_id = state.state_details.flow_run_id
         assert run_id is not None
         chosen = FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
-        deadline = time.monotonic() + 120  # its SQLite file may stand still for a minute
         with get_client(sync_client=True) as client:
-            while True:  # the server writes task runs down after the fact
+
+            def written() -> list[TaskRun] | None:  # the server writes task runs down after the fact
                 runs = client.read_task_runs(flow_run_filter=chosen, sort=TaskRunSort.EXPECTED_START_TIME_ASC, limit=200)
-                written = last in {run.name for run in runs} and all(run.state and run.state.is_final() for run in runs)
-                if written:
-                    return {run.name: list(client.read_task_run_states(run.id)) for run in runs}
-                assert time.monotonic() < deadline, f"the server wrote down only {[(run.name, run.state_type) for run in runs]}"
-                time.sleep(0.1)
+                ended = last in {run.name for run in runs} and all(run.state and run.state.is_final() for run in runs)
+                return runs if ended else None
+
+            return {run.name: list(client.read_task_run_states(run.id)) for run in wait_for(written, f"{last} to be written down")}
 
     return read
 

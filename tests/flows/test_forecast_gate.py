@@ -159,7 +159,7 @@ def test_validation_errors_of_any_shape_are_readable(
 def test_past_the_deadline_there_is_no_invocation(
     failing: Failing, write_deals: WriteDeals, sandbox: Sandbox, asked: Asked, monkeypatch: pytest.MonkeyPatch, word: str
 ) -> None:
-    speed = {"queued_seconds": 60 if word == "queued" else 0, "processing_seconds": 60}
+    speed = {"queued_seconds": 600 if word == "queued" else 0, "processing_seconds": 600}
     sandbox.control("PUT", "speed", speed)
     monkeypatch.setenv("DEALCAST_DEADLINE", "0.5")
     error = failing(write_deals())

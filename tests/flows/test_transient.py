@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -80,10 +79,13 @@ def test_retry_after_is_honored_at_every_step(sync: Sync, write_deals: WriteDeal
 
 
 def test_a_date_for_a_retry_is_honored(sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault) -> None:
-    until = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
-    fault("status", "/api/collection", status=429, retry_after=format_datetime(until, usegmt=True))
-    assert sync(write_deals(), forecast="never").is_completed()
-    [(came, again)] = refused_and_again(sandbox)
+    for seconds in (3, 30, 120):  # a busy machine comes to the request only after the first date
+        until = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=seconds)
+        fault("status", "/api/collection", status=429, retry_after=format_datetime(until, usegmt=True))
+        assert sync(write_deals(first=seconds), forecast="never").is_completed()
+        came, again = refused_and_again(sandbox)[-1]
+        if came < until:
+            break
     assert came < until <= again
 
 
@@ -91,20 +93,16 @@ def test_a_retry_after_that_no_attempt_would_follow_is_not_waited_for(
     failing: Failing, write_deals: WriteDeals, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEALCAST_SEND_RETRIES", "0")
-    fault("status", "*/append", "POST", status=429, retry_after=60)
-    started = time.monotonic()
+    fault("status", "*/append", "POST", status=429, retry_after=3600)
     assert isinstance(failing(write_deals()), PlatformBusy)
-    assert time.monotonic() - started < 50
 
 
 def test_a_retry_after_beyond_the_deadline_is_not_waited_for(
     failing: Failing, write_deals: WriteDeals, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEALCAST_DEADLINE", "2")
-    fault("status", "*/append/*", status=429, retry_after=60, count=None)
-    started = time.monotonic()
+    fault("status", "*/append/*", status=429, retry_after=3600, count=None)
     assert isinstance(failing(write_deals()), DeadlinePassed)
-    assert time.monotonic() - started < 50
 
 
 def test_a_retry_after_that_is_nonsense_is_no_obstacle(sync: Sync, write_deals: WriteDeals, fault: Fault) -> None:

@@ -11,25 +11,17 @@ import stat
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
 
 import httpx
 import psutil
-import pytest
 
 from deployments.commands.up import deployments
-
-MAX_POLLS = 180.0
-"""Seconds from the command to the first completed scheduled run."""
-
-_GONE_WITHIN = 30.0
+from tests.conftest import HANG, wait_for
 
 
-@pytest.mark.timeout(400)
 def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = str(listening.getsockname()[1])
@@ -41,7 +33,7 @@ def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path) -> 
         reader = threading.Thread(target=lambda: lines.extend(iter(child.stdout.readline, "")) if child.stdout else None, daemon=True)
         reader.start()
         try:
-            run = _until(lambda: next((line for line in lines if line.split()[:1] == ["run"]), None), MAX_POLLS, lines)
+            run = wait_for(lambda: next((line for line in lines if line.split()[:1] == ["run"]), None), "the first scheduled run", lines)
             assert "480 sent" in run
             assert "Completed" in run
             found = re.search(r"(http://127\.0\.0\.1:\d+)/runs/flow-run/(\S+)", run)
@@ -59,8 +51,8 @@ def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path) -> 
             assert len(family) >= 2, "server and worker"
         finally:
             child.send_signal(signal.SIGINT)
-            code = child.wait(_GONE_WITHIN)
-        reader.join(5)
+            code = child.wait(HANG)
+        reader.join()
     assert code == 0, "".join(lines)
     assert not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
@@ -77,13 +69,3 @@ def test_each_shipped_deployment_gets_only_parameters_that_its_flow_has(tmp_path
         module, _, name = each["entrypoint"].rpartition(".")
         parameters = signature(getattr(import_module(module), name).fn).parameters
         assert set(each["parameters"]) <= set(parameters), each["name"]
-
-
-def _until(look: Callable[[], str | None], seconds: float, lines: list[str]) -> str:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        found = look()
-        if found is not None:
-            return found
-        time.sleep(0.5)
-    raise AssertionError("".join(lines))

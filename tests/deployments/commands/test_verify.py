@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from deployments.commands.verify import DIFFERS
 from deployments.sandbox import Sandbox
 from expectations.schema import COLUMN_NAMES
 from flows.nostradamus import Nostradamus
+from tests.conftest import wait_for
 
 DEAL = {
     "name": "Deal",
@@ -58,9 +58,7 @@ def collection(platform: Nostradamus, write: Write) -> str:
     """A collection that holds the deals a, b and c."""
     collection = platform.create_collection("verified", "Europe/Rome").id
     request = platform.append(collection, write({"id": "a"}, {"id": "b"}, {"id": "c"}))
-    while (status := platform.upload_status(collection, request.id).status) != "completed":
-        assert status != "error"
-        time.sleep(0.01)
+    wait_for(lambda: platform.upload_status(collection, request.id).status == "completed", "the append")
     return collection
 
 

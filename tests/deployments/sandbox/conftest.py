@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ import pytest
 
 from deployments.sandbox import Sandbox
 from deployments.sandbox.platform.deals_model import COLUMNS
+from tests.conftest import HANG, wait_for
 
 DEAL = {
     "id": "1",
@@ -53,7 +53,7 @@ class Client(httpx.Client):
     """An organisation's client, with the steps that most tests take."""
 
     def __init__(self, sandbox: Sandbox, token: str | None = None) -> None:
-        super().__init__(base_url=sandbox.url, headers={"Authorization": f"Token {token or sandbox.token}"}, timeout=60, trust_env=False)
+        super().__init__(base_url=sandbox.url, headers={"Authorization": f"Token {token or sandbox.token}"}, timeout=HANG, trust_env=False)
 
     def new_collection(self, **fields: object) -> str:
         """Return the id of a new, empty collection."""
@@ -88,15 +88,14 @@ class Client(httpx.Client):
         assert answer.status_code == 202, answer.text
         return f"/api/invocation/{answer.json()['id']}"
 
-    def settled(self, path: str, seconds: float = 60) -> dict[str, Any]:
+    def settled(self, path: str) -> dict[str, Any]:
         """Poll until the end."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+
+        def look() -> dict[str, Any] | None:
             body: dict[str, Any] = self.get(path).raise_for_status().json()
-            if body["status"] in {"completed", "error"}:
-                return body
-            time.sleep(0.01)
-        raise AssertionError(f"{path} has not ended in {seconds} s")
+            return body if body["status"] in {"completed", "error"} else None
+
+        return wait_for(look, f"the end of {path}")
 
     def dump(self, collection: str) -> bytes:
         """Return the deals held."""

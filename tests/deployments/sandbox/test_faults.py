@@ -13,6 +13,7 @@ import pytest
 import deployments.sandbox
 from deployments.sandbox import Sandbox, running
 from deployments.sandbox.faults.kit import Kind
+from tests.conftest import wait_for
 
 if TYPE_CHECKING:
     from tests.deployments.sandbox.conftest import Client
@@ -127,8 +128,8 @@ def test_a_stuck_request_stays_in_progress_until_faults_are_cleared(
 ) -> None:
     fault("stuck", path="*/append")
     path, behind = api.upload(collection, deals_csv({})), api.upload(collection, deals_csv({}))
-    time.sleep(0.3)
-    assert (api.get(path).json()["status"], api.get(behind).json()["status"]) == ("in_progress", "queued")
+    wait_for(lambda: api.get(path).json()["status"] == "in_progress", "the stuck request's turn")
+    assert api.get(behind).json()["status"] == "queued"
     assert api.append(api.new_collection(), deals_csv({}))["status"] == "completed"
     sandbox.control("DELETE", "faults")
     assert api.settled(path)["status"] == "completed"

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -18,7 +17,7 @@ import pytest
 from flows.errors import DealcastError, ExportUnreadable
 from flows.runtime import data_process
 from flows.runtime.data_process import in_data_process, start_data_process
-from tests.deployments.conftest import wait_for
+from tests.conftest import HANG, wait_for
 
 
 def fail(error: type[Exception], *words: str) -> NoReturn:
@@ -83,9 +82,8 @@ def test_an_interruption_ends_it_at_once() -> None:
     there = psutil.Process(in_data_process(os.getpid))
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
         with pytest.raises(KeyboardInterrupt):
-            in_data_process(time.sleep, 60)
+            in_data_process(exec, f"import os, time; os.kill({os.getpid()}, {int(signal.SIGALRM)}); time.sleep(600)")
     finally:
         signal.signal(signal.SIGALRM, before)
     assert not there.is_running()
@@ -93,16 +91,10 @@ def test_an_interruption_ends_it_at_once() -> None:
 
 
 _STARTER = """
-import os, threading, time
-from pathlib import Path
 from flows.runtime.data_process import in_data_process, start_data_process
 if __name__ == "__main__":
     start_data_process("builtins:list")
-    there = in_data_process(os.getpid)
-    threading.Thread(target=in_data_process, args=(time.sleep, 60), daemon=True).start()
-    Path("there.new").write_text(str(there))
-    Path("there.new").rename("there")
-    time.sleep(60)
+    in_data_process(exec, "import os, time; print(os.getpid(), file=open('there', 'w'), flush=True); time.sleep(600)")
 """
 
 
@@ -112,6 +104,6 @@ def test_killed_its_starter_takes_it_along_from_the_middle_of_its_work(tmp_path:
     (tmp_path / "multiprocessing.py").write_text("raise SystemExit('this is not multiprocessing')")
     with subprocess.Popen([sys.executable, "-P", "-c", _STARTER], cwd=tmp_path) as starter:
         told = tmp_path / "there"
-        there = psutil.Process(int(wait_for(lambda: told.read_text() if told.exists() else None, 60, "a data process at work")))
+        there = psutil.Process(int(wait_for(lambda: told.read_text() if told.exists() else None, "a data process at work")))
         starter.kill()
-    there.wait(60)
+    there.wait(HANG)
