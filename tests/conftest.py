@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+import os
+import shutil
 import signal
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
 import pytest
 from click.testing import CliRunner, Result
 
@@ -67,8 +72,18 @@ WAITING_ROOMS = ("deployments", "faults")
 """Whose tests start processes, and wait for them to be there, to come to something, to end."""
 
 
+_PLACE = pytest.StashKey[Path]()
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """A suite run in the background hands SIGINT on ignored, and a process that it starts could not be sent a Ctrl-C."""
+    """Give the session a temporary folder of its own, by which what it leaves behind is known.
+
+    A suite run in the background hands SIGINT on ignored, and a process that it starts could not be sent a Ctrl-C.
+    """
+    if not hasattr(config, "workerinput"):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # what a test writes is kept, as ever
+        config.stash[_PLACE] = Path(tempfile.mkdtemp(prefix="dealcast-suite-"))
+        os.environ["TMPDIR"], tempfile.tempdir = str(config.stash[_PLACE]), None
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
 
@@ -77,6 +92,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The rooms that wait first, then the files with the most tests: a long file that is begun last keeps the other workers waiting."""
     tests = Counter(item.path for item in items)
     items.sort(key=lambda item: (item.path.parent.name not in WAITING_ROOMS, -tests[item.path]))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """Fail where a process or a file that the session started or made is left once it is over."""
+    yield
+    place = session.config.stash.get(_PLACE, None)
+    if place is None:  # one of several workers
+        return
+    _, left = psutil.wait_procs(_started_in(place), timeout=60)
+    files = sorted(path.name for path in place.iterdir())
+    if left or files:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        print("\nleft behind:", *left, *files, sep="\n  ")
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def _started_in(place: Path) -> list[psutil.Process]:
+    """The processes that have ``place``, or a folder in it, for their temporary files."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get("TMPDIR", "").startswith(str(place)):
+                found.append(process)
+    return found
 
 
 @pytest.fixture(scope="session")
