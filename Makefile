@@ -26,7 +26,7 @@ demo: $(READY) ## the whole chain on a shipped export, against a sandbox that it
 	@$(BIN)/dealcast demo
 
 test: lint ## lint, types, and the whole suite
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: $(READY) ## ruff and mypy, as CI runs them
 	$(BIN)/ruff check .

@@ -89,9 +89,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The rooms that wait first, then the files with the most tests: a long file that is begun last keeps the other workers waiting."""
+    """The rooms that wait first, then the files with the most tests: a long file that is begun last keeps the other workers waiting.
+
+    A file's tests stay together for what they share, and so do all files whose tests share the stage, the dearest of the fixtures.
+    """
     tests = Counter(item.path for item in items)
-    items.sort(key=lambda item: (item.path.parent.name not in WAITING_ROOMS, -tests[item.path]))
+    staged = {item.path for item in items if "stage" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: (item.path not in staged, item.path.parent.name not in WAITING_ROOMS, -tests[item.path]))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("stage" if item.path in staged else str(item.path)))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

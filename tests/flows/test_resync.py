@@ -126,7 +126,7 @@ def test_a_dry_run_stops_at_the_gate_as_a_sync_does(failing: Failing, write_deal
     assert failing(write_deals(3, {"value": "x"}), dry_run=True).exit_code == 4
 
 
-@pytest.mark.parametrize("horizon", range(1, 13))
+@pytest.mark.parametrize("horizon", [1, 12])
 def test_the_horizon_is_the_number_of_months(sync: Sync, write_deals: WriteDeals, horizon: int) -> None:
     forecast = sync(write_deals(), horizon=horizon).result().forecast
     months = [month for month, _ in forecast.months]
