@@ -52,7 +52,7 @@ def test_a_deal_that_breaks_a_rule_stops_the_sync(failing: Failing, write_deals:
 def test_every_rule_holds_back_the_deal_that_breaks_it_and_is_told(failing: Failing, write_deals: WriteDeals, home: Path) -> None:
     """One deal for each rule, in one export: whichever rule only warned would leave its deal out of the quarantine."""
     rules = [rule for rule in CRITICAL_RULES if rule.name != NO_NUL]
-    error = failing(write_deals(2, *({rule.column: WRONG[rule.name]} for rule in rules)))
+    error = failing(write_deals(2, *({"name": rule.name, rule.column: WRONG[rule.name]} for rule in rules)))
     quarantined = [(row["line"], row["failed_column"], row["failed_rule"]) for row in quarantine_of(home)]
     assert quarantined == [("2", "id", "unique"), *((str(line), rule.column, rule.name) for line, rule in enumerate(rules, start=4))]
     for rule in rules:
@@ -147,7 +147,7 @@ def test_a_deal_that_breaks_several_rules_is_one_row_that_names_them_all(sync: S
 
 
 def test_both_deals_of_one_id_are_held_back(sync: Sync, write_deals: WriteDeals, home: Path, held: Held) -> None:
-    sync(write_deals(3, {"id": "2"}), quarantine_limit="2")
+    sync(write_deals(3, {"id": "2", "name": "Another"}), quarantine_limit="2")
     assert [row["line"] for row in quarantine_of(home)] == ["3", "5"]
     assert set(held()) == {"1", "3"}
 
