@@ -102,16 +102,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
-    """Fail where a process or a file that the session started or made is left once it is over."""
+    """Fail where a process that the session started, or a folder of ours, is left once it is over."""
     yield
     place = session.config.stash.get(_PLACE, None)
     if place is None:  # one of several workers
         return
     _, left = psutil.wait_procs(_started_in(place), timeout=60)
-    files = sorted(path.name for path in place.iterdir())
-    if left or files:
+    folders = sorted(path.name for path in place.glob("dealcast-*"))
+    if left or folders:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        print("\nleft behind:", *left, *files, sep="\n  ")
+        print("\nleft behind:", *left, *folders, sep="\n  ")
     shutil.rmtree(place, ignore_errors=True)
 
 
