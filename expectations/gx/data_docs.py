@@ -72,6 +72,6 @@ def _self_contained(html: str) -> str:
     for fetched in (_FETCHED, _BACKGROUND, _WALKTHROUGH):
         html = fetched.sub("", html)
     html = _LINK_AWAY.sub(r"\1", html)
-    style = files("expectations").joinpath("data_docs.css").read_text(encoding="utf-8")
+    style = files("expectations.gx").joinpath("data_docs.css").read_text(encoding="utf-8")
     html = html.replace("</head>", f"<style>{style}</style></head>", 1)
     return html.replace("</body>", f"<script>{_FILTER}</script></body>", 1)

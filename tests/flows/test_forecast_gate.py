@@ -145,8 +145,8 @@ ANSWERS: list[tuple[object, str]] = [
 def test_validation_errors_of_any_shape_are_readable(
     failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked, errors: object, said: str
 ) -> None:
-    answer = {"id": "r", "status": "error", "message": "Validation failed", "validationErrors": errors}
-    fault("garbage", "*/append/*", body=json.dumps(answer), count=None)
+    answer = {"status": "error", "message": "Validation failed", "validationErrors": errors}
+    fault("altered", "*/append/*", fields=answer, count=None)
     error = failing(write_deals())
     assert isinstance(error, AppendRejected)
     assert said in str(error)
