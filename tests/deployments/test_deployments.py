@@ -86,7 +86,7 @@ def test_a_scheduled_run_completes_and_leaves_artifacts(stage: Stage) -> None:
     stage.change(f"deployments/{deployment['id']}", {"schedules": []})
 
     assert (run["state_type"], run["auto_scheduled"]) == ("COMPLETED", True), run["state"]["message"]
-    assert re.fullmatch(r"acme-newbusiness \d{4}-\d\d-\d\d · 480 sent · [0-9,]+ in 6 months( \(.*\))?", run["name"])
+    assert re.fullmatch(r"acme-newbusiness \d{4}-\d\d-\d\d · 480 sent(, export .*)? · [0-9,]+ in 6 months( \(.*\))?", run["name"])
     assert run["state"]["message"].startswith("480 deals sent, 0 quarantined, forecast of 6 months: ")
     assert {"dealcast", "incremental"} <= set(run["tags"])
     shown = stage.artifacts(run["id"])

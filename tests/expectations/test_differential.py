@@ -114,7 +114,6 @@ DATETIMES = {
     "year 0000": ("0000-01-01T00:00:00", "datetime"),
     "29 February 1968": ("1968-02-29T00:00:00", "since 1970"),
     "30 February 1968": ("1968-02-30T00:00:00", "datetime"),
-    "year 9999": ("9999-12-31T23:59:59", None),
     "year 10000": ("10000-01-01T00:00:00", "datetime"),
     "a lone date": ("2024-05-01", "datetime"),
     "no seconds": ("2024-05-01T08:00", "datetime"),
@@ -256,6 +255,12 @@ def test_both_say_what_the_contract_says(case: str, make_frame: MakeFrame, tmp_p
     assert both(make_frame(rows), tmp_path / "deals.csv") == (expected, expected)
 
 
+def test_a_year_that_is_a_typing_error_is_the_gate_s_alone(make_frame: MakeFrame, tmp_path: Path) -> None:
+    """The platform takes it, and would forecast from there on."""
+    ours, theirs = both(make_frame([{}, {"lastUpdateDatetime": "9999-12-31T23:59:59"}]), tmp_path / "deals.csv")
+    assert (set(ours), theirs) == ({(1, "lastUpdateDatetime")}, {})
+
+
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
 @pytest.mark.parametrize("value", ["a\0b", "0000-00-00T00:00\0"])
 def test_a_nul_is_refused_by_both(column: Column, value: str, make_frame: MakeFrame, tmp_path: Path) -> None:
@@ -271,7 +276,7 @@ def test_a_nul_is_refused_by_both(column: Column, value: str, make_frame: MakeFr
 _ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 _NEAR_NUMBER = st.text(st.sampled_from("0123456789.,-+eE _\n٣²"), max_size=8)
 _NEAR_DATETIME = st.one_of(
-    st.datetimes(min_value=datetime(1, 1, 1), max_value=datetime(9999, 12, 31)).map(lambda moment: moment.isoformat()),  # noqa: DTZ001
+    st.datetimes(min_value=datetime(1, 1, 1), max_value=datetime(2045, 12, 31)).map(lambda moment: moment.isoformat()),  # noqa: DTZ001
     st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}", fullmatch=True),
     st.from_regex(
         r"(?:19[67]|20[0-2])[0-9]-(?:0[12]|1[0-3])-(?:0[0-2]|2[89]|3[0-2])T(?:00|2[34]):(?:00|59|60):(?:00|59|60)", fullmatch=True
