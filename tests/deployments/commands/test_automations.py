@@ -75,7 +75,7 @@ def test_failure_failure_recovery_is_told_twice(stage: Stage) -> None:
         ]
         assert ended == ["FAILED", "FAILED", "COMPLETED"]
         wait_for(lambda: len(set(texts)) >= 2, "two notifications")
-        emitted = _emitted(stage, begun)
+        emitted = wait_for(lambda: found if len(found := _emitted(stage, begun)) >= 2 else None, "both events to be kept")
     assert emitted == ["dealcast.sync.failing", "dealcast.sync.recovered"]
     texts = list(dict.fromkeys(texts))  # prefect delivers at least once
     assert len(texts) == 2, "\n".join(texts)
