@@ -92,9 +92,7 @@ def sync(no_forecast: bool, forecast: str, pipelines: str | None, quiet: bool, a
     """
     if (options["collection"] is None) == (pipelines is None):
         raise click.UsageError("Say where to: --collection ID, or --pipelines FILE for an export with several pipelines.")
-    from flows.runtime.data_process import start_data_process  # noqa: PLC0415 - a fifth of what `--help` would import
-
-    start_data_process()
+    _start_data_process()
     temporary_server()
     from deployments.commands.sync import Voice, run_sync, run_sync_pipelines  # noqa: PLC0415 - prefect takes seconds to import
 
@@ -315,9 +313,7 @@ def sandbox(port: int, data: Path | None, token: str) -> None:
 @click.option("--out", metavar="DIR", help="Where the forecast goes. Default: a new folder in the temporary one.")
 def demo(out: str | None) -> None:
     """Show the whole chain on a shipped export, against a sandbox that it starts. Needs no account and no network."""
-    from flows.runtime.data_process import start_data_process  # noqa: PLC0415 - as in a sync
-
-    start_data_process()
+    _start_data_process()
     from deployments.commands.demo import run_demo  # noqa: PLC0415 - prefect takes seconds to import
 
     run_demo(out)
@@ -356,6 +352,16 @@ def automations(block: str | None, webhook: str | None) -> None:
 
     for name in install(block, webhook):
         click.echo(name)
+
+
+def _start_data_process() -> None:
+    """Start the process that reads and checks, Prefect being imported first: that module imports it too, from wherever it is."""
+    from flows.runtime.prefect_settings import load_prefect  # noqa: PLC0415 - a fifth of what `--help` would import
+
+    load_prefect()
+    from flows.runtime.data_process import start_data_process  # noqa: PLC0415 - prefect takes a second to import
+
+    start_data_process()
 
 
 def _quiet_the_libraries() -> None:
