@@ -37,7 +37,9 @@ def hostile(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("home")
-@pytest.mark.parametrize("command", [["demo"], ["check", "deals.csv", "--crm", "canonical"], ["sync", "deals.csv", "--crm", "canonical"]])
+@pytest.mark.parametrize(
+    "command", [["demo", "--out", "out"], ["check", "deals.csv", "--crm", "canonical"], ["sync", "deals.csv", "--crm", "canonical"]]
+)
 def test_a_hostile_working_directory_runs_nothing(
     command: list[str], hostile: Path, collection: str, write_deals: WriteDeals, tmp_path: Path
 ) -> None:

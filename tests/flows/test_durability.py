@@ -49,7 +49,7 @@ def test_after_an_outage_of_a_day_every_change_arrives_in_one_append(
     for hour in range(24):
         if hour in (2, 9, 17):
             changes.append({"value": f"{hour}.50"})
-        assert sync(write_deals(4, *changes), forecast="never").is_failed() is bool(changes)
+        assert sync(write_deals(4, *changes), forecast="never").is_failed(), "nothing is called new or old without the platform's word"
     sandbox.control("DELETE", "faults")
     assert sync(write_deals(4, *changes), forecast="never").is_completed()
     assert sync(write_deals(4, *changes), forecast="never").name == "NothingNew"
@@ -59,7 +59,7 @@ def test_after_an_outage_of_a_day_every_change_arrives_in_one_append(
         "extra-2": "17.50",
     }
     assert len(sandbox.control("GET", "uploads")) == 2
-    assert asked("POST", "*/append") == 3, "one met the outage; the later runs asked something small first"
+    assert asked("POST", "*/append") == 2, "none met the outage: each run asks something small first"
 
 
 def test_what_a_lost_append_may_have_changed_is_sent_again_even_if_it_is_taken_back(
@@ -384,4 +384,4 @@ def test_a_platform_that_cannot_be_reached_leaves_no_doubt(
     monkeypatch.setenv("DEALCAST_SEND_RETRIES", "0")
     monkeypatch.setenv("DEALCAST_PLATFORM_URL", "http://127.0.0.1:9")
     assert isinstance(failing(write_deals(), timezone="UTC"), PlatformUnavailable)
-    assert [(entry.upload.state, entry.in_doubt) for entry in entries()] == [("unsent", False)]
+    assert entries() == [], "it was asked something small before anything was written down"
