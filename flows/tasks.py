@@ -76,10 +76,13 @@ def find_collection(options: SyncOptions) -> str:
         return checked_zone(zone or "UTC")
     with _reached(settings) as platform:
         found = platform.collection(options.collection)
-    zone = options.timezone or found.timezone or zone or zone_of(options.collection, found.timezone)
+    if options.timezone:
+        zone = checked_zone(options.timezone)
+    elif found.timezone or not zone:
+        zone = zone_of(options.collection, found.timezone)
     ledger.put(options.collection, ledgers.TIMEZONE, zone.encode())
     ledger.put(options.collection, ledgers.NAME, found.name.encode())
-    return checked_zone(zone)
+    return zone
 
 
 @task(task_run_name="extract_deals", **UNCACHED)

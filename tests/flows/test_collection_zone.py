@@ -54,7 +54,7 @@ def test_with_a_zone_that_is_given_the_deals_are_those_that_the_list_s_zone_make
     sync: Sync, collection: str, fault: Fault, asked: Asked, held: Held, dealcast: Dealcast
 ) -> None:
     """The collection is in Europe/Rome, and its list does not say so: with --timezone no cell differs."""
-    export = {"crm": "close", "forecast": "never", "accept_shrink": True, "accept_change": True}
+    export = {"crm": "close", "forecast": "never", "accept_shrink": True, "accept_change": True, "accept_reading_change": True}
     assert sync(UTC_EXPORT, **export).is_completed()
     listed = held()
     assert asked("GET", "/api/collection") == 1

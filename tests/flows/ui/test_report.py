@@ -84,7 +84,8 @@ def test_the_report_accounts_for_every_row(out: Path, tmp_path: Path) -> None:
     report = (out / "report.md").read_text()
     for said in (
         "4 deals sent, 1 quarantined, forecast of 3 months: ",
-        f"`{tmp_path / 'deals.csv'}` (canonical, utf-8), 5 rows: 5 deals",
+        f"`{tmp_path / 'deals.csv'}` (canonical, utf-8",
+        "), 5 rows: 5 deals",
         "5 checked, 4 to send, 0 unchanged, 1 quarantined",
         "| value | must not be negative | 1 | critical | 6 |",
         "append request `",
