@@ -164,7 +164,6 @@ def _open(page: Page, stage: Stage, run: str, name: str) -> None:
     page.goto(f"{stage.url}/runs/flow-run/{run}")
     page.locator("canvas").first.wait_for(timeout=_LOADED)  # the task graph
     page.get_by_text("Details", exact=True).wait_for(timeout=_LOADED)
-    page.wait_for_timeout(1500)
     _shoot(page, name)
 
 
@@ -177,4 +176,5 @@ def _report(page: Page, stage: Stage, run: str, name: str) -> None:
 def _shoot(page: Page, name: str) -> None:
     folder = os.environ.get("DEALCAST_SCREENSHOTS")
     if folder:
+        page.wait_for_timeout(1500)  # what moves in the page comes to rest: for who looks, no test hangs on it
         page.screenshot(path=Path(folder) / f"{name}.png")

@@ -85,13 +85,6 @@ def test_a_token_is_not_kept_in_the_folder(client: Callable[..., Client], tmp_pa
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"canary-5d1f" in path.read_bytes()]
 
 
-def test_a_start_is_quick() -> None:
-    started = time.process_time()
-    with running() as sandbox:
-        assert httpx.get(f"{sandbox.url}/openapi.json", trust_env=False).status_code == 200
-    assert time.process_time() - started < 5, "of this process's own work, whatever else the machine does; 0.2 s is usual"
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_process_well(client: Callable[..., Client], deals_csv: DealsCsv, tmp_path: Path, number: int) -> None:
     with process(tmp_path, queued=60) as (sandbox, server), client(sandbox) as api:
