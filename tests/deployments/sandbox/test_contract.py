@@ -46,7 +46,8 @@ def test_every_answer_is_a_documented_one(tmp_path: Path) -> None:
     with running(queued_seconds=0, processing_seconds=0) as sandbox:
         command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{sandbox.url}/openapi.json"]
         options = ["--header", f"Authorization: Token {sandbox.token}", "--exclude-checks", "use_after_free", "--no-color"]
-        # Not two: Python 3.11 counts the depth of a parse for all threads at once, and Hypothesis parses in each ("AST constructor recursion depth mismatch")
+        # One worker: Python 3.11 counts the depth of a parse over all threads, and Hypothesis parses in each of them
+        # ("AST constructor recursion depth mismatch").
         options += ["--max-examples", str(EXAMPLES), "--seed", "1", "--workers", "1"]
         run = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout[-8000:]
