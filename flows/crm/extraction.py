@@ -23,7 +23,7 @@ from flows.crm.files.location import LocalExport, fetch
 from flows.crm.files.table_reader import RawRows, TableReader
 from flows.crm.format_inference import FormatInference
 from flows.crm.row_counts import RowCounts
-from flows.crm.row_filters import RowFilters
+from flows.crm.row_filters import MergedLater, RowFilters
 from flows.crm.values.dates import Order
 from flows.crm.values.numbers import Style
 from flows.crm.values.status import refuse_assumed
@@ -113,7 +113,10 @@ class Extraction:
             yield deals_frame(table)
 
     def tables(self) -> Iterator[tuple[str, pa.Table]]:
-        """The frames as Arrow tables, each with its pipeline: the empty text, unless the export was opened with `ALL_PIPELINES`."""
+        """The frames as Arrow tables, each with its pipeline: the empty text, unless the export was opened with `ALL_PIPELINES`.
+
+        Raises MergedLater where deals that were handed on should not have been; `anew` reads without them.
+        """
         try:
             for rows in self._inference.reader.read(self._inference.bound.wanted):
                 for pipeline, kept in self._row_filters.sift(rows, self.counts):
@@ -125,8 +128,18 @@ class Extraction:
             if not self._assume_open:
                 refuse_assumed(self._inference.bound, self.counts, self._local.location)
             self._exhausted = True
-        finally:
+        except MergedLater:
+            raise
+        except BaseException:
             self.close()
+            raise
+        self.close()
+
+    def anew(self) -> Extraction:
+        """The same export once more, after `MergedLater`: with the ids that are merged known from its first row on."""
+        inference, merged = self._inference, self._row_filters.merged
+        filters = RowFilters(inference, self._row_filters.pipeline, self._row_filters.currency, self._row_filters.limit, merged)
+        return Extraction(self._local, inference, filters, self._zones, assume_open=self._assume_open)
 
     def close(self) -> None:
         """Remove the fetched copy."""
@@ -145,7 +158,7 @@ class Extraction:
         """Remember the ids of the rows that the last batch had of deals which the CRM has no more."""
         for rows in self._row_filters.taken_gone():
             self.gone.update(self._mapping(rows).column("id").drop_null().to_pylist())
-        self.gone |= self._row_filters.merged
+        self.gone |= self._row_filters.merged or frozenset()
 
     def _table(self, rows: RawRows) -> pa.Table:
         mapping = self._mapping(rows)

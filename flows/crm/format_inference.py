@@ -224,12 +224,12 @@ class FormatInference:
 
     def ids_merged(self, field: str, identity: int) -> frozenset[str]:
         """The ids that the list in ``field`` names in any row, but for a row's own, which stands at position ``identity``."""
-        place, merged = self.bound.position_of(field), set[str]()
+        place, header, merged = self.bound.position_of(field), self.bound.header_of(field), set[str]()
         if place is None:
             return frozenset()
         for rows in self.reader.read(sorted({place, identity})):
             lists = without(one_chunk(rows.table.column(str(place))), self.bound.dialect.nulls)
-            filled = pc.is_valid(lists)
+            filled = pc.fill_null(pc.not_equal(lists, header), False)
             own = plain_ids(one_chunk(rows.table.column(str(identity))).filter(filled))
             for names, kept in zip(lists.filter(filled).to_pylist(), own.to_pylist(), strict=True):
                 merged |= {each for each in plain_ids(pa.array(re.split(r"[;,|\s]+", names))).to_pylist() if each and each != kept}

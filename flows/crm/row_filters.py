@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,19 +28,28 @@ if TYPE_CHECKING:
 ALL = "*"
 
 
+class MergedLater(ExportUnmappable):
+    """Deals were handed on that the export names as merged only later; with what is known now it can be read anew."""
+
+
 @dataclass
 class RowFilters:
-    """Sifts batches in order. ``pipeline`` (`*`: keep all, apart), ``currency`` and ``limit`` are the user's choices."""
+    """Sifts batches in order. ``pipeline`` (`*`: keep all, apart), ``currency`` and ``limit`` are the user's choices.
+
+    ``merged`` has the ids of the deals that the export names as merged into another one; it is None until a list of such is met.
+    """
 
     inference: FormatInference
     pipeline: str | None
     currency: str | None
     limit: int | None
+    merged: frozenset[str] | None = None
     pipelines: Counter[str] = field(default_factory=Counter)
     _currencies: dict[str | None, set[str]] = field(default_factory=dict)
     _unnamed: bool = False
     _gone: list[RawRows] = field(default_factory=list)
     _taken: Counter[str | None] = field(default_factory=Counter)
+    _ids_before: list[pa.Array] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         dialect = self.inference.bound.dialect
@@ -60,6 +68,7 @@ class RowFilters:
         counts.short_rows += rows.padded
         if rows.blank:
             counts.non_rows["blank row"] += rows.blank
+        self._look_for_merged(rows.table)
         rows = self._without(rows, counts, "header repeated", self._headers(rows))
         rows = self._without(rows, counts, "footer", self._footers(rows.table))
         for drop in self.inference.bound.drops:
@@ -149,7 +158,7 @@ class RowFilters:
         if drop.filled:
             return is_filled(self._filled(table, drop.filled))
         if drop.ids_in:
-            return pc.is_in(plain_ids(self._ids(table)), pa.array(sorted(self.merged), pa.string()))
+            return pc.is_in(plain_ids(self._ids(table)), pa.array(sorted(self.merged), pa.string())) if self.merged else None
         blank = [self._column(table, name) for name in drop.blank if self._has(name)]
         return pc.is_null(pc.coalesce(*blank)) if blank else None
 
@@ -168,11 +177,22 @@ class RowFilters:
     def _ids(self, table: pa.Table) -> pa.Array:
         return pc.coalesce(*[one_chunk(table.column(str(position))) for position in self._identity()])
 
-    @cached_property
-    def merged(self) -> frozenset[str]:
-        """The ids of the deals that the export names as merged into another one."""
-        names = [drop.ids_in for drop in self.inference.bound.drops if drop.ids_in]
-        return self.inference.ids_merged(names[0], self._identity()[0]) if names else frozenset()
+    def _look_for_merged(self, table: pa.Table) -> None:
+        """Read the whole export for ``merged`` where a first list of such ids is met: in most exports every list is empty.
+
+        Raises MergedLater if a deal that is named there was in a batch before.
+        """
+        lists = next((drop.ids_in for drop in self.inference.bound.drops if drop.ids_in), None)
+        if lists is None or self.merged is not None:
+            return
+        if not pc.any(pc.is_valid(self._filled(table, lists))).as_py():
+            self._ids_before.append(plain_ids(self._ids(table)))
+            return
+        self.merged = self.inference.ids_merged(lists, self._identity()[0])
+        named = pa.array(sorted(self.merged), pa.string())
+        if any(pc.any(pc.is_in(ids, named)).as_py() for ids in self._ids_before):
+            raise MergedLater(f"{self._where} names deals as merged into others that are rows of their own far above. Read it anew.")
+        self._ids_before.clear()
 
     def taken_gone(self) -> list[RawRows]:
         """The rows dropped since the last call of deals that the CRM has no more."""

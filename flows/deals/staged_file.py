@@ -21,6 +21,7 @@ from expectations.schema import SOURCE_LINE
 from flows.crm import ALL_PIPELINES, Extraction, open_export
 from flows.crm.column_map import DEALS_SCHEMA
 from flows.crm.guide.remembered import reading_of, said
+from flows.crm.row_filters import MergedLater
 from flows.deals.records import StagedDeals
 from flows.options import SyncOptions
 
@@ -45,6 +46,13 @@ def stage(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
         ExportError: the export cannot be read or mapped; the message says where and what to do.
     """
     extraction = _open(options, options.pipeline, timezone)
+    try:
+        return _stage(extraction, options, folder, timezone)
+    except MergedLater:
+        return _stage(extraction.anew(), options, folder, timezone)
+
+
+def _stage(extraction: Extraction, options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
     with ThreadPoolExecutor(1) as beside, _Staging(folder / "deals.arrow", _this_moment(timezone), beside) as staging:
         for _, deals in extraction.tables():
             staging.write(deals)
@@ -66,6 +74,15 @@ def stage_pipelines(
         ExportError: as :func:`stage`.
     """
     extraction = _open(options, ALL_PIPELINES, timezone)
+    try:
+        return _stage_pipelines(extraction, options, wanted, folder, timezone)
+    except MergedLater:
+        return _stage_pipelines(extraction.anew(), options, wanted, folder, timezone)
+
+
+def _stage_pipelines(
+    extraction: Extraction, options: SyncOptions, wanted: Collection[str], folder: Path, timezone: str
+) -> tuple[dict[str, StagedDeals], dict[str, int]]:
     stagings: dict[str, _Staging] = {}
     left: Counter[str] = Counter()
     moment = _this_moment(timezone)

@@ -6,6 +6,8 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
 
 import numpy as np
 
@@ -72,18 +74,16 @@ class RowShape:
         ``starts`` are the lines of the block on which rows start. Only a row whose first line and another have as many separators as a
         whole row is looked at cell by cell.
         """
-        raw = np.frombuffer(block.text, np.uint8)
-        begins = np.concatenate(([0], np.flatnonzero(raw[:-1] == ord("\n")) + 1))
-        ends = np.append(starts[1:], len(begins))
-        several = np.flatnonzero(ends - starts > 1)
-        if not len(several):
-            return
-        separators = np.add.reduceat(raw == ord(self.separator), begins, dtype=np.int64)
-        for row in several[separators[starts[several]] >= self.width - 1]:
-            first, end = int(starts[row]), int(ends[row])
-            if separators[first + 1 : end].max() >= self.width - 1:
-                text = bytes(block.text[begins[first] : begins[end] if end < len(begins) else len(raw)]).decode("utf-8")
-                self.refuse_row_that_swallowed(line + first, next(csv.reader(text.splitlines(keepends=True), delimiter=self.separator)))
+        raw, text, separator = np.frombuffer(block.text, np.uint8), cast("bytearray", block.text.obj), self.separator.encode()
+        begins = np.concatenate(([0], np.flatnonzero(raw[:-1] == ord("\n")) + 1, [len(raw)]))
+        ends = np.append(starts[1:], len(begins) - 1)
+        for row in np.flatnonzero(ends - starts > 1).tolist():
+            first, *others = begins[starts[row] : ends[row] + 1].tolist()
+            if text.count(separator, first, others[0]) < self.width - 1:
+                continue
+            if any(text.count(separator, begin, end) >= self.width - 1 for begin, end in pairwise(others)):
+                cells = next(csv.reader(text[first : others[-1]].decode("utf-8").splitlines(keepends=True), delimiter=self.separator))
+                self.refuse_row_that_swallowed(line + int(starts[row]), cells)
 
     def refuse_row_that_swallowed(self, line: int, cells: Sequence[str]) -> None:
         """Raise ExportUnreadable where a cell of the row on ``line`` has other rows in it."""

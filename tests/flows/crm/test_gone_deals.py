@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from flows.crm import open_export
+from flows.crm.row_filters import MergedLater
+from flows.deals.staged_file import stage
 from flows.errors import ExportUnmappable
+from flows.options import SyncOptions
 from tests.flows.crm.conftest import DEAL, NOW, Export, extract
 
 PIPEDRIVE = {
@@ -70,3 +73,25 @@ def test_deals_merged_into_another_are_gone_and_their_stale_rows_no_deals(named:
     assert frame["id"].tolist() == ["101", "104"]
     assert extraction.counts.non_rows == {"merged into another deal": 1}
     assert extraction.gone == {"102", "103"}
+
+
+def test_a_stale_row_far_above_the_list_that_names_it_is_no_deal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export is read in one pass as long as every list is empty; one that names a deal handed on before makes it start anew."""
+    monkeypatch.setattr("flows.crm.files.table_reader._TOGETHER", 1)
+    monkeypatch.setattr("flows.crm.files.blocks._FIRST_BLOCK", 2000)
+    monkeypatch.setattr("flows.crm.files.blocks._LARGEST_BLOCK", 2000)
+    rows = [DEAL | {"Record ID": str(n), "Merged Deal IDs": "7; 3" if n == 199 else ""} for n in range(200)]
+    location = Export(rows).write(tmp_path / "deals.csv")
+    with pytest.raises(MergedLater):
+        list(open_export(location, crm="hubspot", now=NOW))
+    staged = stage(SyncOptions(export=location, crm="hubspot", collection="deals"), tmp_path, "UTC")
+    assert (staged.deals, staged.rows, staged.gone) == (198, 200, 2)
+    assert staged.non_rows == {"merged into another deal": 2}
+    assert staged.filled["value"] == {"direct": 198}
+
+
+def test_a_list_that_names_only_its_own_deal_merges_none(tmp_path: Path) -> None:
+    rows = [DEAL | {"Record ID": each, "Merged Deal IDs": "2" if each == "2" else ""} for each in "123"]
+    extraction = open_export(Export(rows).write(tmp_path / "deals.csv"), crm="hubspot", now=NOW)
+    assert [len(frame) for frame in extraction] == [3]
+    assert not extraction.gone
