@@ -22,7 +22,8 @@
     │   ├── StillProcessing      (Transient)
     │   ├── DeadlinePassed       (Terminal)
     │   ├── Interrupted                (Terminal)
-    │   └── CollectionBusy                          another sync of the collection is at work
+    │   ├── CollectionBusy                          another sync of the collection is at work
+    │   └── LockLost             (Terminal)         the run was paused, and its lock ended
     ├── StoppedByGuard                          7   the export as a whole is not to be trusted
     └── OutcomeUnknown       (Terminal)         8   sent, and no answer came
 
@@ -189,3 +190,16 @@ class Interrupted(PlatformUnavailable, Terminal):
 
 class CollectionBusy(PlatformUnavailable):
     """Another sync of the same collection holds its lock."""
+
+
+class LockLost(PlatformUnavailable, Terminal):
+    """The run no longer holds its collection's lock: it was paused, or cut off, for longer than its lease."""
+
+    @classmethod
+    def of(cls, collection: str) -> LockLost:
+        """The error in words, which are the same wherever the run notices."""
+        return cls(
+            f"This run lost the lock of collection {collection}: it was paused, or cut off from Prefect's server, for longer than its "
+            "lease, and another sync may be at work. Nothing more was sent or invoked. Run the same again: it resumes from the last "
+            "recorded step."
+        )

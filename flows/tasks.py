@@ -16,7 +16,7 @@ from prefect.states import Cancelled
 
 from flows.crm.guide.remembered import differences
 from flows.deals.guard import check_whole, guard, guard_age, guard_deletion, guard_override, guard_reading, load_baseline
-from flows.deals.index_file import begin_send, names_sent
+from flows.deals.index_file import begin_send, names_sent, record_upload
 from flows.deals.quarantine import way_on
 from flows.deals.records import CheckedDeals, GoneDeals, StagedDeals
 from flows.deals.selection import check_against_ledger
@@ -173,7 +173,7 @@ def submit_append(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend
     entry = begin_send(ledger, _entry_of(checked, options), checked.content)
 
     def record(upload: Sending) -> None:
-        ledger.write(entry.model_copy(update={"upload": upload}))
+        record_upload(ledger, entry, upload, checked.content)
 
     show_progress(options.collection, 45, f"sending {checked.rows:,} deals")
     with _reached(settings) as platform:
@@ -181,6 +181,7 @@ def submit_append(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend
             _probe(platform)
 
         def post() -> str:
+            ledger.require_lock(options.collection)
             return platform.upload(options.collection, checked.csv, mode=options.mode).id
 
         upload = send_once(entry.upload, record, post, what=f"{options.mode} to {options.collection}", policy=settings.on_unknown)
@@ -195,16 +196,18 @@ def submit_delete(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend
     ledger = Ledger(settings.ledger_url)
     if checked.gone is None:
         raise UsageError("No deal is gone from the export: nothing is deleted.")
-    entry = begin_send(ledger, _deletion_of(_entry_of(checked, options), checked, checked.gone), checked.gone.path)
+    gone = checked.gone
+    entry = begin_send(ledger, _deletion_of(_entry_of(checked, options), checked, gone), gone.path)
     ids = names_sent(ledger, entry)
 
     def record(upload: Sending) -> None:
-        ledger.write(entry.model_copy(update={"upload": upload}))
+        record_upload(ledger, entry, upload, gone.path)
 
     show_progress(options.collection, 48, f"deleting {len(ids):,} gone deals")
     with _reached(settings) as platform:
 
         def post() -> str:
+            ledger.require_lock(options.collection)
             return platform.delete_deals(options.collection, ids).id
 
         upload = send_once(entry.upload, record, post, what=f"deletion in {options.collection}", policy=settings.on_unknown)
@@ -247,6 +250,7 @@ def invoke_forecast(completed: CompletedAppend | BaseException) -> InvokedForeca
     with _reached(settings) as platform:
 
         def post() -> str:
+            ledger.require_lock(entry.collection)
             return platform.invoke(entry.collection, **args).id
 
         forecast = send_once(entry.forecast, record, post, what=f"forecast of {entry.collection}", policy=settings.on_unknown)

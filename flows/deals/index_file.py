@@ -38,7 +38,8 @@ from flows.deals.content_index import (
     sampled,
 )
 from flows.deals.guard import save_baseline
-from flows.ledger.store import CONTENT, OLD_CONTENT, PIECE, Entry, Ledger
+from flows.errors import LockLost
+from flows.ledger.store import CONTENT, OLD_CONTENT, PIECE, Entry, Ledger, Sending
 from flows.ledger.unfinished import want_forecast
 
 INDEX = "_index"
@@ -149,7 +150,29 @@ def begin_send(ledger: Ledger, entry: Entry, content: Path) -> Entry:
     doubt = found is not None and found.in_doubt
     keep_content(ledger, entry.collection, entry.fingerprint, content)
     upload = found.upload if found is not None and left else entry.upload.model_copy(update={"doubt": doubt})
-    return entry.model_copy(update={"upload": upload})
+    return entry.model_copy(update={"upload": upload, "number": ledger.next_number(entry)})
+
+
+def record_upload(ledger: Ledger, entry: Entry, upload: Sending, content: Path) -> None:
+    """Write down a step of an upload; where the lock was lost around its POST, that its deals are in doubt.
+
+    Raises:
+        LockLost: the lock is another's.
+    """
+    try:
+        ledger.write(entry.model_copy(update={"upload": upload}))
+    except LockLost:
+        if upload.state != "intended":
+            _note_late(ledger, entry, upload, content)
+        raise
+
+
+def _note_late(ledger: Ledger, entry: Entry, upload: Sending, content: Path) -> None:
+    """Write down a send that went out as its lock was lost: the platform may take it in after a newer one, so its deals are in doubt."""
+    refused = upload.model_copy(update={"state": "refused", "doubt": True, "reason": "sent while the lock was lost"})
+    late = entry.model_copy(update={"upload": refused, "fingerprint": f"{entry.fingerprint}-late"})
+    keep_content(ledger, late.collection, late.fingerprint, content)
+    ledger.write_late(late)
 
 
 def names_sent(ledger: Ledger, entry: Entry) -> list[str]:
@@ -174,7 +197,12 @@ def name_deals(ledger: Ledger, collection: str, names: Sequence[pa.Array]) -> No
 
 
 def merge_completed(ledger: Ledger, collection: str, fingerprint: str) -> None:
-    """Merge a completed upload into the content index, once."""
+    """Merge a completed upload into the content index, once.
+
+    Raises:
+        LockLost: the lock is another's.
+    """
+    ledger.require_lock(collection)
     entry = ledger.read(collection, fingerprint)
     if entry is not None and entry.upload.state == "completed" and not entry.indexed:
         merge_into_index(ledger, entry)
@@ -185,7 +213,7 @@ def merge_into_index(ledger: Ledger, entry: Entry) -> Entry:
 
     A crash at any point is fixed by doing it again: what is known is written first, and never holds what is in doubt as sure.
     """
-    earlier = [other for other in ledger.entries(entry.collection) if other.created_at < entry.created_at]
+    earlier = [other for other in ledger.entries(entry.collection) if other.order < entry.order]
     own = _ids_sent(ledger, [entry])
     kept: Iterable[Held] = ()
     if entry.mode != "override":

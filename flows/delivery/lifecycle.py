@@ -6,7 +6,7 @@ The records reach Prefect's logs and survive the process, so they hold ids, time
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.errors import UnexpectedAnswer
@@ -37,7 +37,7 @@ class AcceptedAppend:
         if entry.upload.id is None or entry.upload.accepted_at is None:
             raise UnexpectedAnswer(f"The ledger has no request id for sync {entry.fingerprint} of {entry.collection}.")
         usual = usual_seconds(other.upload for other in ledger.entries(entry.collection))
-        return cls(entry.collection, entry.fingerprint, entry.upload.id, entry.upload.accepted_at, usual, entry.mode)
+        return cls(entry.collection, entry.fingerprint, entry.upload.id, _not_ahead(entry.upload.accepted_at), usual, entry.mode)
 
     @property
     def name(self) -> str:
@@ -89,7 +89,7 @@ class InvokedForecast:
         if entry.forecast is None or entry.forecast.id is None or entry.forecast.accepted_at is None:
             raise UnexpectedAnswer(f"The ledger has no invocation id for sync {entry.fingerprint} of {entry.collection}.")
         usual = usual_seconds(other.forecast for other in ledger.entries(entry.collection))
-        return cls(entry.collection, entry.fingerprint, entry.forecast.id, entry.forecast.accepted_at, usual)
+        return cls(entry.collection, entry.fingerprint, entry.forecast.id, _not_ahead(entry.forecast.accepted_at), usual)
 
     @property
     def name(self) -> str:
@@ -119,3 +119,8 @@ class Forecast:
     unread: str = ""
     notes: tuple[str, ...] = ()
     """What people should know of its months: past ones, holes."""
+
+
+def _not_ahead(accepted_at: datetime) -> datetime:
+    """The moment from which a deadline counts: now, where the clock was ahead at acceptance, else it would not pass for as long."""
+    return min(accepted_at, datetime.now(UTC))

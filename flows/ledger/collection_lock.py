@@ -16,14 +16,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
+from uuid import uuid4
 
+from prefect._internal.concurrency.cancellation import CancelledError  # what a lease that cannot be renewed raises; not exported elsewhere
 from prefect.client.orchestration import get_client
 from prefect.concurrency._asyncio import ConcurrencySlotAcquisitionError  # what `concurrency` raises; not exported elsewhere
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.runtime import flow_run
 
-from flows.errors import CollectionBusy
+from flows.errors import CollectionBusy, LockLost
 from flows.ledger.dead_runs import close_dead_runs
 from flows.ledger.store import HOLDER, Ledger
 from flows.runtime.atomic_files import private_folder
@@ -35,15 +37,19 @@ _NAMING_SECONDS = 1.0
 """How long to wait for a holder that has just locked to write its name."""
 
 Holder = dict[str, str]
-"""Who locks: host, pid, since, and the Prefect flow run; empty where nobody does."""
+"""Who locks: host, pid, since, the Prefect flow run, and a token that no other holder has; empty where nobody does."""
 
 
 @contextmanager
 def lock_collection(collection: str, ledger: Ledger, home: Path) -> Iterator[None]:
     """Hold ``collection`` for the length of the block, and close the Prefect runs of holders that died.
 
+    While it is held the ledger takes entries, and POSTs go out, only as long as no other holder has written its name there: a process
+    that was paused for longer than its lease finds that out before it does anything.
+
     Raises:
         CollectionBusy: another sync holds it; the message says who, where and since when.
+        LockLost: it ended while the block was at work.
     """
     limit = f"dealcast-{collection}"
     with _machine_lock(home / "locks" / f"{collection}.lock", collection) as lock, ExitStack() as slot:
@@ -53,12 +59,14 @@ def lock_collection(collection: str, ledger: Ledger, home: Path) -> Iterator[Non
         if not _take(slot, limit):
             raise _busy(collection, lambda: _recorded(ledger, collection))
         try:
-            ledger.put(collection, HOLDER, json.dumps(mine).encode())
-            close_dead_runs(collection, {holder.get("flow_run") for holder in (died, recorded)})
-            yield
+            with slot:
+                ledger.hold(collection, json.dumps(mine).encode())
+                close_dead_runs(collection, {holder.get("flow_run") for holder in (died, recorded)})
+                yield
+        except CancelledError as error:
+            raise LockLost.of(collection) from error
         finally:
-            ledger.delete(collection, HOLDER)
-            slot.close()
+            ledger.let_go(collection)
 
 
 @contextmanager
@@ -97,7 +105,8 @@ def _take(slot: ExitStack, limit: str) -> bool:
 def _name(lock: IO[str]) -> Holder:
     """Write into the lock who holds it."""
     since = datetime.now(UTC).isoformat(timespec="milliseconds")
-    holder = {"host": socket.gethostname(), "pid": str(os.getpid()), "since": since, "flow_run": str(flow_run.id)}
+    holder = {"host": socket.gethostname(), "pid": str(os.getpid()), "since": since}
+    holder |= {"flow_run": str(flow_run.id), "token": uuid4().hex}
     lock.truncate(0)
     lock.write(json.dumps(holder))
     lock.flush()

@@ -17,7 +17,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from flows.errors import UnexpectedAnswer, UsageError
+from flows.errors import LockLost, UnexpectedAnswer, UsageError
 from flows.nostradamus import RequestMode
 from flows.options import shown_url
 from flows.runtime.atomic_files import private_folder, write_whole
@@ -43,6 +43,9 @@ HOLDER = "_holder.json"
 NAME = "_name.txt"
 """The file that remembers the name by which people know a collection."""
 
+_HELD: dict[tuple[str, str], bytes] = {}
+"""(ledger, collection) -> what :data:`HOLDER` says while this process holds the lock: no two holders ever write the same."""
+
 SendState = Literal["intended", "unsent", "unknown", "accepted", "completed", "refused", "superseded"]
 """``intended``: about to be sent. ``unsent``: surely not accepted, to be tried again.
 ``unknown``: sent, or perhaps sent, without an answer. The rest is the platform's word,
@@ -66,16 +69,18 @@ class Sending(_Record):
     doubt: bool = Field(False, description="some send had no clear answer: the platform may have done it")
 
     def seconds(self) -> float | None:
-        """How long the platform took, from accepted to seen completed; None while it is not."""
+        """How long the platform took, from accepted to seen completed; None while it is not, or where the clock was set back meanwhile."""
         if self.accepted_at is None or self.completed_at is None:
             return None
-        return (self.completed_at - self.accepted_at).total_seconds()
+        took = (self.completed_at - self.accepted_at).total_seconds()
+        return took if took >= 0 else None
 
 
 class Entry(_Record):
     """One sync of one collection, from the intent to send to the forecast downloaded."""
 
     version: int = 1
+    number: int = Field(0, description="counts the sends of a collection, and alone orders them: clocks differ, and go back; old files: 0")
     fingerprint: str
     collection: str
     mode: RequestMode
@@ -98,6 +103,11 @@ class Entry(_Record):
     forecast: Sending | None = None
     predicted: list[str] = Field(default_factory=list, description="the forecast's months, YYYY-MM, once downloaded")
     certified: bool = Field(False, description="forecast and certificate are written")
+
+    @property
+    def order(self) -> tuple[int, datetime]:
+        """Its place among a collection's syncs."""
+        return self.number, self.created_at
 
     @property
     def deletes(self) -> bool:
@@ -141,8 +151,45 @@ class Ledger:
                 "Set DEALCAST_LEDGER to a folder or a URL that fsspec knows."
             ) from error
 
+    def hold(self, collection: str, holder: bytes) -> None:
+        """Say who holds the lock of ``collection``, this process; from now on it writes no entry once another does."""
+        self.put(collection, HOLDER, holder)
+        _HELD[self._root, collection] = holder
+
+    def let_go(self, collection: str) -> None:
+        """End what :meth:`hold` began; what another holder has said since is let be."""
+        holder = _HELD.pop((self._root, collection), None)
+        if holder is not None and self.get(collection, HOLDER) == holder:
+            self.delete(collection, HOLDER)
+
+    def require_lock(self, collection: str) -> None:
+        """Go on only where the lock that this process took is still its own: ask immediately before what cannot be taken back.
+
+        Raises:
+            LockLost: it is another's, or nobody's. A process that took none may go on.
+        """
+        holder = _HELD.get((self._root, collection))
+        if holder is not None and self.get(collection, HOLDER) != holder:
+            raise LockLost.of(collection)
+
+    def next_number(self, entry: Entry) -> int:
+        """The number of a send about to begin: above those of all others of its collection."""
+        return 1 + max((other.number for other in self.entries(entry.collection) if other.fingerprint != entry.fingerprint), default=0)
+
     def write(self, entry: Entry) -> Entry:
-        """Make ``entry`` the durable truth of its fingerprint, whole or not at all."""
+        """Make ``entry`` the durable truth of its fingerprint, whole or not at all.
+
+        Raises:
+            LockLost: as :meth:`require_lock`.
+        """
+        self.require_lock(entry.collection)
+        return self._write(entry)
+
+    def write_late(self, entry: Entry) -> Entry:
+        """Write an entry of its own, without the lock, of a send that went out as the lock was lost: the newest of its collection."""
+        return self._write(entry.model_copy(update={"number": self.next_number(entry)}))
+
+    def _write(self, entry: Entry) -> Entry:
         self.put(entry.collection, f"{entry.fingerprint}.json", entry.model_dump_json(indent=1).encode())
         return entry
 
@@ -173,7 +220,7 @@ class Ledger:
         except FileNotFoundError:
             return []
         found = [self.read(collection, name.removesuffix(".json")) for name in names if name.endswith(".json") and not name.startswith("_")]
-        return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.created_at)
+        return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.order)
 
     def collections(self) -> list[str]:
         """The ids of all collections that were ever synced, in order."""

@@ -1,0 +1,133 @@
+"""A run that lost its lock sends no more, and no clock decides which sync is the newer."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prefect._internal.concurrency.cancellation import CancelledError
+
+from flows import tasks
+from flows.deals.index_file import DealsFile, begin_send, merge_into_index
+from flows.delivery.lifecycle import AcceptedAppend
+from flows.errors import LockLost
+from flows.ledger.store import HOLDER, Entry, Ledger, Sending
+from flows.nostradamus import Nostradamus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.flows.conftest import Asked, Failing, Held, Sync, WriteDeals
+
+ANOTHER = json.dumps({"host": "elsewhere", "pid": "1", "since": "now"}).encode()
+
+
+@pytest.fixture
+def ledger(home: Path) -> Ledger:
+    return Ledger(str(home / "ledger"))
+
+
+def entry_of(fingerprint: str, created_at: datetime, state: Any = "completed") -> Entry:
+    upload = Sending(state=state, intended_at=created_at, id=fingerprint, accepted_at=created_at)
+    facts: dict[str, Any] = {"export": {}, "csv_sha256": "", "rows": 0, "quarantined": 0, "totals": {}}
+    return Entry(fingerprint=fingerprint, collection="acme", mode="append", created_at=created_at, upload=upload, **facts)
+
+
+def test_nothing_is_sent_once_another_holds_the_lock(
+    failing: Failing, write_deals: WriteDeals, asked: Asked, ledger: Ledger, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a pause: the other's name stands in the ledger by the time the run goes on, and stays there."""
+
+    def paused(_: str, percent: float, words: str) -> None:  # noqa: ARG001 - it has the signature of what it stands for
+        if percent == 45:
+            ledger.put(collection, HOLDER, ANOTHER)
+
+    monkeypatch.setattr(tasks, "show_progress", paused)
+    error = failing(write_deals())
+    assert isinstance(error, LockLost)
+    assert collection in str(error)
+    assert asked("POST", "*/append") == 0
+    assert ledger.get(collection, HOLDER) == ANOTHER
+
+
+def test_no_forecast_is_invoked_once_another_holds_the_lock(
+    failing: Failing, write_deals: WriteDeals, asked: Asked, ledger: Ledger, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "check_first_month", lambda *_: ledger.put(collection, HOLDER, ANOTHER))
+    assert isinstance(failing(write_deals()), LockLost)
+    assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (1, 0)
+
+
+def test_a_send_that_was_on_its_way_as_the_lock_was_lost_is_in_doubt(
+    failing: Failing,
+    sync: Sync,
+    write_deals: WriteDeals,
+    held: Held,
+    ledger: Ledger,
+    collection: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The platform may take it in after what another run sent: its deals go out once more, and then nothing is new."""
+    upload = Nostradamus.upload
+
+    def paused(*args: Any, **kwargs: Any) -> Any:
+        answer = upload(*args, **kwargs)
+        ledger.put(collection, HOLDER, ANOTHER)
+        return answer
+
+    with monkeypatch.context() as pause:
+        pause.setattr(Nostradamus, "upload", paused)
+        assert isinstance(failing(write_deals(3)), LockLost)
+    late = ledger.entries(collection)[-1]
+    assert (late.fingerprint.endswith("-late"), late.in_doubt, late.number) == (True, True, 2)
+    outcome = sync(write_deals(2, {"id": "3", "value": "7.00"}), forecast="never").result()
+    assert outcome.entry.rows == 3
+    assert held()["3"]["value"] == "7.00"
+    assert sync(write_deals(2, {"id": "3", "value": "7.00"}), forecast="never").name == "NothingNew"
+
+
+def test_a_lease_that_ended_during_a_pause_is_told_in_the_same_words(
+    failing: Failing, write_deals: WriteDeals, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect throws `CancelledError` into the run whose lease it cannot renew."""
+
+    def ended(*_: Any) -> None:
+        raise CancelledError
+
+    monkeypatch.setattr(tasks, "poll_append", ended)
+    assert isinstance(failing(write_deals()), LockLost)
+    assert asked("POST", "/api/invocation") == 0
+
+
+def test_a_clock_that_was_ahead_makes_no_sync_the_newest(ledger: Ledger, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    content = tmp_path / "content.parquet"
+    with DealsFile(content):
+        pass
+    ahead = ledger.write(begin_send(ledger, entry_of("ahead", now + timedelta(days=10), "unknown"), content))
+    newer = ledger.write(begin_send(ledger, entry_of("newer", now), content))
+    assert [entry.fingerprint for entry in ledger.entries("acme")] == ["ahead", "newer"]
+    merge_into_index(ledger, newer)
+    found = ledger.read("acme", ahead.fingerprint)
+    last = ledger.last_completed("acme")
+    assert found is not None
+    assert last is not None
+    assert (found.upload.state, last.fingerprint) == ("superseded", "newer")
+
+
+def test_a_file_of_an_earlier_version_is_older_than_any_of_this(ledger: Ledger, tmp_path: Path) -> None:
+    """Whatever its clock said."""
+    now = datetime.now(UTC)
+    content = tmp_path / "content.parquet"
+    with DealsFile(content):
+        pass
+    ledger.write(entry_of("old", now + timedelta(days=10)))
+    ledger.write(begin_send(ledger, entry_of("new", now), content))
+    assert [entry.fingerprint for entry in ledger.entries("acme")] == ["old", "new"]
+
+
+def test_a_deadline_passes_though_the_clock_was_ahead_at_acceptance(ledger: Ledger) -> None:
+    entry = entry_of("ahead", datetime.now(UTC) + timedelta(days=10), "accepted")
+    assert AcceptedAppend.of(entry, ledger).accepted_at <= datetime.now(UTC)
