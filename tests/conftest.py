@@ -78,13 +78,14 @@ _PLACE = pytest.StashKey[Path]()
 def pytest_configure(config: pytest.Config) -> None:
     """Give the session a temporary folder of its own, by which what it leaves behind is known.
 
-    A suite run in the background hands SIGINT on ignored, and a process that it starts could not be sent a Ctrl-C.
+    A suite run in the background hands SIGINT on ignored, and one under `nohup` SIGHUP: no process that it starts would end by them.
     """
     if not hasattr(config, "workerinput"):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # what a test writes is kept, as ever
         config.stash[_PLACE] = Path(tempfile.mkdtemp(prefix="dealcast-suite-"))
         os.environ["TMPDIR"], tempfile.tempdir = str(config.stash[_PLACE]), None
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
 
 
