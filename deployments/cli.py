@@ -37,10 +37,10 @@ def main() -> None:
 
     \b
     Begin here:
-      dealcast demo                                      see it all on a shipped export, no account needed
-      dealcast crms EXPORT                               which dialect fits your export, and what it fills
-      dealcast check EXPORT --crm hubspot                what the platform would refuse; nothing is sent
-      dealcast sync EXPORT --crm hubspot --collection ID send it, and download the forecast
+      dealcast demo                                         see it all on a shipped export, no account needed
+      dealcast crms EXPORT                                  which dialect fits your export, and what it fills
+      dealcast check EXPORT --crm hubspot                   what the platform would refuse; nothing is sent
+      dealcast sync EXPORT --crm hubspot --collection acme  send it, and download the forecast
 
     \b
     Environment:
@@ -58,7 +58,11 @@ def main() -> None:
 
 @main.command()
 @export_options
-@click.option("--collection", metavar="ID", help="The platform's collection. Required, unless --pipelines names one for each pipeline.")
+@click.option(
+    "--collection",
+    metavar="NAME",
+    help="The platform's collection, by name or id. Required, unless --pipelines names one for each pipeline.",
+)
 @click.option(
     "--pipelines", metavar="FILE", help="Sync each pipeline to a collection of its own: a CSV with the columns pipeline,collection."
 )
@@ -91,7 +95,7 @@ def sync(no_forecast: bool, forecast: str, pipelines: str | None, quiet: bool, a
       dealcast sync 'exports/*.csv' --crm salesforce --collection acme --quarantine-limit 2% --horizon 12
     """
     if (options["collection"] is None) == (pipelines is None):
-        raise click.UsageError("Say where to: --collection ID, or --pipelines FILE for an export with several pipelines.")
+        raise click.UsageError("Say where to: --collection NAME, or --pipelines FILE for an export with several pipelines.")
     _start_data_process()
     temporary_server()
     from deployments.commands.sync import Voice, run_sync, run_sync_pipelines  # noqa: PLC0415 - prefect takes seconds to import
@@ -126,7 +130,7 @@ def status(**options: Any) -> None:
 
 
 @main.command()
-@click.option("--collection", required=True, metavar="ID", help="The platform's collection.")
+@click.option("--collection", required=True, metavar="NAME", help="The platform's collection, by name or id.")
 @click.argument("request_id", required=False, metavar="[REQUEST_ID]")
 @click.option("--forget", is_flag=True, help="Wait no longer for what the platform never ends: the next sync sends or invokes it anew.")
 @voice_options
@@ -175,15 +179,16 @@ def list_collections() -> None:
 @collections.command("create")
 @click.argument("name")
 @click.option("--timezone", required=True, metavar="ZONE", help="IANA zone in which the platform reads the deals' times.")
-def create_collection(name: str, timezone: str) -> None:
-    """Create an empty collection and print its id."""
+@click.option("--same-name", is_flag=True, help="Create it although there is one of this name, which can then be told apart by id only.")
+def create_collection(name: str, timezone: str, same_name: bool) -> None:
+    """Create an empty collection and print its id. Where there is one of this name, a terminal is asked first."""
     from deployments.commands.collections import create  # noqa: PLC0415 - only this command needs it
 
-    create(name, timezone)
+    create(name, timezone, same_name=same_name)
 
 
 @collections.command("verify")
-@click.argument("collection", metavar="ID")
+@click.argument("collection", metavar="COLLECTION")
 @export_options
 @click.option(
     "--mode",
@@ -277,7 +282,7 @@ def forecasts(collection: str, since: datetime | None, form: Literal["table", "c
 
 @main.command()
 @click.argument("export", required=False, metavar="[EXPORT]")
-@click.option("--collection", metavar="ID", help="A collection that the token must see; its last sync is shown too.")
+@click.option("--collection", metavar="NAME", help="A collection, by name or id, that the token must see; its last sync is shown too.")
 @click.option("--max-age", type=click.FloatRange(min=0), metavar="HOURS", default=24.0, show_default=True, help="How old EXPORT may be.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object on stdout.")
 def doctor(**options: Any) -> None:

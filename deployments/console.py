@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,10 +16,18 @@ from rich.status import Status
 from rich.table import Table
 
 from flows.delivery.lifecycle import Forecast
-from flows.ui.artifacts import STEPS
+from flows.ui.artifacts import STEPS, known_as
 from flows.ui.report import DoneElsewhere, Outcome
 
 _BAR = 40
+
+_LONG_ID = re.compile(r"(?<!--collection )(?<![/\w])([0-9a-f]{8})[0-9a-f]{24}(?![/\w])")
+"""An id of the platform's in a line that people read; one in a path or in a command to repeat stays whole."""
+
+
+def short_ids(text: str) -> str:
+    """``text`` with ids cut to their first 8 digits; logs and JSON have them whole."""
+    return _LONG_ID.sub(r"\1", text)
 
 
 class StepLines(logging.Handler):
@@ -33,7 +42,7 @@ class StepLines(logging.Handler):
         step = getattr(record, "dealcast_step", None)
         if step is None or (self._live and getattr(record, "dealcast_waiting", False)):
             return
-        self._console.print(f"[bold cyan]{step:>9}[/]  {escape(record.getMessage())}", highlight=False, soft_wrap=True)
+        self._console.print(f"[bold cyan]{step:>9}[/]  {escape(short_ids(record.getMessage()))}", highlight=False, soft_wrap=True)
 
 
 class LiveLine(logging.Handler):
@@ -45,7 +54,7 @@ class LiveLine(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show what is being done now."""
-        self._status.update(escape(record.getMessage()))
+        self._status.update(escape(short_ids(record.getMessage())))
 
 
 @contextmanager
@@ -89,7 +98,7 @@ def _live_line(status: Status) -> Iterator[None]:
 def show(outcome: Outcome, *, brief: bool = False) -> None:
     """The outcome on stdout: one line, the forecast as a table with bars unless ``brief``, and where the files lie."""
     console = Console(markup=False)
-    console.print(f"{outcome.options.collection}: {outcome.headline}", highlight=False, soft_wrap=True)
+    console.print(f"{known_as(outcome.options.collection)}: {outcome.headline}", highlight=False, soft_wrap=True)
     if outcome.forecast is not None and outcome.forecast.months and not brief:
         console.print(forecast_table(outcome.forecast))
     console.print(f"files: {outcome.folder}", highlight=False, soft_wrap=True)
@@ -110,6 +119,7 @@ def as_json(outcome: Outcome | DoneElsewhere) -> dict[str, Any]:
     return {
         "outcome": "dry-run" if outcome.options.dry_run else "sent" if outcome.sent else "nothing-new",
         "collection": outcome.options.collection,
+        "name": known_as(outcome.options.collection),
         "rows_sent": outcome.rows_sent if outcome.sent else 0,
         "deals_deleted": outcome.deleted,
         "rows_unchanged": checked.unchanged if checked else None,
@@ -130,7 +140,7 @@ def as_json(outcome: Outcome | DoneElsewhere) -> dict[str, Any]:
 
 def forecast_table(forecast: Forecast) -> Table:
     """Months and revenue with a bar each."""
-    table = Table("month", title=f"forecast {forecast.invocation_id}", title_justify="left")
+    table = Table("month", title=short_ids(f"forecast {forecast.invocation_id}"), title_justify="left")
     table.add_column("revenue", justify="right")
     table.add_column("", min_width=_BAR)
     most = max((revenue for _, revenue in forecast.months), default=0.0)

@@ -12,8 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 _USER = re.compile(r"(?<=://)[^/@\s]*@")
 _REST = re.compile(r"(?:[?#].*)$", re.DOTALL)
+_LONGEST_NAME = 200
 _SIGNED = re.compile(r"(?:^|::)https?://|[?&][^=&]*=")
 """Where a question mark begins a query: over HTTP, or before a name and a value; in a bucket's path it stands for any character."""
+
+
+def counted(count: int, noun: str) -> str:
+    """The ``count`` with its ``noun``: `1 deal`, `2,000 deals`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def shown_url(location: str) -> str:
@@ -40,6 +46,30 @@ def checked_id(value: str) -> str:
     return value
 
 
+def checked_name(value: str) -> str:
+    """``value``, the id or the name of a collection.
+
+    Raises:
+        ValueError: it could be part of a path, or of an address, as something else.
+    """
+    if (
+        not value.isprintable()
+        or not value[:1].isalnum()
+        or value != value.strip()
+        or len(value) > _LONGEST_NAME
+        or set(value) & set("/\\?#")
+    ):
+        raise ValueError(
+            f"an id or a name begins with a letter or digit, has at most {_LONGEST_NAME} characters, and no '/', '\\', '?' or '#'"
+        )
+    return value
+
+
+def is_id(value: str) -> bool:
+    """Tell whether ``value`` is written as the platform's ids are, so that no name is looked for: 32 hex digits, or a UUID."""
+    return re.fullmatch(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", value) is not None
+
+
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -61,7 +91,7 @@ class SyncOptions(BaseModel):
 
     export: str = Field(description="path, glob (newest wins) or fsspec URL of the CRM export: .csv, .csv.gz, .zip, .xlsx")
     crm: str = Field(description="the export's dialect: a shipped one (see `dealcast crms`), `canonical`, or a path to a TOML")
-    collection: str = Field(description="id of the platform's collection")
+    collection: str = Field(description="the platform's collection: its id, or its name where one alone has it")
     pipeline: str | None = Field(None, min_length=1, description="the one pipeline to take, where the export holds several")
     crm_timezone: str | None = Field(
         None, description="IANA zone of the export's times that name none; default: the dialect's, or the collection's"
@@ -125,7 +155,7 @@ class SyncOptions(BaseModel):
     @field_validator("collection")
     @classmethod
     def _no_path(cls, value: str) -> str:
-        return checked_id(value)
+        return checked_name(value)
 
     @field_validator("encoding")
     @classmethod

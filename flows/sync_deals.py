@@ -22,9 +22,9 @@ from flows.deals.records import CheckedDeals, StagedDeals
 from flows.delivery.lifecycle import AcceptedAppend, CompletedAppend, Forecast
 from flows.errors import AppendRejected, DealcastError, NotFound, UsageError
 from flows.ledger.collection_lock import lock_collection
-from flows.ledger.store import Entry, Ledger
+from flows.ledger.store import TIMEZONE, Entry, Ledger
 from flows.ledger.unfinished import find_unfinished, forget_wait, how_to_resume, mark_lost, options_of, stop_if_unknown, want_forecast
-from flows.options import SyncOptions, checked_id
+from flows.options import SyncOptions, checked_id, is_id
 from flows.runtime import data_process
 from flows.runtime.cancellation import interrupted_by
 from flows.runtime.staging_area import staging_folder
@@ -33,6 +33,7 @@ from flows.settings import Settings, load_settings
 from flows.tasks import Steps, check_deals, extract_deals, guard_export, publish_report
 from flows.ui.final_states import WATCHED, FlowEnd, concluded
 from flows.ui.report import Outcome
+from flows.ui.run_subject import note_id
 
 R = TypeVar("R")
 
@@ -64,13 +65,14 @@ def resume_sync(collection: str, request_id: str | None = None, forget: bool = F
     """Resume a sync that was accepted and did not end: wait for it, and download its forecast. No export is read.
 
     Args:
-        collection: id of the platform's collection.
+        collection: the platform's collection, by its id or name.
         request_id: the append request to resume; default: the last one that did not end.
         forget: wait no longer for what the platform never ends: the next sync sends those deals, or invokes that forecast, anew.
 
     Raises:
         DealcastError: as `sync-deals`; UsageError where the ledger knows no such request.
     """
+    collection = id_of(collection)
     with open_run(collection) as run:
         entry = find_unfinished(run.ledger, collection, request_id)
         if entry is None:
@@ -83,6 +85,7 @@ def resume_sync(collection: str, request_id: str | None = None, forget: bool = F
 def sync_export(options: SyncOptions, deals: StagedDeals | None = None) -> FlowEnd:
     """The story: from an export, or the ``deals`` of one of its pipelines, to the report."""
     data_process.start_data_process()
+    options = options.model_copy(update={"collection": id_of(options.collection)})
     with open_run(options.collection) as run:
         options = with_remembered(options, load_baseline(run.ledger, options.collection))
         reconcile_pending(options, run)
@@ -97,6 +100,20 @@ def sync_export(options: SyncOptions, deals: StagedDeals | None = None) -> FlowE
         if accepted is None or checked.deletes(options):
             accepted = _delete_gone(accepted, checked, options, run)
         return deliver(run.ledger.known(accepted.collection, accepted.fingerprint), options, checked, run)
+
+
+def id_of(collection: str) -> str:
+    """The id of the collection that a run was asked for by its id or name; the platform is asked where that is not plain."""
+    settings = load_settings()
+    ledger = Ledger(settings.ledger_url)
+    if is_id(collection) or ledger.get(collection, TIMEZONE) is not None:
+        return collection
+    if settings.has_token:
+        found = Steps(settings).resolve_name(collection)
+    else:  # a dry run needs none: what the ledger knows is all there is
+        found = ledger.find(collection) if collection in map(ledger.name_of, ledger.collections()) else collection
+    note_id(collection, found)
+    return found
 
 
 def deliver(entry: Entry, options: SyncOptions, checked: CheckedDeals | None, run: Run, *, sent: bool = True) -> FlowEnd:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from flows.deals.records import StagedDeals
 from flows.deals.staged_file import stage_pipelines
 from flows.errors import StoppedByGuard, UsageError
-from flows.options import SyncOptions
+from flows.options import SyncOptions, counted
 from flows.runtime import data_process
 from flows.runtime.data_process import in_data_process
 from flows.runtime.staging_area import staging_folder
@@ -53,14 +53,14 @@ def extract_pipelines(options: SyncOptions, table: Table, named: Collection[str]
     """Read the export once; stage the deals of each pipeline of ``table``, and say which are in none that is ``named`` anywhere."""
     staged, left = in_data_process(stage_pipelines, options, set(table), folder, timezone)
     for pipeline, deals in staged.items():
-        say("extract", f"pipeline {pipeline}: {deals.deals:,} deals", deals=deals.deals)
+        say("extract", f"pipeline {pipeline}: {counted(deals.deals, 'deal')}", deals=deals.deals)
         for remark in deals.remarks:
             say("extract", f"pipeline {pipeline}: {remark}")
     for pipeline, count in left.items():
         if not pipeline:
-            say("extract", f"{count:,} deals not synced, since they name no pipeline", deals=count)
+            say("extract", f"{counted(count, 'deal')} not synced, since they name no pipeline", deals=count)
         elif pipeline not in named:
-            say("extract", f"pipeline {pipeline}: {count:,} deals not synced, since the table does not name it", deals=count)
+            say("extract", f"pipeline {pipeline}: {counted(count, 'deal')} not synced, since the table does not name it", deals=count)
     return staged
 
 

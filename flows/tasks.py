@@ -31,7 +31,7 @@ from flows.errors import PlatformBusy, PlatformRefused, StoppedByGate, UsageErro
 from flows.ledger import store as ledgers
 from flows.ledger.store import Entry, Ledger, Sending
 from flows.nostradamus import Nostradamus
-from flows.options import SyncOptions, age_of
+from flows.options import SyncOptions, age_of, counted
 from flows.runtime.cancellation import raise_if_interrupted
 from flows.runtime.data_process import in_data_process
 from flows.runtime.step_log import say
@@ -80,9 +80,21 @@ def find_collection(options: SyncOptions) -> str:
         zone = checked_zone(options.timezone)
     elif found.timezone or not zone:
         zone = zone_of(options.collection, found.timezone)
-    ledger.put(options.collection, ledgers.TIMEZONE, zone.encode())
-    ledger.put(options.collection, ledgers.NAME, found.name.encode())
+    ledger.put(found.id, ledgers.TIMEZONE, zone.encode())
+    ledger.put(found.id, ledgers.NAME, found.name.encode())
     return zone
+
+
+@task(task_run_name="resolve_name", **_RETRIED)
+def resolve_name(collection: str) -> str:
+    """Name -> id of the one collection that has it; an id is its own.
+
+    Raises:
+        UsageError: several collections have the name.
+        NotFound: none has it.
+    """
+    with _reached(load_settings()) as platform:
+        return platform.collection(collection).id
 
 
 @task(task_run_name="extract_deals", **UNCACHED)
@@ -92,7 +104,11 @@ def extract_deals(options: SyncOptions, folder: Path, timezone: str) -> StagedDe
     deals = in_data_process(stage, options, folder, timezone)
     aside = "".join(f", {count:,} {why}" for why, count in deals.non_rows.items())
     how = f"{deals.export.form}, dialect {deals.export.dialect}; {deals.export.zones}"
-    say("extract", f"{deals.rows:,} rows read from {deals.export.path} ({how}): {deals.deals:,} deals{aside}", deals=deals.deals)
+    say(
+        "extract",
+        f"{counted(deals.rows, 'row')} read from {deals.export.path} ({how}): {counted(deals.deals, 'deal')}{aside}",
+        deals=deals.deals,
+    )
     for remark in deals.remarks:
         say("extract", remark)
     return deals
@@ -107,7 +123,7 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
             breaks the extra suite.
     """
     settings = load_settings()
-    show_progress(options.collection, 20, f"checking {deals.deals:,} deals")
+    show_progress(options.collection, 20, f"checking {counted(deals.deals, 'deal')}")
     checked = in_data_process(check_against_ledger, deals, options, settings.ledger_url, folder, settings.extra_suite)
     kept = keep_quarantine(checked, settings.out_folder(options), Ledger(settings.ledger_url), options.collection)
     show_rejected(options.collection, checked.report, str(kept))
@@ -115,7 +131,8 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
     report = checked.report
     say(
         "check",
-        f"{report.rows:,} deals checked: {checked.rows:,} to send, {checked.unchanged:,} unchanged, {checked.quarantined:,} quarantined, "
+        f"{counted(report.rows, 'deal')} checked: {checked.rows:,} to send, {checked.unchanged:,} unchanged, "
+        f"{checked.quarantined:,} quarantined, "
         f"{report.warnings:,} with a warning"
         + (f", {checked.stats.gone:,} known deals gone from the export" if checked.stats.gone else ""),
         rows=report.rows,
@@ -175,7 +192,7 @@ def submit_append(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend
     def record(upload: Sending) -> None:
         record_upload(ledger, entry, upload, checked.content)
 
-    show_progress(options.collection, 45, f"sending {checked.rows:,} deals")
+    show_progress(options.collection, 45, f"sending {counted(checked.rows, 'deal')}")
     with _reached(settings) as platform:
         if any(earlier.upload.state == "unsent" and earlier.upload.sends for earlier in ledger.entries(options.collection)):
             _probe(platform)
@@ -185,7 +202,7 @@ def submit_append(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend
             return platform.upload(options.collection, checked.csv, mode=options.mode).id
 
         upload = send_once(entry.upload, record, post, what=f"{options.mode} to {options.collection}", policy=settings.on_unknown)
-    say("submit", f"{checked.rows:,} deals sent, accepted as request {upload.id}", request_id=upload.id, rows=checked.rows)
+    say("submit", f"{counted(checked.rows, 'deal')} sent, accepted as request {upload.id}", request_id=upload.id, rows=checked.rows)
     return AcceptedAppend.of(entry.model_copy(update={"upload": upload}), ledger)
 
 
@@ -254,7 +271,7 @@ def invoke_forecast(completed: CompletedAppend | BaseException) -> InvokedForeca
             return platform.invoke(entry.collection, **args).id
 
         forecast = send_once(entry.forecast, record, post, what=f"forecast of {entry.collection}", policy=settings.on_unknown)
-    say("invoke", f"forecast of {args['horizon']} months invoked as {forecast.id}", invocation_id=forecast.id)
+    say("invoke", f"forecast of {counted(args['horizon'], 'month')} invoked as {forecast.id}", invocation_id=forecast.id)
     return InvokedForecast.of(entry.model_copy(update={"forecast": forecast}), ledger)
 
 
@@ -283,7 +300,7 @@ def download_forecast(finished: CompletedForecast, options: SyncOptions) -> Fore
     if not forecast.unread:
         today = _today(Ledger(settings.ledger_url), options.collection)
         forecast = replace(forecast, notes=tuple(oddities([month for month, _ in forecast.months], options.horizon, today)))
-    said = forecast.unread or f"forecast of {len(forecast.months)} months"
+    said = forecast.unread or f"forecast of {counted(len(forecast.months), 'month')}"
     say("download", f"{said} in {folder}{''.join(f'; {note}' for note in forecast.notes)}", months=len(forecast.months))
     return forecast
 
@@ -311,6 +328,7 @@ class Steps:
         sends |= {"retry_jitter_factor": SEND_JITTER}
         polls: dict[str, Any] = {"retries": MAX_POLLS, "retry_delay_seconds": poll_backoff(settings)}
         polls |= {"retry_jitter_factor": POLL_JITTER}
+        self.resolve_name = resolve_name.with_options(**sends)
         self.find_collection = find_collection.with_options(**sends)
         self.submit_append = submit_append.with_options(**sends)
         self.submit_delete = submit_delete.with_options(**sends)

@@ -18,7 +18,7 @@ from flows.deals.records import CheckedDeals
 from flows.deals.selection import check_staged
 from flows.deals.staged_file import stage
 from flows.errors import StoppedByGate
-from flows.options import SyncOptions
+from flows.options import SyncOptions, counted
 from flows.runtime.staging_area import staging_folder
 from flows.settings import load_settings
 
@@ -93,7 +93,7 @@ def show(checked: CheckedDeals) -> None:
     export = staged.export
     aside = "".join(f", {count:,} {why}" for why, count in staged.non_rows.items())
     console.print(f"{export.path}: {export.dialect}, {export.form}", highlight=False, soft_wrap=True)
-    console.print(f"{staged.rows:,} rows: {staged.deals:,} deals{aside}", highlight=False, soft_wrap=True)
+    console.print(f"{counted(staged.rows, 'row')}: {counted(staged.deals, 'deal')}{aside}", highlight=False, soft_wrap=True)
     console.print(f"{export.zones}", highlight=False, soft_wrap=True)
     for remark in staged.remarks:
         console.print(f"{remark}.", highlight=False, soft_wrap=True)
@@ -109,7 +109,7 @@ def show(checked: CheckedDeals) -> None:
 
 
 def _verdict(report: CheckReport, dialect: str) -> str:
-    lines = [f"{report.passed:,} deals can be sent, {report.failing:,} would be refused, {report.warnings:,} have a warning"]
+    lines = [f"{counted(report.passed, 'deal')} can be sent, {report.failing:,} would be refused, {report.warnings:,} have a warning"]
     if report.failing:
         lines.append(f"{way_on(report, dialect)}Quarantine them with `dealcast sync ... --quarantine-limit {report.failing}`, or fix them.")
     if report.stopped_by:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
+from flows.errors import UsageError
 from flows.runtime.time_zones import checked_zone
 from flows.settings import load_settings
 
@@ -18,12 +21,20 @@ def show() -> None:
         click.echo("No collections yet: `dealcast collections create NAME --timezone ZONE` makes one.", err=True)
 
 
-def create(name: str, timezone: str) -> None:
+def create(name: str, timezone: str, *, same_name: bool) -> None:
     """Create a collection and print its id alone, so that a script can take it.
 
     Raises:
-        UsageError: the timezone is no IANA name.
+        UsageError: the timezone is no IANA name; or there is a collection of this ``name``, and neither ``same_name`` nor a person at the
+            terminal wants another.
     """
     checked_zone(timezone)
     with load_settings().platform() as platform:
+        same = [] if same_name else [found.id for found in platform.collections() if found.name == name]
+        question = f"There is a collection {name} ({', '.join(same)}). Create another?"
+        if same and not (sys.stdin.isatty() and click.confirm(question, err=True)):
+            raise UsageError(
+                f"There is a collection {name!r} already: {', '.join(same)}. Nothing was created. Use it by its name, or create "
+                "another with --same-name; the two can then be told apart by id only."
+            )
         click.echo(platform.create_collection(name, timezone).id)

@@ -36,6 +36,7 @@ def show_forecasts(collection: str, since: date | None, form: Literal["table", "
         UsageError: the ledger has no forecast of the collection.
     """
     ledger = Ledger(load_settings().ledger_url)
+    collection = ledger.find(collection)
     history = read_history(ledger, collection, since)
     if not history.num_rows:
         raise UsageError(f"The ledger has no forecast of {collection}{f' since {since}' if since else ''}. A sync adds one each time.")
@@ -47,7 +48,13 @@ def show_forecasts(collection: str, since: date | None, form: Literal["table", "
         writer.writeheader()
         writer.writerows(_texts(history))
     elif form == "json":
-        said = {"collection": collection, "forecasts": _texts(history), "won_by_month": dict(won), "errors": [asdict(e) for e in errors]}
+        said = {
+            "collection": collection,
+            "name": ledger.name_of(collection),
+            "forecasts": _texts(history),
+            "won_by_month": dict(won),
+            "errors": [asdict(e) for e in errors],
+        }
         click.echo(json.dumps(said))
     else:
         _show(history, won, errors)

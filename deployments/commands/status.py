@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from flows.deals.guard import guard_age, in_words, load_baseline
-from flows.errors import NotFound, StoppedByGuard, UsageError
-from flows.ledger.store import HOLDER, NAME, TIMEZONE, Entry, Ledger
+from flows.errors import NotFound, StoppedByGuard
+from flows.ledger.store import HOLDER, TIMEZONE, Entry, Ledger
 from flows.nostradamus import Nostradamus
 from flows.options import age_of
 from flows.settings import load_settings
@@ -35,13 +35,9 @@ def status(collection: str | None, *, as_json: bool, max_age: str | None, ask: b
     """
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
-    known = ledger.collections()
-    if collection is not None and collection not in known:
-        raise UsageError(
-            f"The ledger at {settings.ledger_url} knows no collection {collection!r}. It has: {', '.join(known[:10]) or 'none'}."
-        )
+    chosen = [ledger.find(collection)] if collection else ledger.collections()
     now = datetime.now(UTC)
-    found = [_status_of(ledger, each, max_age, now) for each in ([collection] if collection else known)]
+    found = [_status_of(ledger, each, max_age, now) for each in chosen]
     if ask:
         with settings.platform() as platform:
             _ask(found, platform)
@@ -62,7 +58,7 @@ def _status_of(ledger: Ledger, collection: str, max_age: str | None, now: dateti
     zone = (ledger.get(collection, TIMEZONE) or b"").decode() or None
     return {
         "collection": collection,
-        "name": (ledger.get(collection, NAME) or b"").decode() or None,
+        "name": ledger.name_of(collection),
         "last_export": export and {name: export.get(name) for name in ("path", "modified", "newest_update", "read_at", "deals")},
         "last_sync": _sync(completed[-1]) if completed else None,
         "held": _held(ledger, collection, entries),

@@ -48,15 +48,16 @@ def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"
     settings = load_settings()
     options = _options(collection=collection, mode=mode, full=True, **values)
     with settings.platform() as platform, staging_folder(settings.home_folder) as folder:
-        staged = stage(options, folder, timezone or zone_of(collection, platform.collection(collection).timezone))
+        found = platform.collection(collection)
+        staged = stage(options, folder, timezone or zone_of(collection, found.timezone))
         checked = check_staged(staged, options, ContentIndex, folder, settings.extra_suite)
-        platform.dump(collection, folder / "dump.csv")
-        found = compare(folder / "dump.csv", checked.csv)
-    equal = found.equal(extra_allowed=mode == "append")
+        platform.dump(found.id, folder / "dump.csv")
+        compared = compare(folder / "dump.csv", checked.csv)
+    equal = compared.equal(extra_allowed=mode == "append")
     if as_json:
-        click.echo(json.dumps(as_object(found, checked, equal=equal), ensure_ascii=False, indent=1))
+        click.echo(json.dumps(as_object(compared, checked, equal=equal), ensure_ascii=False, indent=1))
     else:
-        _print(found, checked, mode, equal=equal)
+        _print(compared, checked, mode, equal=equal)
     return 0 if equal else DIFFERS
 
 

@@ -229,6 +229,24 @@ class Ledger:
             return sorted(Path(found["name"]).name for found in self._fs.ls(self._root, detail=True) if found["type"] == "directory")
         return []
 
+    def find(self, named: str) -> str:
+        """The id of the collection that was synced, by its id or its name.
+
+        Raises:
+            UsageError: none was, or several of that name.
+        """
+        known = self.collections()
+        same = [named] if named in known else [each for each in known if self.name_of(each) == named]
+        if len(same) == 1:
+            return same[0]
+        if same:
+            raise UsageError(f"{len(same)} collections are named {named!r}. Give the id of the one that is meant: {', '.join(same[:10])}.")
+        raise UsageError(f"The ledger at {shown_url(self._root)} knows no collection {named!r}. It has: {', '.join(known[:10]) or 'none'}.")
+
+    def name_of(self, collection: str) -> str | None:
+        """The name by which people know a collection, where a sync was told it."""
+        return (self.get(collection, NAME) or b"").decode() or None
+
     def last_completed(self, collection: str) -> Entry | None:
         """The newest sync of ``collection`` whose upload the platform completed."""
         completed = [entry for entry in self.entries(collection) if entry.upload.state == "completed"]

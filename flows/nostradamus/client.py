@@ -114,18 +114,25 @@ class Nostradamus:
             yield from new
             seen.update(collection.id for collection in new)
 
-    def collection(self, collection_id: str) -> Collection:
-        """The listed collection of this id.
+    def collection(self, named: str) -> Collection:
+        """The listed collection of this id, or else of this name.
 
         Raises:
             NotFound: the token's organisation has none; the message names those that it has.
+            UsageError: several have the name; the message has their ids.
         """
         held = {found.id: found for found in self.collections()}
-        if collection_id in held:
-            return held[collection_id]
+        if named in held:
+            return held[named]
+        same = [found for found in held.values() if found.name == named]
+        if len(same) > 1:
+            ids = ", ".join(f"{found.id} ({found.timezone or 'no timezone'})" for found in same[:10])
+            raise UsageError(f"{len(same)} collections are named {named!r}; nothing was sent. Give the id of the one that is meant: {ids}.")
+        if same:
+            return same[0]
         yours = ", ".join(f"{found.id} ({found.name})" for found in [*held.values()][:10]) or "none"
         raise NotFound(
-            f"The platform knows no collection {collection_id!r} for this token; nothing was sent. It has: {yours}. "
+            f"The platform knows no collection {named!r} for this token; nothing was sent. It has: {yours}. "
             "Create one with `dealcast collections create NAME --timezone ZONE`."
         )
 

@@ -30,7 +30,7 @@ from expectations.schema import COLUMNS, Kind
 from flows.deals.guard import ExportStats
 from flows.delivery.result_table import Months
 from flows.errors import DealcastError
-from flows.ledger.store import NAME, Ledger
+from flows.ledger.store import Ledger
 from flows.settings import load_settings
 from flows.ui.chart import draw, markdown_image
 from flows.ui.run_subject import subject_of_run
@@ -66,10 +66,9 @@ def artifact_key(kind: ArtifactKind, collection: str) -> str:
 def known_as(collection: str) -> str:
     """The name by which people know the collection where the platform has told it, else its id."""
     try:
-        name = Ledger(load_settings().ledger_url).get(collection, NAME)
+        return Ledger(load_settings().ledger_url).name_of(collection) or collection
     except (DealcastError, OSError):
-        name = None
-    return name.decode() if name else collection
+        return collection
 
 
 def links(collection: str, kinds: Iterable[ArtifactKind]) -> str:

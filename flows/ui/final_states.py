@@ -21,7 +21,7 @@ from flows.errors import AppendRejected, DealcastError, FileTrouble, OutcomeUnkn
 from flows.ui.artifacts import known_as, show_progress, show_report
 from flows.ui.events import error_tag, tell_change, without_error_tags
 from flows.ui.report import Outcome
-from flows.ui.run_subject import subject_of_run
+from flows.ui.run_subject import by_id, subject_of_run
 
 P = ParamSpec("P")
 FlowEnd = State[Any] | Outcome
@@ -42,7 +42,7 @@ def concluded(subject: Callable[P, str]) -> Callable[[Callable[P, FlowEnd]], Cal
     def decorate(body: Callable[P, FlowEnd]) -> Callable[P, State[Any]]:
         @functools.wraps(body)
         def run(*args: P.args, **kwargs: P.kwargs) -> State[Any]:
-            about = subject(*args, **kwargs)
+            about = by_id(subject(*args, **kwargs))
             name_run(about, "at work")
             try:
                 ended = body(*args, **kwargs)
@@ -53,6 +53,7 @@ def concluded(subject: Callable[P, str]) -> Callable[[Callable[P, FlowEnd]], Cal
             except OSError as error:
                 trouble = FileTrouble.of(error)
                 ended = Failed(message=str(trouble), data=trouble)
+            about = by_id(subject(*args, **kwargs))
             state = _state_of(about, ended)
             name_run(about, _short(state), state.data if isinstance(state.data, DealcastError) else None)
             return state

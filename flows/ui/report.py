@@ -17,7 +17,7 @@ from flows.deals.records import CheckedDeals
 from flows.delivery.lifecycle import Forecast
 from flows.ledger.forecast_history import Invoked, add_forecast, movement, read_history
 from flows.ledger.store import Entry, Ledger
-from flows.options import SyncOptions
+from flows.options import SyncOptions, counted
 from flows.runtime.atomic_files import write_whole
 from flows.runtime.step_log import say
 
@@ -41,15 +41,15 @@ class Outcome:
     def headline(self) -> str:
         """The outcome in one line."""
         if self.checked is not None and self.options.dry_run:
-            return f"dry run: {self.checked.rows:,} deals would be sent, {self.checked.quarantined:,} quarantined{self._gone}"
+            return f"dry run: {counted(self.checked.rows, 'deal')} would be sent, {self.checked.quarantined:,} quarantined{self._gone}"
         sent = (
-            f"{self.rows_sent:,} deals sent, {self.entry.quarantined:,} quarantined{self._gone}"
+            f"{counted(self.rows_sent, 'deal')} sent, {self.entry.quarantined:,} quarantined{self._gone}"
             if self.sent and self.entry
             else f"nothing new to send{self.beside}"
         )
         if self.forecast is None:
             return sent
-        return f"{sent}, {self.forecast.unread or f'forecast of {len(self.forecast.months)} months: {self._sum}'}"
+        return f"{sent}, {self.forecast.unread or f'forecast of {self._months}: {self._sum}'}"
 
     @property
     def short(self) -> str:
@@ -62,7 +62,7 @@ class Outcome:
         sent = f"{self.rows_sent:,} sent{quarantined}{self._gone}{self.age}"
         if self.forecast is None:
             return sent
-        return f"{sent} · {'forecast not read' if self.forecast.unread else f'{self._sum} in {len(self.forecast.months)} months'}"
+        return f"{sent} · {'forecast not read' if self.forecast.unread else f'{self._sum} in {self._months}'}"
 
     @property
     def deleted(self) -> int:
@@ -75,6 +75,10 @@ class Outcome:
         if self.entry is not None and not self.entry.deletes:
             return self.entry.rows
         return self.checked.rows if self.checked is not None else 0
+
+    @property
+    def _months(self) -> str:
+        return counted(len(self.forecast.months), "month") if self.forecast else ""
 
     @property
     def _sum(self) -> str:
@@ -147,7 +151,7 @@ def keep_quarantine(checked: CheckedDeals, folder: Path, ledger: Ledger, collect
 def publish(outcome: Outcome, ledger: Ledger) -> None:
     """Write ``report.md`` and, once data were sent, ``certificate.json``; then close the ledger's entry."""
     outcome.folder.mkdir(parents=True, exist_ok=True)
-    text = report_text(outcome)
+    text = report_text(outcome, ledger.name_of(outcome.options.collection))
     write_whole(outcome.folder / "report.md", [text.encode()])
     entry = outcome.entry
     if entry is not None and not entry.certified:
@@ -219,10 +223,11 @@ def report_text(outcome: Outcome, name: str | None = None) -> str:
 
 def _came(checked: CheckedDeals) -> str:
     staged = checked.staged
+    rows = f"{counted(staged.rows, 'row')}: {counted(staged.deals, 'deal')}"
     lines = [
         "## What came",
         "",
-        f"`{staged.export.path}` ({staged.export.dialect}, {staged.export.form}), {staged.rows:,} rows: {staged.deals:,} deals",
+        f"`{staged.export.path}` ({staged.export.dialect}, {staged.export.form}), {rows}",
     ]
     lines.append(f"* {staged.export.zones}")
     lines += [f"* {count:,} not taken: {why}" for why, count in staged.non_rows.items()]

@@ -12,6 +12,19 @@ PIPELINES = "pipelines"
 COLLECTIONS = "collections"
 """What the run of a table of collections is about."""
 
+_IDS: dict[str, str] = {}
+"""Name -> id of the collections that a run was asked for by name."""
+
+
+def note_id(name: str, collection: str) -> None:
+    """Remember of which ``collection`` a run's parameters give the ``name``."""
+    _IDS[name] = collection
+
+
+def by_id(collection: str) -> str:
+    """The id of a collection that a run's parameters may give by name."""
+    return _IDS.get(collection, collection)
+
 
 def subject_of_run() -> str | None:
     """The collection that the current flow run is about, or what its many are called; None outside of a flow."""
@@ -23,4 +36,5 @@ def subject_of_run() -> str | None:
         if table in parameters:
             return table
     options = parameters.get("options")
-    return options.collection if isinstance(options, SyncOptions) else parameters.get("collection")
+    named = options.collection if isinstance(options, SyncOptions) else parameters.get("collection")
+    return None if named is None else by_id(named)

@@ -32,7 +32,7 @@ WRONG = [
     *(("quarantine_limit", value) for value in ("", "-1", "2 %", "2.5", "%", "1e3", "٣", "nan%", "5%%")),
     *(("horizon", value) for value in (0, 13, -1, 1.5)),
     *(("first_month", value) for value in ("2026-13", "2026-1", "2026", "26-01", "2026-01-01", "٢٠٢٦-01", "2026-01\n")),
-    *(("collection", value) for value in ("", ".", "..", "a/b", "a b", "../x", "a?b", "-c", "a\n")),
+    *(("collection", value) for value in ("", ".", "..", "a/b", " a", "../x", "a?b", "-c", "a\n")),
     *(("mode", value) for value in ("merge", "")),
     *(("forecast", value) for value in ("yes", "")),
     *(("date_order", value) for value in ("dmy",)),

@@ -41,8 +41,8 @@ def run_demo(out: str | None) -> None:
     with running(home / "sandbox") as sandbox, as_file(files("deployments.commands.demo") / EXPORT) as export:
         os.environ["DEALCAST_PLATFORM_URL"], os.environ["DEALCAST_TOKEN"] = sandbox.url, sandbox.token
         with Nostradamus(sandbox.url, sandbox.token) as platform:
-            collection = platform.create_collection("demo", TIMEZONE)
-        console.print(f"[bold cyan]  sandbox[/]  at {sandbox.url}, collection {collection.id}", highlight=False, soft_wrap=True)
+            collection = platform.create_collection("acme", TIMEZONE)
+        console.print(f"[bold cyan]  sandbox[/]  at {sandbox.url}, collection {collection.name}", highlight=False, soft_wrap=True)
         console.print("[bold cyan]  prefect[/]  starting its engine (ten seconds or so the first time)", highlight=False)
         run_sync(
             {

@@ -108,7 +108,9 @@ def _ledger(settings: Settings, collection: str | None) -> Iterator[Finding]:
     if collection is None:
         return
     try:
-        entries = Ledger(url).entries(collection)
+        kept = Ledger(url)
+        synced = [each for each in kept.collections() if collection in (each, kept.name_of(each))]
+        entries = [entry for each in synced for entry in kept.entries(each)]
     except (DealcastError, OSError) as error:
         yield _failure("last sync", error if isinstance(error, DealcastError) else FileTrouble(str(error)))
         return
