@@ -96,7 +96,7 @@ def test_deals_that_are_not_synced_are_told_and_no_others(
     assert run(tmp_path, deals).is_completed()
     left = [line for line in told if "not synced" in line]
     assert {line.partition("extract: ")[2] or line for line in left} == {
-        "pipeline Partners: 1 deals not synced, since the table does not name it",
+        "pipeline Partners: 1 deal not synced, since the table does not name it",
         "2 deals not synced, since they name no pipeline",
     }, table
 
