@@ -26,7 +26,8 @@ def printed(text: str) -> list[str]:
 
 def test_its_commands_work_as_printed(tmp_path: Path, sandbox: Sandbox) -> None:
     commands = [command for command in printed(README) if command not in ELSEWHERE]
-    assert [command.split()[1] for command in commands if command.startswith("dealcast")] == ["crms", "check", "collections", "sync", "collections"]
+    dealcast = [command.split()[1] for command in commands if command.startswith("dealcast")]
+    assert dealcast == ["crms", "check", "collections", "sync", "collections"]
     shutil.copy(EXPORT, tmp_path / "deals.csv")
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / "home").mkdir()
