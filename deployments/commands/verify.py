@@ -19,7 +19,7 @@ from flows.deals.selection import check_staged
 from flows.deals.staged_file import stage
 from flows.deals.verification import Comparison, compare
 from flows.errors import UsageError
-from flows.options import SyncOptions
+from flows.options import SyncOptions, is_id
 from flows.runtime.staging_area import staging_folder
 from flows.runtime.time_zones import zone_of
 from flows.settings import load_settings
@@ -48,10 +48,11 @@ def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"
     settings = load_settings()
     options = _options(collection=collection, mode=mode, full=True, **values)
     with settings.platform() as platform, staging_folder(settings.home_folder) as folder:
-        found = platform.collection(collection)
-        staged = stage(options, folder, timezone or zone_of(collection, found.timezone))
+        found = None if timezone else platform.collection(collection)
+        staged = stage(options, folder, timezone or zone_of(collection, found and found.timezone))
         checked = check_staged(staged, options, ContentIndex, folder, settings.extra_suite)
-        platform.dump(found.id, folder / "dump.csv")
+        asked = collection if is_id(collection) else (found or platform.collection(collection)).id
+        platform.dump(asked, folder / "dump.csv")
         compared = compare(folder / "dump.csv", checked.csv)
     equal = compared.equal(extra_allowed=mode == "append")
     if as_json:
