@@ -49,7 +49,7 @@ def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"
     options = _options(collection=collection, mode=mode, full=True, **values)
     with settings.platform() as platform, staging_folder(settings.home_folder) as folder:
         found = None if timezone else platform.collection(collection)
-        staged = stage(options, folder, timezone or zone_of(collection, found and found.timezone))
+        staged = stage(options, folder, timezone or zone_of(collection, found.timezone if found else None))
         checked = check_staged(staged, options, ContentIndex, folder, settings.extra_suite)
         asked = collection if is_id(collection) else (found or platform.collection(collection)).id
         platform.dump(asked, folder / "dump.csv")
