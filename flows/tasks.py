@@ -87,12 +87,7 @@ def find_collection(options: SyncOptions) -> str:
 
 @task(task_run_name="resolve_name", **_RETRIED)
 def resolve_name(collection: str) -> str:
-    """Name -> id of the one collection that has it; an id is its own.
-
-    Raises:
-        UsageError: several collections have the name.
-        NotFound: none has it.
-    """
+    """Name -> id of the one collection that has it; an id is its own. Raises UsageError where several have it, NotFound where none."""
     with _reached(load_settings()) as platform:
         return platform.collection(collection).id
 
