@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from expectations.schema import Severity
+from expectations.masking import shape
+from expectations.schema import COLUMNS, Kind, Severity
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult
@@ -15,6 +16,9 @@ SAMPLES = 20
 
 LISTED = {Severity.CRITICAL: 20_000, Severity.WARNING: 1000}
 """Failures kept for the whole file."""
+
+
+_TEXT_COLUMNS = frozenset(column.name for column in COLUMNS if column.kind is Kind.STRING)
 
 
 class GateError(RuntimeError):
@@ -31,6 +35,18 @@ class Failure:
     value: str | None
     rule: str
     severity: Severity
+
+    @property
+    def shown(self) -> str:
+        """The value as it may be shown anywhere: its form, of a text its length; the quarantine file has it as it is."""
+        if self.value is None:
+            return "(empty)"
+        return f"(text of {len(self.value)} characters)" if self.column in _TEXT_COLUMNS else shape(self.value)
+
+    @property
+    def shown_id(self) -> str:
+        """The id's form."""
+        return shape(self.id) if self.id else "(none)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def check_export(*, as_json: bool, docs: Path | None, timezone: str | None, **va
 
 
 def as_object(checked: CheckedDeals) -> dict[str, Any]:
-    """The stable shape of ``--json``; ``failures`` is capped, the counts are not."""
+    """The stable shape of ``--json``; ``failures`` is capped, the counts are not; ids and values are their forms."""
     report, staged = checked.report, checked.staged
     export = staged.export
     return {
@@ -122,22 +122,21 @@ def _rules(report: CheckReport) -> Table:
     table.add_column("rows", justify="right")
     table.add_column("for example")
     for result in report.failed_rules:
-        example = ", ".join(dict.fromkeys(repr(sample.value) for sample in result.samples[:5]))
+        example = ", ".join(dict.fromkeys(sample.shown for sample in result.samples[:5]))
         table.add_row(result.column, result.text, str(result.severity), f"{result.failed:,}", example[:60])
     return table
 
 
 def _sentence(failure: Failure) -> str:
-    value = "is empty" if failure.value is None else f"is {failure.value[:60]!r}"
-    return f"line {failure.line}, id {failure.id or '(none)'}: {failure.column} {value}: {failure.rule} ({failure.severity})"
+    return f"line {failure.line}, id {failure.shown_id}: {failure.column} is {failure.shown}: {failure.rule} ({failure.severity})"
 
 
 def _failure(failure: Failure) -> dict[str, Any]:
     return {
         "line": failure.line,
-        "id": failure.id,
+        "id": failure.shown_id if failure.id else None,
         "column": failure.column,
-        "value": failure.value,
+        "value": None if failure.value is None else failure.shown,
         "rule": failure.rule,
         "severity": str(failure.severity),
     }

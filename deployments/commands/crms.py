@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from expectations.schema import COLUMNS, Kind
+from expectations.masking import name_or_shape, shape
+from expectations.schema import STATUSES
 from flows.crm import ID_COST, NOTHING_SAID, DialectFit, Fit, Said, fit, id_line, known_dialects, skeleton
 from flows.errors import ExportError, UsageError
 
@@ -20,10 +22,8 @@ _LACKS = 4
 _CLOSEST = 3
 """Dialects shown where none matches, or one was chosen."""
 
-KINDS = {column.name: column.kind for column in COLUMNS}
 _STAGES = 20
-_LONGEST = 40
-"""Characters of an example."""
+_PLAIN = re.compile(rf"\d{{4}}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)?)?|true|false|{'|'.join(STATUSES)}")
 
 
 def show_dialects() -> None:
@@ -89,11 +89,11 @@ def _say_more(found: Fit) -> None:
     if found.undecided:
         click.echo("Stages that say no outcome, in the rows looked at:")
         for stage, rows in list(found.undecided.items())[:_STAGES]:
-            click.echo(f"  {stage[:_LONGEST]}: {rows:,} deals")
+            click.echo(f"  {name_or_shape(stage)}: {rows:,} deals")
     if found.ids:
         click.echo(f"No id was found. What tells all rows apart ({ID_COST}):")
         for headers in found.ids:
-            click.echo(f"  [columns] id = {id_line(headers)}")
+            click.echo(f"  [columns] id = {id_line([name_or_shape(header) for header in headers])}")
 
 
 def _columns(found: Fit, crm: str) -> Table:
@@ -109,12 +109,7 @@ def _columns(found: Fit, crm: str) -> Table:
 
 
 def _example(column: str, value: str) -> str:
-    """A date, a stage or a word of the platform's as it is; of any other text only its form."""
-    if KINDS[column] in {Kind.DATETIME, Kind.BOOLEAN} or column in {"status", "stage", "contactEmailDomainType"}:
-        return value[:_LONGEST]
-    return shape(value[:_LONGEST])
-
-
-def shape(text: str) -> str:
-    """A text's form: digits as 9, letters as a and A."""
-    return "".join("9" if sign.isdigit() else "A" if sign.isupper() else "a" if sign.isalpha() else sign for sign in text)
+    """A date, a yes or no, a stage or a word of the platform's as it is; of any other text only its form."""
+    if column == "stage":
+        return name_or_shape(value)
+    return value if _PLAIN.fullmatch(value) else shape(value)

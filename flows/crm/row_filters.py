@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from expectations.masking import name_or_shape
 from flows.crm.dialect import Drop
 from flows.crm.files.header_row import folded
 from flows.crm.files.table_reader import RawRows
@@ -224,7 +225,7 @@ class RowFilters:
     def _set_aside(self, counts: RowCounts, column: pa.Array, chosen: str) -> None:
         for counted in pc.value_counts(column).to_pylist():
             if counted["values"] != chosen:
-                why = "no pipeline" if counted["values"] is None else f"pipeline {counted['values']}"
+                why = "no pipeline" if counted["values"] is None else f"pipeline {name_or_shape(counted['values'])}"
                 counts.non_rows[why] += counted["counts"]
 
     def _one_currency(self, pipeline: str | None, rows: RawRows, counts: RowCounts) -> RawRows:
@@ -284,9 +285,9 @@ def _header(cell: str | None) -> str:
 
 
 def _listed(counts: Counter[str]) -> str:
-    return "".join(f"\n  {name}: {count} rows" for name, count in counts.most_common(20))
+    return "".join(f"\n  {name_or_shape(name)}: {count} rows" for name, count in counts.most_common(20))
 
 
 def _close(name: str, known: set[str]) -> str:
     close = difflib.get_close_matches(re.sub(r"\s+", " ", name), sorted(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    return f" Did you mean {name_or_shape(close[0])!r}?" if close else ""

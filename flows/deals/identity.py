@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from expectations import FileProfile
 from expectations.formats import one_chunk
+from expectations.masking import shape
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE
 from flows.crm.values.identifiers import plain_ids
 from flows.deals.records import StagedDeals
@@ -125,16 +126,15 @@ def refuse_held_spellings(to_send: Iterable[pa.Array], gone: Iterable[pa.Array])
 
 def _two_spellings(where: str, first: tuple[int, str], second: tuple[int, str]) -> str:
     return (
-        f"{where} writes one id in two ways: line {first[0]} as {shape(first[1])}, line {second[0]} as {shape(second[1])}."
+        f"{where} writes one id in two ways: line {first[0]} as {id_shape(first[1])}, line {second[0]} as {id_shape(second[1])}."
         " The platform would hold one deal twice. Give the id column one form in the export (as text, without leading zeros or `.0`,"
         " and Salesforce's ids all with 15 or all with 18 characters)."
     )
 
 
-def shape(text: str) -> str:
+def id_shape(text: str) -> str:
     """An id's form without its content: `007.0` is `999.9 (5 characters)`."""
-    masked = "".join("9" if sign.isdigit() else "a" if sign.islower() else "A" if sign.isupper() else sign for sign in text[:24])
-    return f"`{masked}{'...' if len(text) > len(masked) else ''}` ({len(text)} characters)"
+    return f"`{shape(text)}` ({len(text)} characters)"
 
 
 def merge_equal_rows(staged: StagedDeals, profile: FileProfile) -> StagedDeals:

@@ -19,7 +19,6 @@ from flows.options import SyncOptions
 
 _LOST = "lost:"
 _STAGES = 20
-_LONGEST = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class StagedDeals:
             if how.startswith(label)
         ]
         if self.undecided:
-            names = [f"{stage[:_LONGEST]!r} ({rows:,})" for stage, rows in list(self.undecided.items())[:_STAGES]]
+            names = [f"{stage!r} ({rows:,})" for stage, rows in list(self.undecided.items())[:_STAGES]]
             more = f" and {len(self.undecided) - _STAGES:,} more" if len(self.undecided) > _STAGES else ""
             said.append(f"stages that say no outcome: {', '.join(names)}{more}")
         said += [f"{what}: {rows:,} deals" for what, rows in self.contradictions.items()]

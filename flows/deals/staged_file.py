@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from expectations.masking import name_or_shape
 from expectations.schema import SOURCE_LINE
 from flows.crm import ALL_PIPELINES, Extraction, open_export
 from flows.crm.column_map import DEALS_SCHEMA
@@ -149,10 +150,18 @@ class _Staging:
             non_rows,
             filled,
             self.moment,
-            dict(counts.undecided.most_common(_STAGES)),
+            _names(counts.undecided),
             dict(counts.contradictions),
             counts.short_rows,
         )
+
+
+def _names(stages: Counter[str]) -> dict[str, int]:
+    """The stages that may be shown, those about a person together by their length."""
+    shown = Counter[str]()
+    for stage, rows in stages.most_common(_STAGES):
+        shown[name_or_shape(stage)] += rows
+    return dict(shown)
 
 
 def _with_gone(staged: StagedDeals, gone: set[str], folder: Path) -> StagedDeals:

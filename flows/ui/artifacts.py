@@ -1,6 +1,6 @@
 """What a run shows in the Prefect UI: few artifacts, one key per kind and collection, so that the UI keeps their history.
 
-Nothing of a row is in them but its line, its id, and values of columns that hold no text.
+Nothing of a row is in them but its line, and the form of its id and of what failed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 
 from expectations import CheckReport, Failure, Severity
-from expectations.schema import COLUMNS, Kind
 from flows.deals.guard import ExportStats
 from flows.delivery.result_table import Months
 from flows.errors import DealcastError
@@ -48,10 +47,6 @@ REFRESH_SECONDS = 3.0
 
 _STARTED: dict[tuple[str, str], tuple[UUID, float]] = {}
 """(flow run, collection) -> its progress artifact, and when it was last updated."""
-
-_TEXT_COLUMNS = frozenset(column.name for column in COLUMNS if column.kind is Kind.STRING)
-_LETTER = re.compile(r"[^\W\d_]")
-_LONGEST = 40
 
 
 def artifact_key(kind: ArtifactKind, collection: str) -> str:
@@ -151,17 +146,6 @@ def _show(create: Callable[..., Any], *arguments: Any) -> UUID | None:
 
 
 def _rejected_row(failure: Failure, rules: Mapping[str, str]) -> dict[str, Any]:
-    """One failed cell; text may be people's data, so only other columns' values are shown, and of those no letter."""
-    if failure.value is None:
-        shown = "(empty)"
-    elif failure.column in _TEXT_COLUMNS:
-        shown = f"(text of {len(failure.value)} characters)"
-    else:
-        shown = _LETTER.sub("x", failure.value)[:_LONGEST]
-    return {
-        "line": failure.line,
-        "id": failure.id,
-        "column": failure.column,
-        "value": shown,
-        "rule": rules.get(failure.rule, failure.rule),
-    }
+    """One failed cell by its form: what it says is in the quarantine file."""
+    rule = rules.get(failure.rule, failure.rule)
+    return {"line": failure.line, "id": failure.shown_id, "column": failure.column, "value": failure.shown, "rule": rule}

@@ -10,6 +10,8 @@ from importlib import resources
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from expectations.masking import shape
+
 NUMERIC_CELL = "\ue000"
 """Stands before a fraction that a workbook holds as a number: it has a decimal point whatever the texts beside it show."""
 
@@ -59,5 +61,5 @@ def unmarked(column: pa.Array) -> pa.Array:
 
 
 def masked(text: str) -> str:
-    """The form of a cell without what it says: `31/12/2024` is `99/99/9999`, a letter `a`."""
-    return "".join("9" if sign.isdecimal() else "a" if sign.isalpha() else sign for sign in text.removeprefix(NUMERIC_CELL)[:40])
+    """The form of a cell without what it says: `31/12/2024` is `99/99/9999`."""
+    return shape(text.removeprefix(NUMERIC_CELL))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from expectations.masking import name_or_shape
 from expectations.schema import STATUSES
 from flows.crm.bound_dialect import Bound
 from flows.crm.dialect import StatusRule
@@ -103,7 +104,7 @@ class _Telling:
         header = self._bound.header_of(rule.field)
         for status, count in counted(pc.binary_join_element_wise(said, column, "|").filter(other)).items():
             stage, _, own = status.partition("|")
-            contradictions[f"{header} says {stage}, the flags or the status say {own}"] += count
+            contradictions[f"{header} says {name_or_shape(stage)}, the flags or the status say {own}"] += count
         for status in STATUSES:
             names = text.filter(pc.fill_null(pc.equal(said, status), False))
             stages.update({(name, status): rows for name, rows in counted(names).items()})
@@ -166,7 +167,7 @@ def refuse_assumed(bound: Bound, counts: RowCounts, location: str) -> None:
     )
     raise ExportUnmappable(
         f"{location}: {why}. These stages (column {header!r}) say no outcome:"
-        + "".join(f"\n  {stage}: {rows:,} deals" for stage, rows in counts.undecided.most_common(_SHOWN))
+        + "".join(f"\n  {name_or_shape(stage)}: {rows:,} deals" for stage, rows in counts.undecided.most_common(_SHOWN))
         + f"\nSay which of them mean won and lost in a dialect of your own, and pass its path as --crm:\n\n{_to_paste(bound, rule, counts)}"
         "\n\nOr say --assume-open, if they are all open."
     )
@@ -181,8 +182,8 @@ def _to_paste(bound: Bound, last: StatusRule, counts: RowCounts) -> str:
         lines = [f"flags = {{ {', '.join(f'{name} = {str(wanted).lower()}' for name, wanted in rule.flags)} }}"] if rule.flags else []
         lines += [f'is = "{rule.verdict}"'] if rule.verdict else [f'field = "{rule.field}"', *_names_of(rule)]
         rules.append("\n".join(["[[status]]", *lines]))
-    said = {status: [name for (name, says) in counts.stages if says == status] for status in STATUSES}
-    said["open"] += [name for name, _ in counts.undecided.most_common(_SHOWN)]
+    said = {status: [name for (name, says) in counts.stages if says == status and name_or_shape(name) == name] for status in STATUSES}
+    said["open"] += [name for name, _ in counts.undecided.most_common(_SHOWN) if name_or_shape(name) == name]
     words = ", ".join(f"{status} = {json.dumps(said[status], ensure_ascii=False)}" for status in ("closed_won", "closed_lost", "open"))
     rules.append(f'[[status]] # move each stage to where it belongs\nfield = "{last.field}"\nwords = {{ {words} }}')
     return "\n\n".join([f'extends = "{bound.dialect.name}"', *rules])
