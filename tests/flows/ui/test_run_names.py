@@ -41,12 +41,13 @@ def test_a_good_run_is_named_by_what_it_sent(sync: Sync, write_deals: WriteDeals
 def test_a_run_stopped_by_the_gate_lists_the_rows_and_no_one_s_data(
     sync: Sync, write_deals: WriteDeals, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Line, id, column and rule; of a value only its shape. The log has counts."""
+    """Line, column and rule; of the id and the value only their shape. The log has counts."""
     caplog.set_level(logging.INFO)
     state = sync(write_deals(2, SECRET))
     name, artifacts = kept(state)
     assert name.endswith(" · stopped by gate")
-    assert "extra-0" in artifacts["rejected"]
+    assert "extra-0" not in artifacts["rejected"]
+    assert "aaaaa-9" in artifacts["rejected"]
     assert "Forecast not invoked" in artifacts["report"]
     for text in (*artifacts.values(), state.message or "", caplog.text):
         assert "Quarkenbush" not in text
