@@ -72,7 +72,7 @@ def workbook(edit: Callable[[list[list[object]]], list[list[object]]], sheets: i
         book, stream = openpyxl.Workbook(), io.BytesIO()
         for number in range(sheets):
             sheet = book.worksheets[0] if not number else book.create_sheet()
-            for row in edit([list(rows[0]), *(list(each.values()) for each in rows)]):
+            for row in edit([list[object](rows[0]), *(list[object](each.values()) for each in rows)]):
                 sheet.append(row)
         book.save(stream)
         return stream.getvalue()
