@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from expectations.masking import shape
+from expectations.disclosure import shape
 from expectations.schema import COLUMNS, Kind, Severity
 
 if TYPE_CHECKING:

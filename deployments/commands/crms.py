@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from expectations.masking import name_or_shape, shape
+from expectations.disclosure import name_or_shape, shape
 from expectations.schema import STATUSES
 from flows.crm import ID_COST, NOTHING_SAID, DialectFit, Fit, Said, fit, id_line, known_dialects, skeleton
 from flows.errors import ExportError, UsageError

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import FileProfile
+from expectations.disclosure import shape
 from expectations.formats import one_chunk
-from expectations.masking import shape
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE
 from flows.crm.values.identifiers import plain_ids
 from flows.deals.records import StagedDeals

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations.masking import name_or_shape
+from expectations.disclosure import name_or_shape
 from expectations.schema import SOURCE_LINE
 from flows.crm import ALL_PIPELINES, Extraction, open_export
 from flows.crm.column_map import DEALS_SCHEMA

@@ -10,7 +10,7 @@ from importlib import resources
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations.masking import shape
+from expectations.disclosure import shape
 
 NUMERIC_CELL = "\ue000"
 """Stands before a fraction that a workbook holds as a number: it has a decimal point whatever the texts beside it show."""

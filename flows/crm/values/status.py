@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations.masking import name_or_shape
+from expectations.disclosure import name_or_shape
 from expectations.schema import STATUSES
 from flows.crm.bound_dialect import Bound
 from flows.crm.dialect import StatusRule
