@@ -16,7 +16,8 @@ from rich.status import Status
 from rich.table import Table
 
 from flows.delivery.lifecycle import Forecast
-from flows.ui.artifacts import STEPS, known_as
+from flows.ui.artifacts import STEPS
+from flows.ui.origin import known_as
 from flows.ui.report import DoneElsewhere, Outcome
 
 _BAR = 40

@@ -39,7 +39,6 @@ from flows.runtime.time_zones import checked_zone, zone_of
 from flows.settings import Settings, load_settings
 from flows.ui.artifacts import (
     ArtifactKind,
-    known_as,
     links,
     show_certificate,
     show_forecast,
@@ -48,6 +47,7 @@ from flows.ui.artifacts import (
     show_rejected,
     show_report,
 )
+from flows.ui.origin import known_as
 from flows.ui.progress import show_wait
 from flows.ui.report import Outcome, certificate, keep_quarantine, publish, report_text, with_history
 

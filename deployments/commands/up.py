@@ -163,10 +163,11 @@ def deployments(export: Path, collection: str) -> dict[str, Any]:
     """The shipped `prefect.yaml` with the demo's export and collection; of its schedules the weekly resync's."""
     document: dict[str, Any] = yaml.safe_load((files("deployments") / "prefect.yaml").read_text(encoding="utf-8"))
     own = {"export": str(export), "crm": "hubspot", "crm_timezone": CRM_TIMEZONE, "collection": collection, "first_month": FIRST_MONTH}
+    ageless = {"max_age": None}  # the shipped export grows older, and that is no news
     for deployment in document["deployments"]:
         parameters = deployment["parameters"]
         if "options" in parameters:
-            parameters["options"] = {**parameters["options"], **own}
+            parameters["options"] = {**parameters["options"], **own, **ageless}
         elif "collection" in parameters:
             parameters["collection"] = collection
         if deployment["name"] != "weekly-resync":

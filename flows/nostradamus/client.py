@@ -19,7 +19,7 @@ from flows.nostradamus.collection_page import page_of
 from flows.nostradamus.http_errors import failure, quote, redacted, refusal
 from flows.nostradamus.models import Accepted, Collection, Invocation, RequestMode, ResultFormat, UploadMode, UploadRequest
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PAGE = 100
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _LONGEST_ANSWER = 60.0
@@ -63,7 +63,7 @@ class Nostradamus:
             raise UsageError(
                 "DEALCAST_PLATFORM_URL has a user, query or fragment: give the bare URL. The token in DEALCAST_TOKEN is all that is sent."
             )
-        if base.scheme == "http" and base.host not in _LOOPBACK and not allow_http:
+        if base.scheme == "http" and base.host not in LOOPBACK and not allow_http:
             raise UsageError(
                 f"DEALCAST_PLATFORM_URL is {url!r}, which would send the token in clear: use https://, or set DEALCAST_ALLOW_HTTP=true."
             )

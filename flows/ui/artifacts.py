@@ -28,10 +28,8 @@ from prefect.runtime import flow_run
 from expectations import CheckReport, Failure, Severity
 from flows.deals.guard import ExportStats
 from flows.delivery.result_table import Months
-from flows.errors import DealcastError
-from flows.ledger.store import Ledger
-from flows.settings import load_settings
 from flows.ui.chart import draw, markdown_image
+from flows.ui.origin import known_as, origin_line
 from flows.ui.run_subject import subject_of_run
 
 ArtifactKind = Literal["report", "progress", "rejected", "gone", "forecast", "certificate"]
@@ -58,14 +56,6 @@ def artifact_key(kind: ArtifactKind, collection: str) -> str:
     return f"{kind}-{plain}"
 
 
-def known_as(collection: str) -> str:
-    """The name by which people know the collection where the platform has told it, else its id."""
-    try:
-        return Ledger(load_settings().ledger_url).name_of(collection) or collection
-    except (DealcastError, OSError):
-        return collection
-
-
 def links(collection: str, kinds: Iterable[ArtifactKind]) -> str:
     """Markdown links to the collection's other artifacts, with their history."""
     return " · ".join(f"[{kind}](/artifacts/key/{artifact_key(kind, collection)})" for kind in kinds)
@@ -88,7 +78,8 @@ def show_forecast(collection: str, invocation_id: str, months: Months, history: 
     total = sum(revenue for _, revenue in months)
     image = markdown_image(draw(history, months), f"Revenue by month: won, and forecast for {known_as(collection)}")
     table = f"| month | revenue |\n|---|---:|\n{rows}"
-    text = f"# {known_as(collection)}: {total:,.0f} in {len(months)} months\n\n{image}\n\n{table}\n\nInvocation `{invocation_id}`.\n"
+    made = f"Invocation `{invocation_id}` · {origin_line(collection)}"
+    text = f"# {known_as(collection)}: {total:,.0f} in {len(months)} months\n\n{image}\n\n{table}\n\n{made}\n"
     _show(create_markdown_artifact, text, artifact_key("forecast", collection), f"{total:,.0f} in {len(months)} months")
 
 

@@ -7,6 +7,7 @@ import inspect
 import logging
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, ParamSpec
 
@@ -17,10 +18,16 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 from prefect.states import Completed, Failed
 
-from flows.errors import AppendRejected, DealcastError, FileTrouble, OutcomeUnknown, StoppedByGuard
-from flows.ui.artifacts import known_as, show_progress, show_report
+from flows.errors import AppendRejected, CollectionBusy, DealcastError, FileTrouble, OutcomeUnknown, StoppedByGuard
+from flows.ledger.store import Ledger
+from flows.ledger.unfinished import options_of
+from flows.options import SyncOptions
+from flows.runtime.atomic_files import write_whole
+from flows.settings import load_settings
+from flows.ui.artifacts import show_progress, show_report
 from flows.ui.events import error_tag, tell_change, without_error_tags
-from flows.ui.report import Outcome
+from flows.ui.origin import known_as, origin_line
+from flows.ui.report import REPORT, Outcome
 from flows.ui.run_subject import by_id, subject_of_run
 
 P = ParamSpec("P")
@@ -54,7 +61,8 @@ def concluded(subject: Callable[P, str]) -> Callable[[Callable[P, FlowEnd]], Cal
                 trouble = FileTrouble.of(error)
                 ended = Failed(message=str(trouble), data=trouble)
             about = by_id(subject(*args, **kwargs))
-            state = _state_of(about, ended)
+            options = next((each for each in (*args, *kwargs.values()) if isinstance(each, SyncOptions)), None)
+            state = _state_of(about, ended, options)
             name_run(about, _short(state), state.data if isinstance(state.data, DealcastError) else None)
             return state
 
@@ -98,24 +106,40 @@ def name_run(subject: str, what: str, ended_by: DealcastError | None = None) -> 
         logging.getLogger("prefect.flow_runs").warning("The run was not named: %s", error)
 
 
-def _state_of(about: str, ended: FlowEnd) -> State[Any]:
+def _state_of(about: str, ended: FlowEnd, options: SyncOptions | None) -> State[Any]:
     if isinstance(ended, Outcome):
         ended = Completed(message=_sentence(ended.headline), data=ended)
     error = ended.data
     if isinstance(error, DealcastError):
-        _show_failure(about, error)
+        _show_failure(about, error, options)
         return Failed(name=ended.name or "Failed", message=f"{title(error)}. {ended.message}", data=error)
     show_progress(about, 100, "done")
     return ended
 
 
-def _show_failure(collection: str, error: DealcastError) -> None:
+def _show_failure(collection: str, error: DealcastError, options: SyncOptions | None) -> None:
     """The report of a run that failed: what happened, and that no forecast was invoked if none was, readable without a log."""
     show_progress(collection, 100, title(error).lower())
     what, why = title(error), " ".join(str(error).split())
     text = re.sub(r"\n(?! *- )", "\n\n", str(error))  # in Markdown a line after a list would be the list's
     forecast = "" if error.invoked else "**Forecast not invoked.** "
-    show_report(collection, f"# {known_as(collection)}: {what}\n\n{forecast}{text}\n", f"{what}. {why[:_EXCERPT]}")
+    report = f"# {known_as(collection)}: {what}\n\n{origin_line(collection)}\n\n{forecast}{text}\n"
+    show_report(collection, report, f"{what}. {why[:_EXCERPT]}")
+    if not isinstance(error, CollectionBusy):  # the folder's report is that of the sync that is at work
+        _keep_report(collection, options, report)
+
+
+def _keep_report(collection: str, options: SyncOptions | None, report: str) -> None:
+    """Put a failed run's report in the place of the last success's; a resumed sync's lies where its first run put it."""
+    with suppress(DealcastError, OSError, ValueError):
+        settings = load_settings()
+        if options is None:
+            options = next((options_of(entry) for entry in reversed(Ledger(settings.ledger_url).entries(collection))), None)
+        if options is None or by_id(options.collection) != collection:  # a table of many has a report of its own
+            return
+        folder = settings.out_folder(options.model_copy(update={"collection": collection}))
+        if folder.is_dir():
+            write_whole(folder / REPORT, [report.encode()])
 
 
 def _short(ended: State[Any]) -> str:

@@ -20,7 +20,9 @@ from flows.ledger.store import Entry, Ledger
 from flows.options import SyncOptions, counted
 from flows.runtime.atomic_files import write_whole
 from flows.runtime.step_log import say
+from flows.ui.origin import origin, origin_line
 
+REPORT = "report.md"
 _SAMPLES = 3
 
 
@@ -127,10 +129,12 @@ class DoneElsewhere:
 def keep_quarantine(checked: CheckedDeals, folder: Path, ledger: Ledger, collection: str) -> Path | None:
     """Put the quarantine file into ``folder``; where no row failed, an earlier one goes, since it would mislead.
 
-    People fix that file: one that is the export itself, or no longer as it was written, is kept. The folder is made in any case:
-    one that cannot be made is to show before anything is sent.
+    So goes the report of the last success, which would stand beside a new quarantine where this run ends early. People fix that
+    file: one that is the export itself, or no longer as it was written, is kept. The folder is made in any case: one that cannot be
+    made is to show before anything is sent.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / REPORT).unlink(missing_ok=True)
     place = folder / "quarantine.csv"
     if place.exists() and place.resolve() == Path(checked.staged.export.path).resolve():
         place = folder / "quarantine-again.csv"
@@ -152,7 +156,7 @@ def publish(outcome: Outcome, ledger: Ledger) -> None:
     """Write ``report.md`` and, once data were sent, ``certificate.json``; then close the ledger's entry."""
     outcome.folder.mkdir(parents=True, exist_ok=True)
     text = report_text(outcome, ledger.name_of(outcome.options.collection))
-    write_whole(outcome.folder / "report.md", [text.encode()])
+    write_whole(outcome.folder / REPORT, [text.encode()])
     entry = outcome.entry
     if entry is not None and not entry.certified:
         write_whole(outcome.folder / "certificate.json", [json.dumps(certificate(entry), indent=1).encode()])
@@ -178,6 +182,7 @@ def with_history(outcome: Outcome, ledger: Ledger, platform_url: str) -> Outcome
 def certificate(entry: Entry) -> dict[str, Any]:
     """What was sent, what the platform made of it, and with which versions: enough to prove a sync later."""
     return {
+        "made": origin(entry.collection),
         "collection": entry.collection,
         "fingerprint": entry.fingerprint,
         "mode": entry.mode,
@@ -207,7 +212,7 @@ def certificate(entry: Entry) -> dict[str, Any]:
 
 def report_text(outcome: Outcome, name: str | None = None) -> str:
     """The report in Markdown; it holds counts and rules, and of the rows only their line numbers."""
-    parts = [f"# {name or outcome.options.collection}: {outcome.headline}"]
+    parts = [f"# {name or outcome.options.collection}: {outcome.headline}", origin_line(outcome.options.collection)]
     if outcome.forecast is not None:
         rows = [f"| {month[:7]} | {revenue:,.2f} |" for month, revenue in outcome.forecast.months]
         notes = [f"* {note}" for note in outcome.forecast.notes]

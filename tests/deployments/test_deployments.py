@@ -38,6 +38,18 @@ def test_each_deployment_has_a_version_tags_a_pool_and_but_for_one_of_many_runs_
         assert re.fullmatch(r"flows\.\w+\.\w+", deployment["entrypoint"]), "a path entrypoint would put flows/ on sys.path"
 
 
+def test_each_deployment_that_reads_an_export_stops_at_an_old_one() -> None:
+    for name, deployment in declared().items():
+        if "options" in deployment["parameters"]:
+            assert SyncOptions(**deployment["parameters"]["options"]).max_age, name
+
+
+def test_the_weekly_one_makes_the_collection_equal_the_export() -> None:
+    options = SyncOptions(**declared()["weekly-resync"]["parameters"]["options"])
+    assert (options.mode, options.full) == ("override", True), "whatever other hands changed"
+    assert {options.accept_shrink, options.accept_change, options.accept_reading_change} == {False}, "guarded"
+
+
 @pytest.mark.parametrize("name", ["incremental", "weekly-resync", "nightly-pipelines", "nightly-collections"])
 def test_scheduled_deployments_say_in_which_zone_their_clock_is(name: str) -> None:
     (schedule,) = declared()[name]["schedules"]
@@ -79,6 +91,7 @@ def test_a_scheduled_run_completes_and_leaves_artifacts(stage: Stage) -> None:
         "crm_timezone": "Europe/Rome",
         "collection": collection,
         "first_month": "2026-11",
+        "max_age": None,
     }
     clock = {"active": True, "schedule": {"interval": 10, "anchor_date": datetime.now(UTC).isoformat(), "timezone": "Europe/Rome"}}
     stage.change(f"deployments/{deployment['id']}", {"parameters": {"options": options}, "schedules": [clock]})

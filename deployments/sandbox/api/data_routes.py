@@ -80,6 +80,7 @@ def override_status(request_id: RequestId, platform: ThePlatform, collection: Ow
 @router.delete("/delete", status_code=202, responses=_REFUSED | {202: {"links": links(delete_status=_OF_UPLOAD)}})
 def delete_deals(deletion: Deletion, request: Request, platform: ThePlatform, collection: OwnCollection) -> UploadRequest:
     """Delete the deals of these ids; **without ids, all of the collection's** (D*). Ids that it does not hold are let be (A)."""
+    request.scope["state"]["ids"] = len(deletion.args.ids or ())
     identifier = uuid.uuid4().hex
     _store(io.BytesIO(json.dumps(deletion.args.ids or None).encode()), platform.uploads / identifier)
     return _accepted(request, platform, (identifier, collection.id, "delete", ""))

@@ -57,12 +57,12 @@ class RequestLogger:
         try:
             await self._app(scope, receive, noted)
         finally:
-            entry["fault"] = scope["state"].get("fault")
+            entry["fault"], entry["ids"] = scope["state"].get("fault"), scope["state"].get("ids")
             entry["seconds"] = round(time.perf_counter() - started, 6)
 
 
 def _entry(scope: Scope) -> dict[str, Any]:
-    """``status`` stays null where the connection was cut, ``fault`` and ``seconds`` until the answer is out."""
+    """``status`` stays null where the connection was cut, ``fault`` and ``seconds`` until the answer is out; ``ids`` counts a delete's."""
     return {
         "at": datetime.now(UTC).isoformat(),
         "method": scope["method"],
@@ -71,5 +71,6 @@ def _entry(scope: Scope) -> dict[str, Any]:
         "token_sent": "authorization" in Headers(scope=scope),
         "status": None,
         "fault": None,
+        "ids": None,
         "seconds": None,
     }

@@ -1,0 +1,50 @@
+"""Where a report, certificate or forecast is from: when it was made, by which run, of which collection, on which platform."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.runtime import flow_run
+
+from flows.errors import DealcastError
+from flows.ledger.store import Ledger
+from flows.nostradamus.client import LOOPBACK
+from flows.options import shown_url
+from flows.settings import load_settings
+
+
+def known_as(collection: str) -> str:
+    """The name by which people know the collection where the platform has told it, else its id."""
+    try:
+        return Ledger(load_settings().ledger_url).name_of(collection) or collection
+    except (DealcastError, OSError):
+        return collection
+
+
+def origin(collection: str) -> dict[str, str]:
+    """The origin of what is written at this moment, for a certificate."""
+    return {
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run": str(flow_run.id) if FlowRunContext.get() or TaskRunContext.get() else "none",
+        "collection": collection,
+        "collection_name": known_as(collection),
+        "platform": _platform(),
+    }
+
+
+def origin_line(collection: str) -> str:
+    """The same as a line of Markdown."""
+    made = origin(collection)
+    when = f"{datetime.fromisoformat(made['made_at']):%Y-%m-%d %H:%M} UTC"
+    return f"{when} · run `{made['run']}` · collection {made['collection_name']} (`{collection}`) · {made['platform']}"
+
+
+def _platform() -> str:
+    """The platform's URL, and whether it is the sandbox, which listens on this machine alone as no other platform does."""
+    try:
+        url = shown_url(load_settings().platform_url)
+    except (DealcastError, OSError):
+        return "unknown platform"
+    return f"{url} (sandbox)" if urlsplit(url).hostname in LOOPBACK else url
