@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from expectations.schema import COLUMNS, Kind, Null
@@ -12,7 +12,7 @@ from flows.crm.files.contents import Contents
 from flows.crm.files.header_row import Layout, find_layout, folded
 from flows.crm.values.flags import DELETED, marks_deleted
 from flows.crm.values.zones import Zones
-from flows.errors import ExportUnmappable
+from flows.errors import ExportUnmappable, ExportUnreadable
 from flows.runtime.time_zones import checked_zone
 
 _DIRECT = {"field", "latest", "number_in", "hundredth_of"}
@@ -35,12 +35,13 @@ REQUIRED = tuple(column.name for column in COLUMNS if column.null is not Null.AL
 class Bound:
     """``position_of`` answers for field names of the dialect, and for headers as they stand in the file.
 
-    ``sheets`` says which sheet of a workbook was read where there are others.
+    ``contents`` is what is read of the file: of a workbook the sheet that fits best; ``twins`` are its sheets that fit as well.
     """
 
     dialect: Dialect
     layout: Layout
-    sheets: str = ""
+    contents: Contents
+    twins: tuple[str, ...] = ()
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -171,15 +172,26 @@ class Bound:
     def require(self, location: str) -> None:
         """Raise ExportUnmappable naming everything that a deal cannot do without and the export lacks, or has twice."""
         self._refuse_repeated(location)
+        if self.twins:
+            raise ExportUnmappable(
+                f"{location}: the sheets {', '.join(map(repr, [self.contents.member, *self.twins]))} all have the columns of deals."
+                " Put the deals on one sheet, or keep only the sheet that is meant."
+            )
         missing = self.missing
         if not missing:
             return
         lines = "".join(f"\n  {column}: {self._remedy(column)}" for column in missing)
         raise ExportUnmappable(
             f"{location}, line {self.layout.header_line}: the header has no column for {', '.join(missing)}"
-            f" (dialect {self.dialect.name}).{lines}\n{self.sheets}{self._other_dialect()}{self._way_on(missing)}"
+            f" (dialect {self.dialect.name}).{lines}\n{self._sheets}{self._other_dialect()}{self._way_on(missing)}"
             " `dealcast crms EXPORT` shows which dialect fits and what each column would get."
         )
+
+    @property
+    def _sheets(self) -> str:
+        """Which sheet of a workbook was read where there are others."""
+        others = ", ".join(map(repr, self.contents.unread))
+        return f"The sheet {self.contents.member!r} was read, which fits best, and not {others}. " if others else ""
 
     def _way_on(self, missing: Sequence[str]) -> str:
         """What settles it: an option for what follows from other columns, a dialect for what the export has under another name."""
@@ -204,7 +216,11 @@ class Bound:
             )
 
     def _other_dialect(self) -> str:
-        fitting = [other.name for other in known_dialects() if other.name != self.dialect.name and not Bound(other, self.layout).missing]
+        fitting = [
+            other.name
+            for other in known_dialects()
+            if other.name != self.dialect.name and not Bound(other, self.layout, self.contents).missing
+        ]
         return f"The header is that of {' or '.join(fitting)}: say --crm {fitting[0]}. " if fitting else ""
 
     def _remedy(self, column: str) -> str:
@@ -219,13 +235,22 @@ class Bound:
 
 
 def bind(dialect: Dialect, contents: Contents, location: str) -> Bound:
-    """Find the header row that the dialect recognises best. Raises ExportUnreadable for what is no table."""
+    """Find the header row that the dialect recognises best; of a workbook the sheet that lacks least, the first of those.
+
+    Raises ExportUnreadable for what is no table.
+    """
     known = {folded(header) for header in dialect.headers()}
-    others = ", ".join(map(repr, contents.unread))
-    sheets = (
-        f"The sheet {contents.member!r} was read, and not {others}: put that of the deals first, or export it alone. " if others else ""
-    )
-    return Bound(dialect, find_layout(contents, location, lambda cell: folded(cell) in known), sheets)
+    bounds = []
+    for sheet in contents.sheets or (contents,):
+        try:
+            bounds.append(Bound(dialect, find_layout(sheet, location, lambda cell: folded(cell) in known), sheet))
+        except ExportUnreadable:
+            if sheet is (contents.sheets or (contents,))[-1] and not bounds:
+                raise
+    best = min(bounds, key=lambda bound: (len(bound.missing), -bound.layout.recognised))
+    if best.missing:
+        return best
+    return replace(best, twins=tuple(bound.contents.member or "" for bound in bounds if bound is not best and not bound.missing))
 
 
 def _fields_of(rule: StatusRule) -> list[str]:

@@ -199,7 +199,7 @@ def open_export(
         kept.callback((local := fetch(location)).close)
         contents = read_contents(local.path, local.location, dialect.zip_members, encoding or dialect.encoding)
         bound = _bound(dialect, contents, closed_date, local.location)
-        reader = TableReader(contents, bound.layout, local.location, bound.numbers, bound.dialect.footers)
+        reader = TableReader(bound.contents, bound.layout, local.location, bound.numbers, bound.dialect.footers)
         inference = FormatInference(reader, bound, date_order, decimal, now or datetime.now(UTC))
         filters, zones = RowFilters(inference, pipeline, currency, limit), bound.zones(crm_timezone, timezone)
         extraction = Extraction(local, inference, filters, zones, assume_open=assume_open)

@@ -11,11 +11,13 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from flows.crm.files.encodings import BOMS, CHUNK, encoding_of, said_encoding, unmarked_utf16
-from flows.crm.files.workbooks import SheetRow, open_sheet
+from flows.crm.files.joined_parts import joined, same_header
+from flows.crm.files.workbooks import SheetRow, open_sheets
 from flows.errors import ExportUnreadable
 
 _NO_TABLE = {
@@ -38,7 +40,7 @@ class Contents:
     """A table's text. Either ``open`` gives UTF-8 bytes without BOM, any number of times, or ``rows`` a sheet's rows.
 
     ``member`` is the file of an archive or the sheet of a workbook that is read, ``unread`` the filled sheets that are not.
-    ``guess`` has the letters beyond ASCII where the encoding is a guess.
+    ``sheets`` has all filled sheets of a workbook, this one too; ``guess`` the letters beyond ASCII where the encoding is a guess.
     """
 
     encoding: str
@@ -47,6 +49,7 @@ class Contents:
     member: str | None = None
     unread: tuple[str, ...] = ()
     guess: str | None = None
+    sheets: tuple[Contents, ...] = ()
 
 
 def form_of(encoding: str, separator: str | None, member: str | None, unread: Sequence[str], guess: str | None = None) -> str:
@@ -88,8 +91,8 @@ def _contents(path: Path, location: str, members: tuple[str, ...], said: str | N
     if head.startswith(b"\x1f\x8b"):
         return _text(lambda: cast("BinaryIO", gzip.open(path)), location, said)
     if head.startswith(_BOOKS[0]) or (head.startswith(_BOOKS[1]) and _is_workbook(path)):
-        sheet = open_sheet(path, location)
-        return Contents("workbook", None, sheet.rows, sheet.name, sheet.others)
+        sheets = tuple(Contents("workbook", None, sheet.rows, sheet.name, sheet.others) for sheet in open_sheets(path, location))
+        return replace(sheets[0], sheets=sheets)
     if head.startswith(_BOOKS[1]):
         return _member(path, location, members, said)
     return _text(lambda: path.open("rb"), location, said)
@@ -109,14 +112,19 @@ def _member(path: Path, location: str, members: tuple[str, ...], said: str | Non
     names = ", ".join(info.filename for info in chosen[:8])
     if not chosen:
         raise ExportUnreadable(f"{location} is a zip without a table in it. Export again.")
-    if len(chosen) > 1:
-        raise ExportUnreadable(f"{location} holds {len(chosen)} files ({names}). Unpack it and give the one with the deals.")
-    if chosen[0].flag_bits & 1:
+    if any(info.flag_bits & 1 for info in chosen):
         raise ExportUnreadable(f"{location} is encrypted. Unpack it with its password first.")
-    name = chosen[0].filename
+    parts = [partial(_opened_member, path, info.filename) for info in chosen]
+    if len(chosen) > 1 and not same_header(parts):
+        raise ExportUnreadable(
+            f"{location} holds {len(chosen)} files ({names}), and their first lines differ, so they are no parts of one export."
+            " Unpack it and give the one with the deals."
+        )
+    name = ", followed by ".join(info.filename for info in chosen)
     if Path(name).suffix.lower() in {".xlsx", ".xls", ".xlsm", ".ods"}:
         raise ExportUnreadable(f"{location} holds the workbook {name}. Unpack it and give the workbook itself.")
-    contents = _text(lambda: _opened_member(path, name), f"{location} ({name})", said)
+    raw = parts[0] if len(parts) == 1 else partial(joined, parts)
+    contents = _text(raw, f"{location} ({name})", said)
     return replace(contents, member=name)
 
 

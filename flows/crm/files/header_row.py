@@ -43,7 +43,7 @@ def find_layout(contents: Contents, location: str, recognises: Recognises) -> La
     """The layout under which most headers are recognised. Raises ExportUnreadable for text that is no table."""
     layout = _of_sheet(contents, recognises) if contents.rows else _of_text(contents, location, recognises)
     if sum(1 for header in layout.headers if header.strip()) < 2:
-        sheets = f" It has other sheets ({', '.join(contents.unread)}): put that of the deals first." if contents.unread else ""
+        sheets = " Nor has any of its other sheets." if contents.unread else ""
         raise ExportUnreadable(
             f"{location} is not a table: no row among its first {_TITLE_LINES} has two named columns."
             f" Export the deals as CSV or XLSX.{sheets}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from flows.crm.files.joined_parts import joined, part_opener, parts_of
 from flows.errors import ExportNotFound, ExportUnreadable, UsageError
 from flows.options import shown_url
 from flows.runtime.staging_area import staging_folder
@@ -126,6 +128,8 @@ def _found(location: str, copies: ExitStack) -> LocalExport:
     path = Path(location).expanduser()
     if not path.exists() and any(sign in location for sign in _MAGIC):
         path = _newest(str(path))
+        if len(parts := parts_of(path)) > 1:
+            return _joined(parts, path, copies)
     if path.is_dir():
         raise ExportNotFound(f"{location} is a folder. Name a file in it, or a glob such as {path / '*.csv'} (the newest file wins).")
     if not path.exists():
@@ -134,6 +138,14 @@ def _found(location: str, copies: ExitStack) -> LocalExport:
         raise ExportUnreadable(f"{location} is no regular file, and an export is read more than once. Write it to a file first.")
     with path.open("rb"):
         return LocalExport(str(path), path, datetime.fromtimestamp(path.stat().st_mtime, UTC), copies)
+
+
+def _joined(parts: list[Path], newest: Path, copies: ExitStack) -> LocalExport:
+    whole = copies.enter_context(staging_folder(load_settings().home_folder)) / newest.name
+    with joined([part_opener(part) for part in parts]) as text, whole.open("wb") as sink:
+        shutil.copyfileobj(text, sink)
+    named = ", followed by ".join([str(parts[0]), *(part.name for part in parts[1:])])
+    return LocalExport(named, whole, datetime.fromtimestamp(newest.stat().st_mtime, UTC), copies)
 
 
 def _newest(pattern: str) -> Path:

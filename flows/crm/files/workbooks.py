@@ -5,26 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.crm.values.cells import NUMERIC_CELL
 from flows.errors import ExportUnreadable
+
+if TYPE_CHECKING:
+    from python_calamine import CalamineSheet
 
 SheetRow = tuple[int, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """The sheet that is read, and the names of the ``others`` that are not though they are filled. ``rows`` gives its rows anew."""
+    """A sheet that is not empty, and the names of the ``others``. ``rows`` gives its rows anew."""
 
     name: str
     others: tuple[str, ...]
     rows: Callable[[], Iterator[SheetRow]]
 
 
-def open_sheet(path: Path, location: str) -> Sheet:
-    """The first sheet that is not empty, from its first row with text. Raises ExportUnreadable for a damaged workbook."""
+def open_sheets(path: Path, location: str) -> list[Sheet]:
+    """The sheets that are not empty, each from its first row with text. Raises ExportUnreadable for a damaged workbook."""
     from python_calamine import CalamineError, CalamineWorkbook  # noqa: PLC0415 -- CSV exports need not pay for its import
 
     try:
@@ -37,13 +41,13 @@ def open_sheet(path: Path, location: str) -> Sheet:
     filled = [sheet for sheet in sheets if sheet.total_height]
     if not filled:
         raise ExportUnreadable(f"{location} is a workbook without any cell filled. Export again.")
-    first, *others = filled
+    names = [sheet.name for sheet in filled]
+    return [Sheet(sheet.name, tuple(name for name in names if name != sheet.name), partial(_rows, sheet)) for sheet in filled]
 
-    def rows() -> Iterator[SheetRow]:
-        for number, cells in enumerate(first.iter_rows(), start=1):
-            yield number, [_text(cell) for cell in cells]
 
-    return Sheet(first.name, tuple(sheet.name for sheet in others), rows)
+def _rows(sheet: CalamineSheet) -> Iterator[SheetRow]:
+    for number, cells in enumerate(sheet.iter_rows(), start=1):
+        yield number, [_text(cell) for cell in cells]
 
 
 def _text(cell: Any) -> str:

@@ -127,7 +127,7 @@ def fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID) -> Fit
         bounds = [bind(dialect, contents, local.location) for dialect in dialects]
         ranked = sorted(bounds, key=_rank)
         best = next((bound for bound in ranked if chosen and bound.dialect is chosen), ranked[0])
-        reader = TableReader(contents, best.layout, local.location, best.numbers, best.dialect.footers)
+        reader = TableReader((contents := best.contents), best.layout, local.location, best.numbers, best.dialect.footers)
         zones = best.zones(said.crm_timezone, said.timezone or "UTC")
         columns, trouble, undecided = _columns(FormatInference(reader, best, said.date_order, said.decimal), zones)
         ranking = tuple(_dialect_fit(bound) for bound in ranked if bound is best or not chosen or bound.dialect.name != chosen.name)

@@ -64,8 +64,8 @@ def _raw(content: bytes) -> Callable[[Export, Path], object]:
 def _zip(*names: str) -> Callable[[Export, Path], object]:
     def make(export: Export, path: Path) -> None:
         with zipfile.ZipFile(path, "w") as archive:
-            for name in names:
-                archive.writestr(name, export.text())
+            for place, name in enumerate(names):
+                archive.writestr(name, (export.without("Deal Name") if place else export).text())
 
     return make
 

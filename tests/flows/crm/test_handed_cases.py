@@ -26,7 +26,6 @@ STOPPED = {
     "reports/14e-ids-one-deal-four-ways.csv": (3, "writes one id in two ways: line 2 as `999` (3 characters), line 5 as `999.9`"),
     "exports/crms-two-missing.csv": (3, "--default lastUpdateDatetime=@closedDatetime"),
     "exports/header-line-from-data.csv": (3, "line 1: the header has no column"),
-    "exports/deals-on-second-sheet.xlsx": (3, "The sheet 'Info' was read, and not 'deals'"),
 }
 
 
@@ -44,6 +43,12 @@ def test_what_cannot_be_sure_stops_with_a_way_on(name: str) -> None:
     code, says = STOPPED[name]
     assert (became.code, became.sent) == (code, [])
     assert says in became.said
+
+
+@pytest.mark.parametrize(("name", "deals"), [("exports/deals-on-second-sheet.xlsx", 1), ("reports/24-split.zip", 10)])
+def test_the_sheet_and_all_parts_of_the_deals_are_read(name: str, deals: int) -> None:
+    became = outcome(CASES / name)
+    assert (became.code, len(became.sent)) == (0, deals)
 
 
 def test_a_preview_fills_what_it_can_where_two_columns_are_missing() -> None:

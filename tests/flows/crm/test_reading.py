@@ -20,7 +20,7 @@ import pytest
 
 from flows.crm import open_export
 from flows.crm.files import blocks
-from flows.errors import ExportNotFound, ExportUnreadable, UsageError
+from flows.errors import ExportNotFound, ExportUnmappable, ExportUnreadable, UsageError
 from tests.flows.crm.conftest import DEAL, FIXTURES, Export, extract
 
 NAME = "Café Lumière à Zürich, 5 €"
@@ -186,22 +186,80 @@ def test_damage_that_shows_only_at_the_end_of_an_archive(kind: str, export: Expo
         list(open_export(str(path), crm="hubspot"))
 
 
-def test_sheets_that_are_not_read_are_named(tmp_path: Path) -> None:
+def _book(path: Path, **sheets: list[list[str]]) -> str:
     book = openpyxl.Workbook()
-    first, second = book.worksheets[0], book.create_sheet("Old deals")
-    for sheet in (first, second):
-        sheet.append(list(DEAL))
-        sheet.append(list(DEAL.values()))
-    book.create_sheet("Empty")
-    book.save(tmp_path / "deals.xlsx")
-    facts = open_export(str(tmp_path / "deals.xlsx"), crm="hubspot").facts
-    assert (facts.member, facts.unread) == ("Sheet", ("Old deals",))
-    assert facts.form == "workbook, sheet 'Sheet', not read: 'Old deals'"
-    first.delete_rows(1, 2)
-    first["A1"], first["A2"] = "Exported for Acme", "by nobody"
-    book.save(tmp_path / "about.xlsx")
-    with pytest.raises(ExportUnreadable, match=r"other sheets \(Old deals\): put that of the deals first"):
-        open_export(str(tmp_path / "about.xlsx"), crm="hubspot")
+    book.remove(book.worksheets[0])
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+    return str(path)
+
+
+def test_the_sheet_that_fits_is_read_and_the_others_are_named(tmp_path: Path) -> None:
+    deals, info = [list(DEAL), list(DEAL.values())], [["Exported for", "Acme"], ["by", "nobody"]]
+    contacts = [["Record ID", "First Name", "Create Date", "Last Modified Date"], ["1", "a", "2024-01-01", "2024-01-01"]]
+    for sheets in ({"Deals": deals, "Info": info}, {"Info": info, "Contacts": contacts, "Deals": deals, "Empty": []}):
+        extraction = open_export(_book(tmp_path / "deals.xlsx", **sheets), crm="hubspot")
+        assert [len(frame) for frame in extraction] == [1]
+        others = tuple(name for name in sheets if name not in {"Deals", "Empty"})
+        assert (extraction.facts.member, extraction.facts.unread) == ("Deals", others)
+        assert extraction.facts.form == f"workbook, sheet 'Deals', not read: {', '.join(map(repr, others))}"
+
+
+def test_two_sheets_of_deals_stop_and_a_workbook_without_any_names_its_sheets(tmp_path: Path) -> None:
+    deals, info = [list(DEAL), list(DEAL.values())], [["Exported for", "Acme"], ["by", "nobody"]]
+    with pytest.raises(ExportUnmappable, match="the sheets 'Now', 'Old' all have the columns of deals"):
+        open_export(_book(tmp_path / "two.xlsx", Now=deals, Info=info, Old=deals), crm="hubspot")
+    with pytest.raises(ExportUnmappable, match=r"sheet 'Info' was read, which fits best, and not 'More'"):
+        open_export(_book(tmp_path / "none.xlsx", Info=info, More=info), crm="hubspot")
+    with pytest.raises(ExportUnreadable, match="Nor has any of its other sheets"):
+        open_export(_book(tmp_path / "title.xlsx", A=[["a"], ["c"]], B=[["b"], ["d"]]), crm="hubspot")
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_parts_of_one_export_in_a_zip_are_read_as_one(mark: str, end: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "deals.zip", "w") as archive:
+        for part in (1, 2, 3):
+            text = Export([DEAL | {"Record ID": f"{part}{n}"} for n in range(2)]).text()
+            archive.writestr(f"deals-{part}.csv", mark + text.rstrip("\n") + end)
+    extraction = open_export(str(tmp_path / "deals.zip"), crm="hubspot")
+    (frame,) = extraction
+    assert frame["id"].tolist() == ["10", "11", "20", "21", "30", "31"]
+    assert frame["source_line"].tolist() == [2, 3, 5, 6, 8, 9]
+    assert extraction.counts.non_rows == {"header repeated": 2}
+    assert "file 'deals-1.csv, followed by deals-2.csv, followed by deals-3.csv'" in extraction.facts.form
+
+
+def test_files_of_a_zip_with_other_headers_are_no_parts(export: Export, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "deals.zip", "w") as archive:
+        archive.writestr("deals.csv", export.text())
+        archive.writestr("more.csv", export.without("Deal Name").text())
+    with pytest.raises(ExportUnreadable, match=r"2 files \(deals.csv, more.csv\), and their first lines differ"):
+        open_export(str(tmp_path / "deals.zip"), crm="hubspot")
+
+
+@pytest.mark.parametrize(
+    ("names", "apart", "read"),
+    [
+        (["all-2024-02-01-1", "all-2024-02-01-2"], 60, 2),
+        (["all_part1", "all_part2", "all_part3"], 60, 3),
+        (["deals-2024-02-1", "deals-2024-02-2"], 60, 1),
+        (["deals-1", "deals-2"], 86_400, 1),
+        (["deals (1)", "deals (2)"], 60, 1),
+    ],
+    ids=str,
+)
+def test_parts_of_one_export_that_a_glob_finds_are_read_as_one(names: list[str], apart: int, read: int, tmp_path: Path) -> None:
+    """Numbered files of one hour and one header are parts; dated ones, later ones, and a browser's copies are exports of their own."""
+    for place, name in enumerate(names):
+        path = Path(Export([DEAL | {"Record ID": str(place)}]).write(tmp_path / f"{name}.csv"))
+        os.utime(path, (1_700_000_000 + apart * place,) * 2)
+    extraction = open_export(str(tmp_path / "*.csv"), crm="hubspot")
+    assert [frame["id"].tolist() for frame in extraction] == [[str(n) for n in range(len(names) - read, len(names))]]
+    assert extraction.facts.path.count("followed by") == read - 1
 
 
 def test_a_workbook_with_title_rows_and_types(tmp_path: Path) -> None:
