@@ -10,7 +10,7 @@ from typing import Any
 from flows.crm.dialect import load_dialect, tables_of
 from flows.options import SyncOptions
 
-CHOICES = ("crm_timezone", "timezone", "date_order", "decimal", "currency", "pipeline", "closed_date")
+CHOICES = ("crm_timezone", "timezone", "date_order", "decimal", "currency", "pipeline", "closed_date", "default")
 """The options that decide how an export is read, each None where the dialect, or the file itself, is to decide."""
 
 Reading = dict[str, str | None]
@@ -25,7 +25,7 @@ def reading_of(options: SyncOptions, timezone: str) -> Reading:
     """
     dialect = load_dialect(options.crm)
     content = json.dumps(tables_of(options.crm), sort_keys=True, default=str).encode()
-    given = {name: getattr(options, name, None) for name in CHOICES}
+    given = _given(options)
     return {
         "dialect": dialect.name,
         "dialect content": hashlib.sha256(content).hexdigest()[:16],
@@ -38,8 +38,12 @@ def reading_of(options: SyncOptions, timezone: str) -> Reading:
 
 def said(options: SyncOptions) -> dict[str, str]:
     """Those of :data:`CHOICES` that the user made, to be taken again where a later sync says nothing."""
-    given = {name: getattr(options, name, None) for name in CHOICES}
-    return {name: str(value) for name, value in given.items() if value is not None}
+    return {name: value for name, value in _given(options).items() if value is not None}
+
+
+def _given(options: SyncOptions) -> dict[str, str | None]:
+    """Each choice as text, None where none was made; several defaults in a line each."""
+    return {name: getattr(options, name, None) for name in CHOICES} | {"default": "\n".join(options.default) or None}
 
 
 def with_remembered(options: SyncOptions, before: Mapping[str, Any] | None) -> SyncOptions:
@@ -50,7 +54,10 @@ def with_remembered(options: SyncOptions, before: Mapping[str, Any] | None) -> S
     if before is None or (before.get("reading") or {}).get("dialect") != load_dialect(options.crm).name:
         return options
     known = {name: value for name, value in (before.get("said") or {}).items() if name in SyncOptions.model_fields}
-    return options.model_copy(update={name: value for name, value in known.items() if getattr(options, name) is None})
+    taken: dict[str, Any] = {name: value for name, value in known.items() if not getattr(options, name)}
+    if "default" in taken:
+        taken["default"] = tuple(taken["default"].splitlines())
+    return options.model_copy(update=taken)
 
 
 def differences(now: Reading, before: Mapping[str, Any] | None) -> list[str]:

@@ -26,6 +26,21 @@ def test_what_is_not_said_is_taken_as_it_was() -> None:
     assert differences(reading_of(taken, "Europe/Rome"), before["reading"]) == []
 
 
+def test_defaults_are_remembered_and_count() -> None:
+    before = baseline(default=("value=0", "addDatetime=@creationDatetime"))
+    taken = with_remembered(options(), before)
+    assert taken.default == ("value=0", "addDatetime=@creationDatetime")
+    assert differences(reading_of(taken, "Europe/Rome"), before["reading"]) == []
+    other = with_remembered(options(default=("value=1",)), before)
+    assert other.default == ("value=1",)
+    (told,) = differences(reading_of(other, "Europe/Rome"), before["reading"])
+    assert told.startswith("default was value=0")
+    assert told.endswith("is value=1")
+    assert differences(reading_of(options(default=("value=0",)), "Europe/Rome"), baseline()["reading"]) == [
+        "default was not given, is value=0"
+    ]
+
+
 def test_what_is_said_counts() -> None:
     before = baseline(crm_timezone="Europe/Rome")
     taken = with_remembered(options(crm_timezone="UTC"), before)
