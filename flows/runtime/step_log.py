@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from prefect.logging import get_run_logger
+
+from flows.errors import DealcastError, StillProcessing
+
+_FAILED = "Task run failed with "
+"""Begins what Prefect logs of each attempt that ends in an error, with a traceback after the last one."""
 
 
 def say(step: str, message: str, **facts: Any) -> None:
     """Log one line of a step with its ids and counts as structured extras; never a row's content."""
     get_run_logger().info(message, extra={"dealcast_step": step, **{f"dealcast_{key}": value for key, value in facts.items()}})
+
+
+def log_intended_plainly() -> None:
+    """Let Prefect log an error that dealcast raises on purpose as one line of ours; of a poll that finds no end, nothing.
+
+    What a poll found, `show_wait` says. The retries themselves stay visible as states of the task run.
+    """
+    logging.getLogger("prefect.task_runs").addFilter(_as_intended)
+
+
+def _as_intended(record: logging.LogRecord) -> bool:
+    if not str(record.msg).startswith(_FAILED):
+        return True
+    found = [*record.args] if isinstance(record.args, tuple) else []
+    found += [record.exc_info[1]] if record.exc_info else []
+    error = next((each for each in found if isinstance(each, DealcastError)), None)
+    if error is None:
+        return True
+    record.msg, record.args = "%s", (f"{error} The next attempt starts {record.args[-1]}." if record.args else str(error),)
+    record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
+    return not isinstance(error, StillProcessing)

@@ -30,6 +30,9 @@ HANDED_OUT = "handed-out"
 _ERROR = "error:"
 """Begins the tag of a run that an error of dealcast's ended, before the error's class."""
 
+_COLLECTION, _OUTCOME = "collection:", "outcome:"
+"""Begin the tags of which collection a run is, and of how it ended."""
+
 _LOOKED_AT = 20
 _ENDED = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED]
 
@@ -83,9 +86,15 @@ def error_of(tags: Iterable[str]) -> type[DealcastError]:
     return next((error_named(tag.removeprefix(_ERROR)) for tag in tags if tag.startswith(_ERROR)), DealcastError)
 
 
-def without_error_tags(tags: Iterable[str]) -> list[str]:
-    """The ``tags`` of a run that begins again."""
-    return [tag for tag in tags if not tag.startswith(_ERROR)]
+def run_tags(tags: Iterable[str], collection: str | None, outcome: str | None, error: DealcastError | None) -> list[str]:
+    """The ``tags`` of a run with what is known of it now, by which the run list filters: `collection:acme`, `outcome:sent`, the error's."""
+    kept = [tag for tag in tags if not tag.startswith((_ERROR, _COLLECTION, _OUTCOME))]
+    said = [
+        f"{_COLLECTION}{collection}" if collection else "",
+        f"{_OUTCOME}{outcome}" if outcome else "",
+        error_tag(error) if error else "",
+    ]
+    return [*kept, *filter(None, said)]
 
 
 def _earlier(client: SyncPrefectClient, flow_run: FlowRun) -> list[FlowRun]:

@@ -23,12 +23,13 @@ from flows.ledger.store import Ledger
 from flows.ledger.unfinished import options_of
 from flows.options import SyncOptions
 from flows.runtime.atomic_files import write_whole
+from flows.runtime.step_log import log_intended_plainly
 from flows.settings import load_settings
 from flows.ui.artifacts import show_progress, show_report
-from flows.ui.events import error_tag, tell_change, without_error_tags
+from flows.ui.events import run_tags, tell_change
 from flows.ui.origin import known_as, origin_line
 from flows.ui.report import REPORT, Outcome
-from flows.ui.run_subject import by_id, subject_of_run
+from flows.ui.run_subject import COLLECTIONS, PIPELINES, by_id, subject_of_run
 
 P = ParamSpec("P")
 FlowEnd = State[Any] | Outcome
@@ -49,6 +50,7 @@ def concluded(subject: Callable[P, str]) -> Callable[[Callable[P, FlowEnd]], Cal
     def decorate(body: Callable[P, FlowEnd]) -> Callable[P, State[Any]]:
         @functools.wraps(body)
         def run(*args: P.args, **kwargs: P.kwargs) -> State[Any]:
+            log_intended_plainly()
             about = by_id(subject(*args, **kwargs))
             name_run(about, "at work")
             try:
@@ -63,7 +65,7 @@ def concluded(subject: Callable[P, str]) -> Callable[[Callable[P, FlowEnd]], Cal
             about = by_id(subject(*args, **kwargs))
             options = next((each for each in (*args, *kwargs.values()) if isinstance(each, SyncOptions)), None)
             state = _state_of(about, ended, options)
-            name_run(about, _short(state), state.data if isinstance(state.data, DealcastError) else None)
+            name_run(about, _short(state), state)
             return state
 
         run.__signature__ = inspect.signature(body, eval_str=True)  # type: ignore[attr-defined] # prefect reads it; text annotations would be looked up in this module
@@ -89,10 +91,10 @@ def _words(kind: type[BaseException]) -> str:
     return re.sub(r"(?<=[a-z])[A-Z]", lambda found: f" {found[0].lower()}", kind.__name__)
 
 
-def name_run(subject: str, what: str, ended_by: DealcastError | None = None) -> None:
+def name_run(subject: str, what: str, ended: State[Any] | None = None) -> None:
     """Name the current flow run `subject 2026-11-23 · what`, if it is about ``subject`` alone; a collection goes by its name.
 
-    A tag says which error it ``ended_by``, for other processes and later runs.
+    Tags say which collection it is, how it ``ended``, and by which error, for the run list, other processes and later runs.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or subject_of_run() != subject:
@@ -100,7 +102,9 @@ def name_run(subject: str, what: str, ended_by: DealcastError | None = None) -> 
     name = f"{known_as(subject)} {datetime.now(UTC):%Y-%m-%d} · {what}"
     try:
         with get_client(sync_client=True) as client:
-            tags = without_error_tags(context.flow_run.tags) + ([error_tag(ended_by)] if ended_by else [])
+            error = ended.data if ended and isinstance(ended.data, DealcastError) else None
+            collection = None if subject in (PIPELINES, COLLECTIONS) else known_as(subject)
+            tags = run_tags(context.flow_run.tags, collection, _outcome(ended) if ended else None, error)
             client.update_flow_run(context.flow_run.id, name=name, tags=tags)
     except (httpx.HTTPError, PrefectException, OSError) as error:  # a name is not worth the run
         logging.getLogger("prefect.flow_runs").warning("The run was not named: %s", error)
@@ -150,6 +154,15 @@ def _short(ended: State[Any]) -> str:
     if isinstance(ended.data, Outcome):
         return ended.data.short
     return (ended.message or ended.name or str(ended.type)).rstrip(".")
+
+
+def _outcome(ended: State[Any]) -> str:
+    """The end as one word that a list is filtered by: `sent`, `nothing-new`, `stopped-by-gate`."""
+    if isinstance(ended.data, Outcome) and ended.name != "NothingNew":
+        outcome = ended.data
+        return "dry-run" if outcome.options.dry_run else "sent" if outcome.sent else "forecast-only"
+    words = type(ended.data).__name__ if isinstance(ended.data, DealcastError) else ended.name or str(ended.type)
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", words).lower()
 
 
 def _sentence(text: str) -> str:

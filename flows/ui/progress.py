@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,14 +15,21 @@ from flows.settings import Settings
 from flows.ui.artifacts import show_progress
 from flows.ui.final_states import name_run
 
+_SAID_EVERY = 60.0
+"""Seconds after which a wait is said again although nothing changed."""
+
+_SAID: dict[str, tuple[str, float]] = {}
+"""What is waited for -> the words that were logged last, and when."""
+
 
 @contextmanager
 def show_wait(sent: AcceptedAppend | InvokedForecast, settings: Settings) -> Iterator[None]:
     """Show a poll in the block that finds no end: the platform's word, how long it has been, and the share of the usual time."""
     try:
         yield
+        _SAID.pop(sent.name, None)
     except StillProcessing as error:
-        say("await", str(error), waiting=True)
+        _say_change(sent, error)
         first, last = (50, 70) if isinstance(sent, AcceptedAppend) else (75, 95)
         waited = seconds_since(sent.accepted_at)
         share = min(waited / (sent.usual or settings.deadline), 1.0)
@@ -29,3 +38,12 @@ def show_wait(sent: AcceptedAppend | InvokedForecast, settings: Settings) -> Ite
         if show_progress(sent.collection, first + share * (last - first), words):
             name_run(sent.collection, f"waiting: {error.status} {f'{waited / 60:.0f} min' if waited >= 90 else f'{waited:.0f} s'}")
         raise
+
+
+def _say_change(sent: AcceptedAppend | InvokedForecast, error: StillProcessing) -> None:
+    """Log a poll whose words, numbers aside, are others than the last one's, or the first one in a minute."""
+    words = re.sub(r"[\d,.]+", "", str(error))
+    before, said_at = _SAID.get(sent.name, ("", 0.0))
+    if words != before or time.monotonic() - said_at >= _SAID_EVERY:
+        _SAID[sent.name] = words, time.monotonic()
+        say("await", str(error), waiting=True)

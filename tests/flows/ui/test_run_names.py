@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pytest
     from prefect.client.schemas.objects import State
 
-    from tests.flows.conftest import Fault, Sync, WriteDeals
+    from tests.flows.conftest import Fault, Sync, TaskStates, WriteDeals
 
 SECRET = {"name": "Wilhelmina Quarkenbush", "description": "calls from +49 170 5550123", "value": "not-a-Quarkenbush-number"}
 
@@ -94,4 +94,40 @@ def test_a_tag_says_by_which_error_a_run_ended(sync: Sync, write_deals: WriteDea
     run_id = sync(write_deals(0)).state_details.flow_run_id
     assert run_id is not None
     with get_client(sync_client=True) as client:
-        assert client.read_flow_run(run_id).tags == ["error:StoppedByGuard"]
+        assert client.read_flow_run(run_id).tags == ["collection:test", "outcome:stopped-by-guard", "error:StoppedByGuard"]
+
+
+def test_tags_say_the_collection_and_the_outcome(sync: Sync, write_deals: WriteDeals) -> None:
+    """So the run list filters by them."""
+    first, again = sync(write_deals(2), forecast="never"), sync(write_deals(2), forecast="never")
+    tags = []
+    for state in (first, again):
+        run_id = state.state_details.flow_run_id
+        assert run_id is not None
+        with get_client(sync_client=True) as client:
+            tags.append(client.read_flow_run(run_id).tags)
+    assert tags == [["collection:test", "outcome:sent"], ["collection:test", "outcome:nothing-new"]]
+
+
+def test_a_healthy_wait_is_logged_by_change_and_its_retries_stay(
+    sync: Sync, write_deals: WriteDeals, fault: Fault, caplog: pytest.LogCaptureFixture, task_states: TaskStates
+) -> None:
+    """No word of failure for what is intended, one line for each word of the platform's; the API has every retry."""
+    fault("altered", "*/append/*", count=6, fields={"status": "in_progress"})
+    caplog.set_level(logging.INFO)
+    state = sync(write_deals(2), forecast="never")
+    assert state.is_completed()
+    words = [record.getMessage() for record in caplog.records]
+    assert not [word for word in words if "failed" in word or "exception" in word], words
+    assert all(record.levelno < logging.WARNING for record in caplog.records if record.name.startswith("prefect")), words
+    waits = [record for record in caplog.records if getattr(record, "dealcast_waiting", False)]
+    retries = [each for each in task_states(state)["await_append"] if each.name == "AwaitingRetry"]
+    assert len(waits) <= 3 < len(retries)
+
+
+def test_a_run_that_is_stopped_on_purpose_logs_no_traceback(sync: Sync, write_deals: WriteDeals, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert sync(write_deals(2, {"value": "x"})).is_failed()
+    assert "Traceback" not in caplog.text
+    assert "failed with exception" not in caplog.text
+    assert "may be quarantined" in caplog.text
