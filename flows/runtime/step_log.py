@@ -29,11 +29,11 @@ def log_intended_plainly() -> None:
 def _as_intended(record: logging.LogRecord) -> bool:
     if not str(record.msg).startswith(_FAILED):
         return True
-    found = [*record.args] if isinstance(record.args, tuple) else []
-    found += [record.exc_info[1]] if record.exc_info else []
+    args = record.args if isinstance(record.args, tuple) else ()
+    found = [*args, record.exc_info[1] if record.exc_info else None]
     error = next((each for each in found if isinstance(each, DealcastError)), None)
     if error is None:
         return True
-    record.msg, record.args = "%s", (f"{error} The next attempt starts {record.args[-1]}." if record.args else str(error),)
+    record.msg, record.args = "%s", (f"{error} The next attempt starts {args[-1]}." if args else str(error),)
     record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
     return not isinstance(error, StillProcessing)
