@@ -79,6 +79,11 @@ def resume_sync(collection: str, request_id: str | None = None, forget: bool = F
             return Completed(name="NothingNew", message=f"Nothing of {request_id or collection} is left to resume.")
         if forget:
             return Completed(name="Forgotten", message=forget_wait(run.ledger, entry))
+        if any(other.upload.state == "accepted" for other in run.ledger.entries(collection) if other.fingerprint != entry.fingerprint):
+            reconcile_pending(collection, run)  # no forecast while the platform is still at work on any of them
+            entry = find_unfinished(run.ledger, collection)
+            if entry is None:
+                return Completed(name="NothingNew", message=f"Every upload of {collection} has ended: nothing is left to resume.")
         return deliver(entry, options_of(entry), None, run)
 
 
@@ -88,7 +93,8 @@ def sync_export(options: SyncOptions, deals: StagedDeals | None = None) -> FlowE
     options = options.model_copy(update={"collection": id_of(options.collection)})
     with open_run(options.collection) as run:
         options = with_remembered(options, load_baseline(run.ledger, options.collection))
-        reconcile_pending(options, run)
+        if not options.dry_run:
+            reconcile_pending(options.collection, run)
         deals = deals or extract_deals(options, run.folder, run.steps.find_collection(options))
         checked = check_deals(deals, options, run.folder)
         if options.dry_run:
@@ -166,9 +172,9 @@ def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: Run) -> FlowE
     return Completed(name="NothingNew", message=f"{none}: nothing was sent, nothing invoked{outcome.beside}{outcome.age}.", data=outcome)
 
 
-def reconcile_pending(options: SyncOptions, run: Run) -> None:
+def reconcile_pending(collection: str, run: Run) -> None:
     """Learn what became of uploads that an earlier run left: nothing is compared, let alone sent, before that is known."""
-    for entry in () if options.dry_run else run.ledger.entries(options.collection):
+    for entry in run.ledger.entries(collection):
         _stop_if_unknown(entry, run)
         if entry.upload.state == "accepted":
             state = run.steps.await_append(AcceptedAppend.of(entry, run.ledger), return_state=True)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from flows.errors import (
+    FileTrouble,
     OutcomeUnknown,
     PlatformBusy,
     PlatformRefused,
@@ -36,6 +37,7 @@ def send_once(sending: Sending | None, record: Callable[[Sending], None], post: 
         OutcomeUnknown: under ``stop``, this or an earlier POST went out and was not answered.
         Transient: nothing was accepted for sure, or sending again is harmless: the caller may try again.
         PlatformRefused: the platform said no.
+        FileTrouble: the acceptance could not be recorded; the message has its id.
     """
     if sending is not None and sending.state in ("accepted", "completed"):
         return sending
@@ -59,7 +61,14 @@ def send_once(sending: Sending | None, record: Callable[[Sending], None], post: 
         record(sending.model_copy(update={"state": "unsent", "reason": str(error), "doubt": doubt}))
         raise
     sending = sending.model_copy(update={"state": "accepted", "id": identifier, "accepted_at": datetime.now(UTC)})
-    record(sending)
+    try:
+        record(sending)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise FileTrouble(
+            f"{what}: the platform accepted it as {identifier}, but the ledger could not be written ({why}). "
+            "Make room there, then run the same again: it is sent once more, which is harmless (DEALCAST_ON_UNKNOWN=resend)."
+        ) from error
     return sending
 
 

@@ -152,7 +152,13 @@ class Ledger:
             ) from error
 
     def hold(self, collection: str, holder: bytes) -> None:
-        """Say who holds the lock of ``collection``, this process; from now on it writes no entry once another does."""
+        """Say who holds the lock of ``collection``, this process; from now on it writes no entry once another does.
+
+        Halves of files that a killed holder was writing are removed.
+        """
+        if isinstance(self._fs, LocalFileSystem):
+            for left in Path(self._root, collection).glob("_*.tmp"):
+                left.unlink(missing_ok=True)
         self.put(collection, HOLDER, holder)
         _HELD[self._root, collection] = holder
 

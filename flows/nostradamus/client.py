@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from flows.errors import NotFound, OutcomeUnknown, UnexpectedAnswer, UsageError
 from flows.nostradamus.collection_page import page_of
-from flows.nostradamus.http_errors import failure, quote, redacted, refusal
+from flows.nostradamus.http_errors import failure, quote, readable, refusal
 from flows.nostradamus.models import Accepted, Collection, Invocation, RequestMode, ResultFormat, UploadMode, UploadRequest
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -287,7 +287,7 @@ def _require_own(path: str, **ids: tuple[str, str | None]) -> None:
 def _parse(kind: type[_Answer], response: httpx.Response) -> _Answer:
     """Read a documented body; where a POST was accepted but its id cannot be read, the outcome cannot be followed."""
     try:
-        return kind.model_validate_json(redacted(response))
+        return kind.model_validate_json(readable(response))
     except ValidationError as error:
         where = f"{response.request.method} {response.request.url.path} answered {response.status_code}"
         message = f"{where}, but its body is not the documented {kind.__name__}: {quote(response)}."

@@ -86,8 +86,22 @@ def quote(response: httpx.Response) -> str:
     if isinstance(body, dict):
         body = next((body[key] for key in ("message", "detail", "error") if body.get(key)), body)
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    text = " ".join(text.split()).rstrip(".")
+    text = " ".join(storable(text).split()).rstrip(".")
     return (text[:_LONGEST_QUOTE] + " ...") if len(text) > _LONGEST_QUOTE else text or "an empty body"
+
+
+def storable(text: str) -> str:
+    """``text`` without what no database or terminal takes: NUL, and half a pair of surrogates."""
+    return text.replace("\0", "?").encode(errors="replace").decode()
+
+
+def readable(response: httpx.Response) -> bytes:
+    """The body redacted, and where it is JSON without halves of surrogate pairs, which would make all of it unreadable."""
+    body = redacted(response)
+    try:
+        return json.dumps(json.loads(body), ensure_ascii=False).encode(errors="replace")
+    except (ValueError, RecursionError):
+        return body
 
 
 def redacted(response: httpx.Response) -> bytes:
@@ -111,8 +125,8 @@ def retry_after(response: httpx.Response) -> float | None:
         return float(header)
     try:
         moment = parsedate_to_datetime(header)
-    except (TypeError, ValueError):
+        if moment.tzinfo is None:  # "-0000": UTC, from a clock that knows no zone
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError, OverflowError):
         return None
-    if moment.tzinfo is None:  # "-0000": UTC, from a clock that knows no zone
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -10,6 +10,7 @@ from prefect.exceptions import TerminationSignal
 from deployments.sandbox import Sandbox
 from flows.errors import NotAuthorized, UsageError
 from flows.ledger.store import Ledger
+from flows.nostradamus import Nostradamus
 from flows.runtime.cancellation import interrupted_by
 from flows.sync_deals import resume_sync
 
@@ -174,3 +175,33 @@ def test_what_ended_a_run_is_found_behind_the_error_that_it_led_to(signal: BaseE
     error = ValueError("Task run is not set")
     error.__context__ = signal or UsageError("an error of its own")
     assert interrupted_by(error) is signal
+
+
+def test_no_forecast_while_another_upload_is_open(
+    failing: Failing,
+    write_deals: WriteDeals,
+    fault: Fault,
+    sandbox: Sandbox,
+    platform: Nostradamus,
+    asked: Asked,
+    collection: str,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An older sync is resumed while the platform is at work on a newer one: it waits, and the forecast is of both."""
+    fault("status", "*/append/*", status=401, count=None)
+    failing(write_deals())
+    sandbox.control("DELETE", "faults")
+    ledger = Ledger(str(home / "ledger"))
+    [older] = ledger.entries(collection)
+    fault("stuck", "*/append", "POST")
+    newer = older.upload.model_copy(update={"id": platform.append(collection, write_deals(4)).id})
+    ledger.write(older.model_copy(update={"fingerprint": "newer", "number": older.number + 1, "upload": newer}))
+    with monkeypatch.context() as patience:
+        patience.setenv("DEALCAST_DEADLINE", "0.3")
+        assert resume(collection, older.upload.id).is_failed()
+    assert asked("POST", "/api/invocation") == 0
+    sandbox.control("DELETE", "faults")
+    state = resume(collection, None)
+    assert state.result().entry.upload.id == newer.id
+    assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (2, 1)

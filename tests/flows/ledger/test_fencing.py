@@ -131,3 +131,12 @@ def test_a_file_of_an_earlier_version_is_older_than_any_of_this(ledger: Ledger, 
 def test_a_deadline_passes_though_the_clock_was_ahead_at_acceptance(ledger: Ledger) -> None:
     entry = entry_of("ahead", datetime.now(UTC) + timedelta(days=10), "accepted")
     assert AcceptedAppend.of(entry, ledger).accepted_at <= datetime.now(UTC)
+
+
+def test_what_a_killed_holder_was_writing_is_removed(ledger: Ledger, home: Path) -> None:
+    ledger.put("acme", "_name.txt", b"Acme")
+    left = home / "ledger" / "acme" / "__index.parquet.4711.tmp"
+    left.write_bytes(b"half")
+    ledger.hold("acme", b"{}")
+    ledger.let_go("acme")
+    assert sorted(path.name for path in left.parent.iterdir()) == ["_name.txt"]

@@ -421,3 +421,8 @@ def test_an_id_that_is_another_address_is_refused(server: Answers, client: Nostr
     with pytest.raises(UsageError, match="not an id"):
         client.invocation(identifier)
     assert server.requests == []
+
+
+def test_half_a_pair_of_surrogates_does_not_lose_the_id(client: Nostradamus, server: Answers) -> None:
+    server.will(202, b'{"id": "request-1", "status": "queued", "message": "\\ud800"}')
+    assert client.invoke("acme", horizon=3).id == "request-1"

@@ -154,3 +154,16 @@ def test_a_long_body_is_cut() -> None:
 
 def test_a_body_that_is_nested_too_deep_is_quoted_all_the_same() -> None:
     assert "answered 400" in str(refusal(answer(400, b"[" * 100_000)))
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["Fri, 31 Dec 99999999999999999999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 +2359", "Fri, 31 Dec 9999 23:59:59 -2359", "9" * 5000],
+)
+def test_a_retry_after_beyond_all_clocks_is_no_trouble(date: str) -> None:
+    assert isinstance(refusal(answer(503, **{"Retry-After": date})), PlatformBusy)
+
+
+def test_what_no_database_takes_is_not_quoted() -> None:
+    """NUL, and half a pair of surrogates."""
+    assert quote(answer(400, b'{"message": "a\\ud800b\\u0000c"}')) == "a?b?c"
