@@ -161,7 +161,7 @@ def test_a_body_that_is_nested_too_deep_is_quoted_all_the_same() -> None:
     ["Fri, 31 Dec 99999999999999999999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 +2359", "Fri, 31 Dec 9999 23:59:59 -2359", "9" * 5000],
 )
 def test_a_retry_after_beyond_all_clocks_is_no_trouble(date: str) -> None:
-    assert isinstance(refusal(answer(503, **{"Retry-After": date})), PlatformBusy)
+    assert isinstance(refusal(answer(503, b"", **{"Retry-After": date})), PlatformBusy)
 
 
 def test_what_no_database_takes_is_not_quoted() -> None:
