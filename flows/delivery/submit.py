@@ -61,15 +61,20 @@ def send_once(sending: Sending | None, record: Callable[[Sending], None], post: 
         record(sending.model_copy(update={"state": "unsent", "reason": str(error), "doubt": doubt}))
         raise
     sending = sending.model_copy(update={"state": "accepted", "id": identifier, "accepted_at": datetime.now(UTC)})
+    _record_accepted(sending, record, what)
+    return sending
+
+
+def _record_accepted(sending: Sending, record: Callable[[Sending], None], what: str) -> None:
+    """Record an acceptance. Raises FileTrouble, with its id, where that cannot be written: the intent is there, so it is sent again."""
     try:
         record(sending)
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise FileTrouble(
-            f"{what}: the platform accepted it as {identifier}, but the ledger could not be written ({why}). "
+            f"{what}: the platform accepted it as {sending.id}, but the ledger could not be written ({why}). "
             "Make room there, then run the same again: it is sent once more, which is harmless (DEALCAST_ON_UNKNOWN=resend)."
         ) from error
-    return sending
 
 
 def _next(sending: Sending | None) -> Sending:
