@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ParamSpec
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
+
+if TYPE_CHECKING:
+    from flows.options import SyncOptions
 
 P = ParamSpec("P")
 
@@ -56,6 +59,13 @@ def _gap_options(command: Callable[P, Any]) -> Callable[P, Any]:
         type=click.Choice(["stage", "modified", "created"]),
         help="What stands for a missing closing date: when the stage began, the last change, or the creation.",
     )(command)
+    command = click.option(
+        "--assume-accepted",
+        multiple=True,
+        metavar="RULE",
+        help="Send, with a warning, what breaks a rule that is only assumed of the platform (A or D*): `unique`, or `value:required`"
+        " for one column. May be given several times.",
+    )(command)
     return click.option(
         "--default",
         multiple=True,
@@ -69,3 +79,23 @@ def voice_options(command: Callable[P, Any]) -> Callable[P, Any]:
     """The options that say how a run speaks."""
     command = click.option("--quiet", is_flag=True, help="Show no steps; the outcome, or the error, is all.")(command)
     return click.option("--json", "as_json", is_flag=True, help="Print the outcome, or the error, as one JSON object on stdout.")(command)
+
+
+def checked_options(command: str, values: Mapping[str, Any]) -> SyncOptions:
+    """The options that ``values`` of the command line say.
+
+    Raises:
+        UsageError: one of them is wrong; the text names it, and the help of ``command``.
+    """
+    from pydantic import ValidationError  # noqa: PLC0415 - it takes a while to import
+
+    from flows.errors import UsageError  # noqa: PLC0415 - as above
+    from flows.options import SyncOptions  # noqa: PLC0415 - as above
+
+    try:
+        return SyncOptions.model_validate(dict(values))
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors(include_input=False)
+        )
+        raise UsageError(f"{wrong}. See `dealcast {command} --help`.") from error

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from expectations.disclosure import shape
-from expectations.schema import COLUMNS, Kind, Severity
+from expectations.schema import COLUMNS, Kind, Severity, Standing
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult
@@ -57,6 +57,7 @@ class RuleResult:
     rule: str
     text: str
     severity: Severity
+    standing: Standing | None
     failed: int
     samples: tuple[Failure, ...] = ()
 
@@ -76,12 +77,33 @@ class CheckReport:
     warnings: int
     results: tuple[RuleResult, ...]
     failures: tuple[Failure, ...]
+    documented: int
+    """Those of ``failing`` that break a rule which the platform itself documents; the others' are assumed, or the user's own."""
     validation_result: ExpectationSuiteValidationResult | None = field(repr=False, compare=False)
 
     @property
     def failed_rules(self) -> tuple[RuleResult, ...]:
         """The rules that some row breaks."""
         return tuple(result for result in self.results if result.failed)
+
+    @property
+    def refusals(self) -> str:
+        """How many rows fail, and how surely the platform refuses them, as the beginning of a sentence."""
+        assumed = self.failing - self.documented
+        if not assumed:
+            return f"{self.failing:,} of {self.rows:,} deals would be refused by the platform"
+        if not self.documented:
+            return f"{self.failing:,} of {self.rows:,} deals are assumed to be refused (the platform does not say so)"
+        return f"{self.documented:,} of {self.rows:,} deals would be refused by the platform and {assumed:,} are assumed to be"
+
+    @property
+    def failed_assumptions(self) -> tuple[RuleResult, ...]:
+        """The critical rules that some row breaks, and that are only assumed of the platform."""
+        return tuple(
+            result
+            for result in self.failed_rules
+            if result.severity is Severity.CRITICAL and result.standing and not result.standing.is_documented
+        )
 
     @property
     def stopped_by(self) -> tuple[RuleResult, ...]:

@@ -36,6 +36,13 @@ PATTERNS = {
 ALMOST = {Kind.DATETIME: REAL_DATETIME, Kind.DECIMAL: r"^-[0-9]+(?:\.[0-9]+)?$", Kind.INTEGER: "^-[0-9]+$"}
 """What is of the kind, and wrong only in being before 1970, or negative."""
 
+LIKELY = {
+    Kind.DATETIME: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.][0-9]+)?(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)?$",
+    Kind.DECIMAL: r"^\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$",
+    Kind.INTEGER: r"^\+?[0-9]+(?:\.0*)?$",
+}
+"""What has the form of the kind, and is wrong only if the platform is as strict as assumed."""
+
 _FLOAT_DIGITS = 300
 """More digits do not fit a float64."""
 

@@ -47,7 +47,7 @@ FAILURES_SCHEMA = pa.schema(
 class Verdict:
     """The gate's word on one batch.
 
-    ``passing`` says for each row whether the platform would take it; ``failures`` lists every failure of the batch, warnings
+    ``passing`` says for each row whether it keeps every critical rule; ``failures`` lists every failure of the batch, warnings
     included, in row order, as :data:`FAILURES_SCHEMA`.
     """
 
@@ -56,7 +56,7 @@ class Verdict:
 
     @property
     def all_pass(self) -> bool:
-        """True if the platform would take every row."""
+        """True if every row does."""
         return not self.passing.false_count
 
 
@@ -122,9 +122,10 @@ class Gate:
             failing=self._rows[Severity.CRITICAL],
             warnings=self._rows[Severity.WARNING],
             results=tuple(
-                RuleResult(rule.column, rule.name, rule.text, rule.severity, self._failed[key], tuple(self._samples[key]))
+                RuleResult(rule.column, rule.name, rule.text, rule.severity, rule.standing, self._failed[key], tuple(self._samples[key]))
                 for key, rule in self._rules.items()
             ),
+            documented=self._rows["documented"],
             failures=tuple(sorted(chain(*self._failures.values()), key=lambda failure: failure.line)),
             validation_result=validation_result,
         )
@@ -166,6 +167,8 @@ class Gate:
         self._rows[Severity.CRITICAL] += pc.sum(pc.invert(verdict.passing)).as_py() or 0
         warned = [positions for key, positions in findings.items() if self._rules[key].severity is Severity.WARNING]
         self._rows[Severity.WARNING] += _count_rows(warned, table.num_rows)
+        documented = [positions for key, positions in findings.items() if _is_documented(self._rules[key])]
+        self._rows["documented"] += _count_rows(documented, table.num_rows)
         for key, positions in findings.items():
             self._failed[key] += len(positions)
             if len(positions) and (room := SAMPLES - len(self._samples[key])):
@@ -173,6 +176,10 @@ class Gate:
         for severity, kept in self._failures.items():
             if room := LISTED[severity] - len(kept):
                 kept.extend(_failures(verdict.failures.filter(pc.equal(verdict.failures["severity"], severity.value)).slice(0, room)))
+
+
+def _is_documented(rule: Rule) -> bool:
+    return rule.severity is Severity.CRITICAL and rule.standing is not None and rule.standing.is_documented
 
 
 def _count_rows(findings: Sequence[Positions], rows: int) -> int:

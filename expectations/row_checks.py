@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 
 from expectations import rules
 from expectations.file_profile import FileProfile
-from expectations.formats import ALMOST, amounts, holds, matches, one_chunk, sound, text
-from expectations.schema import COLUMN_NAMES, COLUMNS, SOURCE_LINE, Column, Kind, Null
+from expectations.formats import ALMOST, LIKELY, amounts, holds, matches, one_chunk, sound, text
+from expectations.schema import COLUMN_NAMES, COLUMNS, NULL_WORDS, SOURCE_LINE, Column, Kind, Null
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +31,8 @@ Findings = dict[tuple[str, str], Positions]
 Masks = dict[str, pa.ChunkedArray]
 
 THREADS = 2
+
+_NULL_WORDS = pa.array(sorted(NULL_WORDS), pa.string())
 
 _SLOWEST_FIRST = sorted(
     COLUMNS, key=lambda column: [Kind.DATETIME, Kind.DECIMAL, Kind.INTEGER, Kind.BOOLEAN, Kind.STRING].index(column.kind)
@@ -128,6 +130,8 @@ class RowChecks:
         values = self.table[column.name]
         if column.null is Null.FORBIDDEN:
             yield rules.REQUIRED, _where(pc.is_null(values))
+            if column.kind is Kind.STRING and not column.choices:  # the others' own rules refuse these words
+                yield rules.NO_NULL_WORD, _where(pc.is_in(values, value_set=_NULL_WORDS))
         if column.unique:
             yield rules.UNIQUE, self.profile.duplicated(values)
         if column.choices:
@@ -144,9 +148,13 @@ class RowChecks:
         self._sound[column.name] = sound(values, column.kind)
         wrong = _where(pc.invert(self._sound[column.name]))
         almost = matches(one_chunk(values).take(pa.array(wrong)), ALMOST[column.kind]).to_numpy(zero_copy_only=False).astype(bool)
-        yield column.kind.value, wrong[~almost]
+        wholly = wrong[~almost]
+        likely = matches(one_chunk(values).take(pa.array(wholly)), LIKELY[column.kind]).to_numpy(zero_copy_only=False).astype(bool)
+        yield column.kind.value, wholly[~likely]
+        yield rules.PLAIN, wholly[likely]
         if column.kind is Kind.DATETIME:
-            yield rules.SINCE_1970, np.union1d(wrong[almost], self._far_ahead(column.name))
+            yield rules.SINCE_1970, wrong[almost]
+            yield rules.NOT_FAR_AHEAD, self._far_ahead(column.name)
         else:
             yield rules.NOT_NEGATIVE, wrong[almost]
 
@@ -154,7 +162,9 @@ class RowChecks:
         if self.now is None:
             return _nowhere()
         later = pc.greater(self.table[column], f"{self.now.year + rules.YEARS_AHEAD}-12-31T23:59:59")
-        return _where(_both(later, self._sound[column]))
+        far = _both(later, self._sound[column])
+        self._sound[column] = pc.and_(self._sound[column], pc.invert(far))
+        return _where(far)
 
     def _across(self) -> Iterator[tuple[tuple[str, str], Callable[[], Positions]]]:
         """What only two cells together, or a cell and the clock or the file, can say."""

@@ -1,20 +1,24 @@
 """The rules that the schema's declaration implies, and the warnings beside them.
 
-A rule is critical when the platform would refuse the file, a warning when the deal is implausible but can be sent.
+A rule is critical when the platform refuses the file, or is assumed to; a warning when the deal is implausible but can be sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
-from expectations.schema import COLUMNS, Column, Kind, Null, Severity
+from expectations.schema import COLUMNS, Column, Kind, Null, Severity, Standing
 
 REQUIRED = "required"
 UNIQUE = "unique"
 SINCE_1970 = "since 1970"
 NOT_NEGATIVE = "not negative"
 ONE_OF = "one of"
+PLAIN = "plain"
+NOT_FAR_AHEAD = "not far ahead"
+NO_NULL_WORD = "no null word"
 NO_NUL = "no NUL"
 CLOSED_NEEDS_DATE = "closed needs closedDatetime"
 
@@ -39,12 +43,16 @@ def not_before(column: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One thing that must hold for one column; ``text`` goes on from the column's name and tells what to fix."""
+    """One thing that must hold for one column; ``text`` goes on from the column's name and tells what to fix.
+
+    ``standing`` says how surely the platform refuses what breaks it; None where the rule is not the platform's.
+    """
 
     column: str
     name: str
     text: str
     severity: Severity = Severity.CRITICAL
+    standing: Standing | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -53,38 +61,52 @@ class Rule:
 
 
 KIND_TEXTS = {
-    Kind.DATETIME: "must be a real date and time written yyyy-mm-ddTHH:MM:SS, without fraction or zone",
-    Kind.DECIMAL: "must be a plain decimal number such as 1000.50: digits and at most one point",
-    Kind.INTEGER: "must be a whole number written in digits only",
+    Kind.DATETIME: "must be a date and time written yyyy-mm-ddTHH:MM:SS",
+    Kind.DECIMAL: "must be a decimal number such as 1000.50",
+    Kind.INTEGER: "must be a whole number",
     Kind.BOOLEAN: "must be true or false, in lower case",
+}
+
+PLAIN_TEXTS = {
+    Kind.DATETIME: "must be a day of the calendar and a time of the clock, without fraction or zone",
+    Kind.DECIMAL: "must be written in digits and at most one point between them, without sign or exponent",
+    Kind.INTEGER: "must be written in digits only",
 }
 
 
 def _kind_rules(column: Column) -> Iterator[Rule]:
     if column.kind is Kind.STRING:
         if not column.choices:
-            yield Rule(column.name, NO_NUL, "must not hold the character NUL, with which the file is refused as not being text")
+            text = "must not hold the character NUL, with which the file is refused as not being text"
+            yield Rule(column.name, NO_NUL, text, standing=Standing.ASSUMED)
         return
-    yield Rule(column.name, column.kind.value, KIND_TEXTS[column.kind])
+    yield Rule(column.name, column.kind.value, KIND_TEXTS[column.kind], standing=column.standing)
+    if column.kind in PLAIN_TEXTS:
+        yield Rule(column.name, PLAIN, PLAIN_TEXTS[column.kind], standing=Standing.ASSUMED)
     if column.kind is Kind.DATETIME:
-        yield Rule(column.name, SINCE_1970, f"must lie between 1970 and {YEARS_AHEAD} years ahead")
+        yield Rule(column.name, SINCE_1970, "must not lie before 1970", standing=Standing.DOCUMENTED)
+        far = f"must not lie more than {YEARS_AHEAD} years ahead: a typing error, from which the forecast would begin"
+        yield Rule(column.name, NOT_FAR_AHEAD, far, standing=Standing.ASSUMED)
     elif column.kind in {Kind.DECIMAL, Kind.INTEGER}:
-        yield Rule(column.name, NOT_NEGATIVE, "must not be negative")
+        yield Rule(column.name, NOT_NEGATIVE, "must not be negative", standing=column.standing)
 
 
 def column_rules(column: Column) -> Iterator[Rule]:
     """The critical rules of one column, in the order in which they are reported."""
     if column.null is Null.FORBIDDEN:
-        yield Rule(column.name, REQUIRED, "must not be empty")
+        yield Rule(column.name, REQUIRED, "must not be empty", standing=column.standing)
+        if column.kind is Kind.STRING and not column.choices:
+            text = "must not be a word such as NA or null, which the platform may read as an empty cell"
+            yield Rule(column.name, NO_NULL_WORD, text, standing=Standing.ASSUMED)
     if column.null is Null.WHILE_OPEN:
-        yield Rule(column.name, CLOSED_NEEDS_DATE, "may be empty only while status is open")
+        yield Rule(column.name, CLOSED_NEEDS_DATE, "may be empty only while status is open", standing=column.standing)
     if column.unique:
-        yield Rule(column.name, UNIQUE, "must occur only once in the file")
+        yield Rule(column.name, UNIQUE, "must occur only once in the file", standing=Standing.ASSUMED)
     yield from _kind_rules(column)
     if column.choices:
-        yield Rule(column.name, ONE_OF, f"must be one of {', '.join(column.choices)}")
+        yield Rule(column.name, ONE_OF, f"must be one of {', '.join(column.choices)}", standing=column.standing)
     if column.not_before:
-        yield Rule(column.name, not_before(column.not_before), f"must not be before {column.not_before}")
+        yield Rule(column.name, not_before(column.not_before), f"must not be before {column.not_before}", standing=column.standing)
 
 
 def _warning(column: str, name: str, text: str) -> Rule:
@@ -92,7 +114,7 @@ def _warning(column: str, name: str, text: str) -> Rule:
 
 
 CRITICAL_RULES: tuple[Rule, ...] = tuple(rule for column in COLUMNS for rule in column_rules(column))
-"""What the platform refuses."""
+"""What the platform refuses, or is assumed to, by each rule's standing."""
 
 WARNING_RULES: tuple[Rule, ...] = (
     _warning("closedDatetime", CLOSED_BEFORE_CREATED, "should not be before creationDatetime: a deal closes after it is created"),
@@ -105,3 +127,32 @@ WARNING_RULES: tuple[Rule, ...] = (
 """What can be sent and is probably wrong."""
 
 RULES: tuple[Rule, ...] = CRITICAL_RULES + WARNING_RULES
+
+
+def accepting(names: Iterable[str]) -> tuple[Rule, ...]:
+    """All rules, those that ``names`` name and that are only assumed being warnings.
+
+    Args:
+        names: a rule's name (``unique``), for every column where it is only assumed, or with its column (``value:required``).
+
+    Raises:
+        ValueError: a name is none of a rule that is only assumed; the text says which are.
+    """
+    accepted = {rule.key for name in names for rule in _assumed(name)}
+    return tuple(replace(rule, severity=Severity.WARNING) if rule.key in accepted else rule for rule in RULES)
+
+
+def _assumed(name: str) -> list[Rule]:
+    column, _, rule_name = name.rpartition(":")
+    named = [rule for rule in CRITICAL_RULES if rule.name == rule_name.strip() and column.strip() in ("", rule.column)]
+    assumed = [rule for rule in named if rule.standing and not rule.standing.is_documented]
+    if assumed:
+        return assumed
+    if named:
+        raise ValueError(f"{name!r} is documented: the platform refuses what breaks it, and no option changes that")
+    known = sorted({rule.name for rule in CRITICAL_RULES if rule.standing and not rule.standing.is_documented})
+    close = difflib.get_close_matches(rule_name, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ValueError(
+        f"{name!r} is no rule.{hint} Those that are only assumed: {', '.join(known)}; or one with its column, as value:required"
+    )

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from expectations.rules import accepting
+
 _USER = re.compile(r"(?<=://)[^/@\s]*@")
 _REST = re.compile(r"(?:[?#].*)$", re.DOTALL)
 _LONGEST_NAME = 200
@@ -110,6 +112,9 @@ class SyncOptions(BaseModel):
     default: tuple[str, ...] = Field(
         (), description="COLUMN=VALUE, or COLUMN=@OTHER: what fills a column of the platform's where the export has nothing"
     )
+    assume_accepted: tuple[str, ...] = Field(
+        (), description="RULE, or COLUMN:RULE: a rule that is only assumed of the platform; what breaks it is sent, with a warning"
+    )
     closed_date: Literal["stage", "modified", "created"] | None = Field(
         None, description="what stands for a missing closing date: when the stage began, the last change, or the creation"
     )
@@ -165,7 +170,13 @@ class SyncOptions(BaseModel):
         except LookupError:
             raise ValueError("write an encoding's name as Python knows it, for example cp1252, macroman or shift_jis") from None
 
-    @field_validator("default", mode="before")
+    @field_validator("assume_accepted")
+    @classmethod
+    def _of_assumed_rules(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        accepting(value)
+        return value
+
+    @field_validator("default", "assume_accepted", mode="before")
     @classmethod
     def _several(cls, value: object) -> object:
         """A table of syncs has one cell for all of them."""

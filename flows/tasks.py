@@ -147,7 +147,7 @@ def _stop_beyond_limit(checked: CheckedDeals, allowed: int, kept: Path | None) -
     critical = [rule for rule in checked.report.failed_rules if rule.severity == "critical"]
     worst = "; ".join(f"{rule.column}: {rule.text} ({rule.failed:,})" for rule in critical)
     raise StoppedByGate(
-        f"{checked.quarantined:,} of {checked.report.rows:,} deals would be refused by the platform, {allowed:,} may be quarantined; "
+        f"{checked.report.refusals}, {allowed:,} may be quarantined; "
         f"nothing was sent. Failed: {worst}. {way_on(checked.report, checked.staged.export.dialect)}"
         + (
             f"Fix the rows named in {kept}."

@@ -11,14 +11,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from expectations import CheckReport, Failure, build_docs
+from deployments.export_options import checked_options
+from expectations import CheckReport, Failure, RuleResult, build_docs
 from flows.deals.content_index import ContentIndex
 from flows.deals.quarantine import way_on
 from flows.deals.records import CheckedDeals
 from flows.deals.selection import check_staged
 from flows.deals.staged_file import stage
 from flows.errors import StoppedByGate
-from flows.options import SyncOptions, counted
+from flows.options import counted
 from flows.runtime.staging_area import staging_folder
 from flows.settings import load_settings
 
@@ -35,7 +36,7 @@ def check_export(*, as_json: bool, docs: Path | None, timezone: str | None, **va
         ExportError: the export cannot be read or mapped.
         UsageError: an option is wrong.
     """
-    options = SyncOptions(collection="check", **values)
+    options = checked_options("check", {**values, "collection": "check"})
     settings = load_settings()
     with staging_folder(settings.home_folder) as place:
         staged = stage(options, place, timezone or "UTC")
@@ -59,13 +60,11 @@ def as_object(checked: CheckedDeals) -> dict[str, Any]:
         "not_taken": staged.non_rows,
         "passed": report.passed,
         "quarantined": report.failing,
+        "assumed_to_be_refused": report.failing - report.documented,
         "warnings": report.warnings,
         "failures": [_failure(failure) for failure in report.failures],
         "failures_total": sum(result.failed for result in report.results),
-        "rules": [
-            {"column": result.column, "rule": result.rule, "severity": str(result.severity), "rows": result.failed}
-            for result in report.failed_rules
-        ],
+        "rules": [_rule(result) for result in report.failed_rules],
         "filled": {
             column: sum(rows for how, rows in hows.items() if not how.startswith("lost:")) for column, hows in staged.filled.items()
         },
@@ -109,8 +108,9 @@ def show(checked: CheckedDeals) -> None:
 
 
 def _verdict(report: CheckReport, dialect: str) -> str:
-    lines = [f"{counted(report.passed, 'deal')} can be sent, {report.failing:,} would be refused, {report.warnings:,} have a warning"]
+    lines = [f"{counted(report.passed, 'deal')} can be sent, {report.warnings:,} have a warning"]
     if report.failing:
+        lines.append(f"{report.refusals}")
         lines.append(f"{way_on(report, dialect)}Quarantine them with `dealcast sync ... --quarantine-limit {report.failing}`, or fix them.")
     if report.stopped_by:
         lines.append(f"{report.why_stopped}: a sync would send nothing.")
@@ -118,17 +118,22 @@ def _verdict(report: CheckReport, dialect: str) -> str:
 
 
 def _rules(report: CheckReport) -> Table:
-    table = Table("column", "rule", "severity", title="What failed", title_justify="left")
+    table = Table("column", "rule", "severity", "standing", title="What failed", title_justify="left")
     table.add_column("rows", justify="right")
     table.add_column("for example")
     for result in report.failed_rules:
         example = ", ".join(dict.fromkeys(sample.shown for sample in result.samples[:5]))
-        table.add_row(result.column, result.text, str(result.severity), f"{result.failed:,}", example[:60])
+        table.add_row(result.column, result.text, str(result.severity), result.standing or "", f"{result.failed:,}", example[:60])
     return table
 
 
 def _sentence(failure: Failure) -> str:
     return f"line {failure.line}, id {failure.shown_id}: {failure.column} is {failure.shown}: {failure.rule} ({failure.severity})"
+
+
+def _rule(result: RuleResult) -> dict[str, Any]:
+    named = {"column": result.column, "rule": result.rule, "severity": str(result.severity)}
+    return {**named, "standing": result.standing, "rows": result.failed}
 
 
 def _failure(failure: Failure) -> dict[str, Any]:

@@ -10,13 +10,12 @@ from typing import Any
 import click
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from pydantic import ValidationError
 from rich.console import Console
 
 from deployments.console import show, show_json, steps
+from deployments.export_options import checked_options
 from deployments.temporary_server import temporary_server
-from flows.errors import DealcastError, UsageError
-from flows.options import SyncOptions
+from flows.errors import DealcastError
 from flows.sync_deals import resume_sync, sync_deals
 from flows.ui.report import DoneElsewhere, Outcome
 
@@ -34,7 +33,7 @@ class Voice:
 
 def run_sync(values: Mapping[str, Any], voice: Voice = Voice()) -> Outcome | None:
     """Run `sync-deals` with the command line's values; leaves the process on any error."""
-    options = _options(values)
+    options = checked_options("sync", values)
     return _run(lambda: sync_deals(options, return_state=True), options.collection, voice)
 
 
@@ -42,7 +41,7 @@ def run_sync_pipelines(values: Mapping[str, Any], pipelines: str, voice: Voice =
     """Run `sync-pipelines` with the command line's values; leaves the process on any error."""
     from flows.sync_pipelines import sync_pipelines  # noqa: PLC0415 - a sync of one collection needs no thread pool
 
-    options = _options({**values, "collection": "all"})
+    options = checked_options("sync", {**values, "collection": "all"})
     _run(lambda: sync_pipelines(options, pipelines, return_state=True), None, voice)
 
 
@@ -111,13 +110,3 @@ def _show(state: State[Any], voice: Voice) -> Outcome | None:
         for outcome in outcomes:
             show(outcome, brief=len(outcomes) > _IN_FULL)
     return outcomes[0] if len(outcomes) == 1 else None
-
-
-def _options(values: Mapping[str, Any]) -> SyncOptions:
-    try:
-        return SyncOptions.model_validate(dict(values))
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors(include_input=False)
-        )
-        raise UsageError(f"{wrong}. See `dealcast sync --help`.") from error

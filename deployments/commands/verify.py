@@ -8,18 +8,17 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 import click
-from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from deployments.export_options import checked_options
 from flows.deals.content_index import ContentIndex
 from flows.deals.records import CheckedDeals
 from flows.deals.selection import check_staged
 from flows.deals.staged_file import stage
 from flows.deals.verification import Comparison, compare
-from flows.errors import UsageError
-from flows.options import SyncOptions, is_id
+from flows.options import is_id
 from flows.runtime.staging_area import staging_folder
 from flows.runtime.time_zones import zone_of
 from flows.settings import load_settings
@@ -46,7 +45,7 @@ def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"
         UsageError: an option is wrong, or the platform names no timezone and ``timezone`` neither.
     """
     settings = load_settings()
-    options = _options(collection=collection, mode=mode, full=True, **values)
+    options = checked_options("collections verify", {**values, "collection": collection, "mode": mode, "full": True})
     with settings.platform() as platform, staging_folder(settings.home_folder) as folder:
         found = None if timezone else platform.collection(collection)
         staged = stage(options, folder, timezone or zone_of(collection, found.timezone if found else None))
@@ -126,11 +125,3 @@ def _shown(text: str | None) -> str:
 
 def _some(ids: tuple[str, ...], count: int) -> str:
     return ", ".join(repr(identifier) for identifier in ids[:_SHOWN]) + (", ..." if count > _SHOWN else "")
-
-
-def _options(**values: Any) -> SyncOptions:
-    try:
-        return SyncOptions.model_validate(values)
-    except ValidationError as error:
-        wrong = "; ".join(f"{e['loc'][0]}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors())
-        raise UsageError(f"{wrong}. See `dealcast collections verify --help`.") from error

@@ -143,7 +143,11 @@ class ExpectDealsToKeepRule(BatchExpectation):
 def expectation(rule: Rule) -> ExpectDealsToKeepRule:
     """The expectation that holds one rule."""
     return ExpectDealsToKeepRule(
-        column=rule.column, rule=rule.name, description=f"{rule.column} {rule.text}", severity=FailureSeverity(rule.severity.value)
+        column=rule.column,
+        rule=rule.name,
+        description=f"{rule.column} {rule.text}",
+        severity=FailureSeverity(rule.severity.value),
+        meta={"standing": rule.standing.value} if rule.standing else None,
     )
 
 

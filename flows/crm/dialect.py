@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from expectations.rules import accepting
 from expectations.schema import COLUMN_NAMES, STATUSES
 from flows.crm.dialect_keys import Misread, check_references, check_tables
 from flows.crm.values.cells import known_nulls
@@ -125,6 +126,8 @@ class Dialect:
     converted: Recipe = ()
     zip_members: tuple[str, ...] = ()
     encoding: str | None = None
+    assume_accepted: tuple[str, ...] = ()
+    """Rules that are only assumed of the platform, and that may be broken with a warning."""
 
     def headers_of(self, name: str) -> tuple[str, ...]:
         """The headers that the field ``name`` goes by; a name that is no field is a header itself."""
@@ -260,6 +263,7 @@ def _dialect(name: str, tables: dict[str, Any]) -> Dialect:
         converted=_recipe("value", tables.get("currency", {}).get("converted", [])),
         encoding=_encoding(tables.get("file", {}).get("encoding")),
         zip_members=_names(tables.get("zip", {}).get("members", [])),
+        assume_accepted=_assumed(_names(tables.get("assume_accepted", []))),
     )
 
 
@@ -326,6 +330,14 @@ def _status_rule(rule: dict[str, Any]) -> StatusRule:
         otherwise=_one_of(rule.get("otherwise"), (None, *STATUSES), "status.otherwise"),
         assume=_one_of(rule.get("assume"), (None, *STATUSES), "status.assume"),
     )
+
+
+def _assumed(rules: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        accepting(rules)
+    except ValueError as error:
+        raise Misread(f"assume_accepted: {error}.") from error
+    return rules
 
 
 def _encoding(name: str | None) -> str | None:

@@ -13,7 +13,7 @@ TEXT, TEXTS, FLAG = "a text", "a text or a list of texts", "true or false"
 RECIPE, ENTRIES = "a field, a table, or a list of these", "any names, each with"
 
 KEYS: dict[str, dict[str, str]] = {
-    "": {"title": TEXT, "source": TEXT, "extends": TEXT, "verbatim": FLAG},
+    "": {"title": TEXT, "source": TEXT, "extends": TEXT, "verbatim": FLAG, "assume_accepted": TEXTS},
     "fields": {"*": TEXTS},
     "columns": {"*": RECIPE},
     "status": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pyarrow as pa
@@ -38,10 +39,15 @@ _REMEDIES = {
 
 
 def way_on(report: CheckReport, dialect: str) -> str:
-    """The options that settle what failed, as sentences that end in a blank; empty where none does, or the file is read as it stands."""
+    """The options that settle what failed, as sentences that end in a blank; empty where none does."""
     failed = {(result.column, result.rule): result.failed for result in report.failed_rules}
     said = [f"{failed[key]:,} {remedy}" for key, remedy in _REMEDIES.items() if key in failed and dialect != "canonical"]
-    return f"{'; '.join(said)} (the same can be said in a dialect of your own). " if said else ""
+    known = f"{'; '.join(said)} (the same can be said in a dialect of your own). " if said else ""
+    assumed = [
+        f"--assume-accepted {shlex.quote(f'{result.column}:{result.rule}')} ({result.failed:,}, {result.standing})"
+        for result in report.failed_assumptions
+    ]
+    return known + (f"What is only assumed to be refused is sent, with a warning, by {' '.join(assumed)}. " if assumed else "")
 
 
 def open_quarantine(path: Path) -> pacsv.CSVWriter:

@@ -18,10 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import CheckReport, FileProfile, Gate, GateError, Verdict
-from expectations.formats import one_chunk
+from expectations.formats import amounts, one_chunk, sound
 from expectations.gate import load_checks
 from expectations.row_checks import deals_frame
-from expectations.schema import COLUMN_NAMES, SOURCE_LINE, STATUSES
+from expectations.rules import accepting
+from expectations.schema import COLUMN_NAMES, SOURCE_LINE, STATUSES, Kind
+from flows.crm.dialect import load_dialect
 from flows.deals.content_index import DEAL, ContentIndex, Fingerprint, Hashes, deals_of, hash_ids
 from flows.deals.deals_csv import CsvRows, DealsCsv
 from flows.deals.guard import LISTED, ExportStats, load_baseline
@@ -63,7 +65,8 @@ def check_staged(
     _give_back()  # what came before; else the profile's comes on top of it, and the gate's on both
     staged, profile = _one_row_a_deal(staged)
     try:
-        gate = Gate(profile, now=staged.synced_at, extra_suite=extra_suite)
+        rules = accepting((*options.assume_accepted, *load_dialect(options.crm).assume_accepted))
+        gate = Gate(profile, now=staged.synced_at, extra_suite=extra_suite, rules=rules)
     except ValueError as error:
         raise UsageError(f"DEALCAST_EXTRA_SUITE names {extra_suite}, which is no suite of expectations: {error}") from error
     _give_back()
@@ -276,6 +279,7 @@ def _add_totals(totals: dict[str, Decimal], passing: pa.Table) -> None:
     """Add up ``value`` by status, exactly: the gate has passed it as a plain decimal."""
     for status in totals:
         values = passing["value"].filter(pc.equal(passing["status"], status))
+        values = values.filter(sound(values, Kind.DECIMAL))  # what is assumed to be accepted may be none
         if len(values):
             totals[status] += _exact_sum(values)
 
@@ -284,9 +288,9 @@ def _add_won(won_by_month: Counter[str], passing: pa.Table) -> None:
     """Add up the value of won deals by month of closing."""
     won = passing.select(["closedDatetime", "value"]).filter(pc.equal(passing["status"], "closed_won"))
     months = pc.utf8_slice_codeunits(won["closedDatetime"], 0, 7)
-    sums = pa.table({"month": months, "value": won["value"].cast(pa.float64())}).group_by("month").aggregate([("value", "sum")])
+    sums = pa.table({"month": months, "value": amounts(won["value"])}).group_by("month").aggregate([("value", "sum")])
     for month, value in zip(sums["month"].to_pylist(), sums["value_sum"].to_pylist(), strict=True):
-        won_by_month[month] += value
+        won_by_month[month] += value or 0
 
 
 def _exact_sum(values: pa.ChunkedArray) -> Decimal:

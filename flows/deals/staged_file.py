@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.disclosure import name_or_shape
-from expectations.schema import SOURCE_LINE
+from expectations.schema import COLUMNS, NULL_WORDS, SOURCE_LINE, Null
 from flows.crm import ALL_PIPELINES, Extraction, open_export
 from flows.crm.column_map import DEALS_SCHEMA
 from flows.crm.guide.remembered import reading_of, said
@@ -36,6 +36,24 @@ _BYTES_AT_ONCE = 64 << 20
 
 _STAGES = 1000
 """Stages without an outcome that are kept: a column that is no stage may have any number."""
+
+
+_NULL_WORD = "lost:a word such as NA or null, which the platform is assumed to read as an empty cell"
+
+_NULL_WORDS = pa.array(sorted(NULL_WORDS), pa.string())
+
+
+def without_null_words(deals: pa.Table) -> tuple[pa.Table, dict[str, int]]:
+    """``deals``, null words emptied in columns that may be empty, and how many in each; the gate names those of the others."""
+    emptied = {}
+    for column in COLUMNS:
+        cells = deals[column.name]
+        if column.null is Null.FORBIDDEN or not (count := pc.sum(found := pc.is_in(cells, value_set=_NULL_WORDS)).as_py()):
+            continue
+        emptied[column.name] = count
+        place = deals.schema.get_field_index(column.name)
+        deals = deals.set_column(place, deals.schema.field(place), pc.if_else(found, None, cells))
+    return deals, emptied
 
 
 def stage(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
@@ -114,6 +132,7 @@ class _Staging:
         self.path, self.moment, self.deals = path, moment, 0
         self._beside = beside
         self._writing: Future[None] | None = None
+        self._emptied: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         self._sink = pa.OSFile(str(self.path), "wb")
@@ -135,13 +154,16 @@ class _Staging:
             self._writing.result()
 
     def _put(self, deals: pa.Table) -> None:
-        table = deals.select(STAGED_SCHEMA.names).cast(STAGED_SCHEMA)
+        table, emptied = without_null_words(deals.select(STAGED_SCHEMA.names).cast(STAGED_SCHEMA))
+        self._emptied.update(emptied)
         place = table.schema.get_field_index("lastSyncedAt")
         self._writer.write_table(table.set_column(place, "lastSyncedAt", pc.fill_null(table["lastSyncedAt"], self.moment.isoformat())))
 
     def staged(self, extraction: Extraction, non_rows: dict[str, int]) -> StagedDeals:
         facts, counts = extraction.facts, extraction.counts
         filled = {column: dict(how) for column, how in counts.filled.items()}
+        for column, cells in self._emptied.items():
+            filled[column] = filled.get(column, {}) | {_NULL_WORD: cells}
         return StagedDeals(
             self.path,
             facts,

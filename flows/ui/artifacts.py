@@ -90,7 +90,7 @@ def show_rejected(collection: str, report: CheckReport, place: str | None) -> No
         return
     rules = {result.rule: result.text for result in report.results}
     table = [_rejected_row(failure, rules) for failure in failures[:LISTED]]
-    note = f"{report.failing:,} of {report.rows:,} deals would be refused by the platform. All of them: {place}"
+    note = f"{report.refusals}. All of them: {place}"
     _show(create_table_artifact, table, artifact_key("rejected", collection), note)
 
 

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 
 from deployments.sandbox.platform.validation import validate
 from expectations import FileProfile, Gate
-from expectations.row_checks import deals_table
+from expectations.row_checks import deals_frame, deals_table
 from expectations.rules import CRITICAL_RULES
-from expectations.schema import COLUMNS, SOURCE_LINE, Column, Kind
+from expectations.schema import COLUMNS, NULL_WORDS, SOURCE_LINE, Column, Kind, Null
 from flows.deals.deals_csv import write_deals_csv
+from flows.deals.staged_file import without_null_words
 
 Overrides = dict[str, str | None]
 MakeFrame = Callable[[Sequence[Overrides]], pd.DataFrame]
@@ -43,7 +44,7 @@ def gate_cells(frame: pd.DataFrame, size: int) -> Cells:
     table = deals_table(frame)
     gate = Gate(FileProfile.of([table]), datetime(2025, 1, 1))  # noqa: DTZ001  # the gate's clock is naive
     found = [
-        ((row[SOURCE_LINE] - 2, row["column"]), row["rule"])
+        ((row[SOURCE_LINE] - 2, row["column"]), _as_one(row["column"], row["rule"], row["value"]))
         for start in range(0, len(frame), size)
         for row in gate.check(frame.iloc[start : start + size]).failures.to_pylist()
         if row["severity"] == "critical"
@@ -52,6 +53,12 @@ def gate_cells(frame: pd.DataFrame, size: int) -> Cells:
     assert report.failing == len({row for (row, _), _ in found})
     assert report.ok is (not found)
     return _first(found)
+
+
+def _as_one(column: str, rule: str, value: str | None) -> str:
+    """The form and the strictness of a kind, a null word and an empty cell: two rules of the gate, one check of the platform."""
+    declared = {each.name: each for each in COLUMNS}[column]
+    return "required" if value in NULL_WORDS else declared.kind.value if rule == "plain" else rule
 
 
 # What the platform's validator says --------------------------------------------------------------------------------------
@@ -88,8 +95,9 @@ def _first(found: Sequence[tuple[tuple[int, str], str]]) -> Cells:
 
 def both(frame: pd.DataFrame, csv: Path, size: int = 1000) -> tuple[Cells, Cells | None]:
     """Both verdicts on ``frame``."""
-    write_deals_csv([pa.Table.from_pandas(frame, preserve_index=False)], csv)
-    return gate_cells(frame, size), platform_cells(csv)
+    deals, _ = without_null_words(pa.Table.from_pandas(frame, preserve_index=False))
+    write_deals_csv([deals], csv)
+    return gate_cells(deals_frame(deals), size), platform_cells(csv)
 
 
 # Named cases ---------------------------------------------------------------------------------------------------------------
@@ -193,6 +201,8 @@ TEXTS = {
 
 
 def single(column: str, value: str | None, reason: str | None) -> tuple[list[Overrides], Cells]:
+    if value in NULL_WORDS:
+        reason = "required" if any(each.name == column and each.null is Null.FORBIDDEN for each in COLUMNS) else None
     return [{}, {column: value}, {}], {(1, column): reason} if reason else {}
 
 

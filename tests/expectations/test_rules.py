@@ -10,18 +10,20 @@ import pytest
 
 from expectations import CheckReport, FileProfile, Gate
 from expectations.row_checks import deals_table
-from expectations.rules import CRITICAL_RULES, RULES, WARNING_RULES, Rule
-from expectations.schema import Severity
+from expectations.rules import CRITICAL_RULES, RULES, WARNING_RULES, Rule, accepting
+from expectations.schema import COLUMNS, Kind, Severity
 
 Overrides = dict[str, str | None]
 MakeFrame = Callable[[Sequence[Overrides]], pd.DataFrame]
 
 WRONG = {
     "required": None,
-    "datetime": "2024-02-30T00:00:00",
+    "datetime": "2024-05-01",
+    "not far ahead": "2999-01-01T00:00:00",
+    "no null word": "NA",
     "since 1970": "1969-12-31T23:59:59",
     "decimal": "1,5",
-    "integer": "1.0",
+    "integer": "1.5",
     "not negative": "-1",
     "boolean": "True",
     "one of": "won",
@@ -29,6 +31,8 @@ WRONG = {
     "not before creationDatetime": "2024-05-01T07:59:59",
     "closed needs closedDatetime": None,
 }
+PLAIN = {Kind.DATETIME: "2024-02-30T00:00:00", Kind.DECIMAL: "1e3", Kind.INTEGER: "1.0"}
+KINDS = {column.name: column.kind for column in COLUMNS}
 ORDINARY: Overrides = {"stage": "Open", "status": "open", "closedDatetime": None}
 WARNED: dict[str, list[Overrides]] = {
     "closed before created": [{"closedDatetime": "2024-05-01T07:59:59"}],
@@ -46,6 +50,8 @@ def example(rule: Rule) -> list[Overrides]:
         return [{"id": "7"}, {"id": "7"}, {}]
     if rule.severity is Severity.WARNING:
         return WARNED[rule.name]
+    if rule.name == "plain":
+        return [{rule.column: PLAIN[KINDS[rule.column]]}, {}]
     return [{rule.column: WRONG[rule.name]}, {}]
 
 
@@ -131,7 +137,8 @@ def test_a_warning_never_blocks(make_frame: MakeFrame, now: datetime) -> None:
 def test_a_year_far_from_now_is_refused(year: int, fails: bool, make_frame: MakeFrame) -> None:
     frame = make_frame([{**ORDINARY, "expectedClosureDatetime": f"{year}-05-15T10:00:00"}])
     found, _ = judge(frame, datetime(2024, 7, 1, 12))  # noqa: DTZ001 - naive, as the gate's
-    assert (("expectedClosureDatetime", "since 1970") in {key[1:] for key in found}) == fails
+    rule = "since 1970" if year < 1970 else "not far ahead"
+    assert (("expectedClosureDatetime", rule) in {key[1:] for key in found}) == fails
 
 
 @pytest.mark.parametrize(
@@ -142,3 +149,32 @@ def test_a_day_is_compared_as_a_day(closed: str, warned: bool, make_frame: MakeF
     frame = make_frame([{**created, "closedDatetime": closed, "currentStageStartDatetime": closed}])
     found, _ = judge(frame, datetime(2027, 1, 1))  # noqa: DTZ001 - naive, as the gate's
     assert {key[2] for key in found} == ({"closed before created", "stage before created"} if warned else set())
+
+
+@pytest.mark.parametrize("rule", CRITICAL_RULES, ids=named)
+def test_only_an_assumed_rule_can_be_accepted(rule: Rule) -> None:
+    """A refusal that is only assumed becomes a warning where the user says so; a documented one does not."""
+    name = f"{rule.column}:{rule.name}"
+    assert rule.standing is not None
+    if rule.standing.is_documented:
+        with pytest.raises(ValueError, match="documented"):
+            accepting([name])
+        return
+    assert [each.key for each, before in zip(accepting([name]), RULES, strict=True) if each != before] == [rule.key]
+
+
+def test_a_rule_is_accepted_where_it_is_assumed_and_nowhere_else() -> None:
+    lenient = {rule.column for rule in accepting(["required"]) if rule.name == "required" and rule.severity is Severity.WARNING}
+    assert lenient == {"currentStageStartDatetime", "value", "lastUpdateDatetime"}
+    with pytest.raises(ValueError, match="Did you mean 'unique'"):
+        accepting(["uniqe"])
+
+
+def test_a_report_says_how_surely_rows_are_refused(make_frame: Callable[[Sequence[Overrides]], pd.DataFrame], now: datetime) -> None:
+    frame = make_frame([{"id": None}, {"value": "1e3"}, {"value": "1e3"}, {}])
+    _, report = judge(frame, now)
+    assert report.refusals == "1 of 4 deals would be refused by the platform and 2 are assumed to be"
+    _, report = judge(frame, now, accepting(["plain"]))
+    assert report.refusals == "1 of 4 deals would be refused by the platform"
+    _, report = judge(make_frame([{"value": "1e3"}]), now)
+    assert report.refusals == "1 of 1 deals are assumed to be refused (the platform does not say so)"

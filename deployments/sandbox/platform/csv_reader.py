@@ -1,7 +1,8 @@
 """Reading an uploaded CSV strictly, in batches, every cell as text.
 
 What cannot be read as one table raises :class:`UnreadableCsv`, whose text becomes the request's ``message``.
-An empty cell, quoted or not, is null; nothing is trimmed or converted; columns beyond the 35 are left out (D).
+An empty cell, or a word that pandas reads as one (A), is null, quoted or not;
+nothing is trimmed or converted; columns beyond the 35 are left out (D).
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ BLOCK_BYTES = 6 << 20
 
 BATCH_ROWS = 60_000
 """Rows handed on at a time, at least."""
+
+NULLS = ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"]
+NULLS += ["<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
+"""What ``pandas.read_csv`` reads as nothing."""
 
 _MARKS = "\x1a\x1c"
 """The cells of the row added at the end: the first of these that is not the separator."""
@@ -112,7 +117,7 @@ def _reader(raw: object, separator: str, columns: list[str] | None) -> pacsv.CSV
             include_columns=columns,
             strings_can_be_null=True,
             quoted_strings_can_be_null=True,
-            null_values=[""],
+            null_values=NULLS,
         ),
     )
 

@@ -64,7 +64,7 @@ BAD_CELLS = [
             f"{FIVE * 4}-05-01T08:00:00",
             "2024-5-1T8:00:00",
             "24-05-01T08:00:00",
-            "null",
+            "(null)",
         )
     ],
     *[
@@ -82,7 +82,7 @@ BAD_CELLS = [
     ("lastSyncedAt", "1969-12-31T23:59:59", AFTER_EPOCH),
     *[
         ("value", text, matches(DECIMAL))
-        for text in ("1e3", "5.", ".5", "+5", "1,5", "inf", "NaN", " 5", "5 ", "5\n", FIVE, "1_0", "--5", "-")
+        for text in ("1e3", "5.", ".5", "+5", "1,5", "inf", "NAN", " 5", "5 ", "5\n", FIVE, "1_0", "--5", "-")
     ],
     *[("numberOfMeetings", text, matches(INTEGER)) for text in ("1.0", "1e3", "five", FIVE, "5\n")],
     ("value", "-0.01", NOT_NEGATIVE),
@@ -102,6 +102,8 @@ GOOD_CELLS = [
     ("numberOfMeetings", ""),
     ("name", " "),
     ("name", "null"),
+    ("lastSyncedAt", "NaN"),
+    ("companyRevenue", "NA"),
     ("name", 'a "quoted", \n two-line ü name'),
     ("stage", " "),
     ("companyIsCustomer", ""),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from expectations.rules import CRITICAL_RULES, NO_NUL
-from expectations.schema import COLUMN_NAMES
+from expectations.rules import CRITICAL_RULES, NO_NUL, Rule
+from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
 from flows.errors import StoppedByGate, StoppedByGuard
 
 if TYPE_CHECKING:
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 WRONG = {
     "required": "",
-    "datetime": "2025-02-30T00:00:00",
+    "datetime": "2025-02-28",
+    "not far ahead": "2999-01-01T00:00:00",
+    "no null word": "NA",
     "since 1970": "1969-12-31T23:59:59",
     "decimal": "1.000,50",
-    "integer": "1.0",
+    "integer": "1.5",
     "not negative": "-1",
     "boolean": "True",
     "one of": "won",
@@ -29,6 +31,14 @@ WRONG = {
     "closed needs closedDatetime": "",
 }
 BAD = {"value": "-1"}
+
+
+PLAIN = {Kind.DATETIME: "2025-02-30T00:00:00", Kind.DECIMAL: "1e3", Kind.INTEGER: "1.0"}
+
+
+def wrong(rule: Rule) -> str:
+    """A cell that breaks the rule, and no other."""
+    return PLAIN[{column.name: column.kind for column in COLUMNS}[rule.column]] if rule.name == "plain" else WRONG[rule.name]
 
 
 def quarantine_of(home: Path) -> list[dict[str, str]]:
@@ -52,7 +62,7 @@ def test_a_deal_that_breaks_a_rule_stops_the_sync(failing: Failing, write_deals:
 def test_every_rule_holds_back_the_deal_that_breaks_it_and_is_told(failing: Failing, write_deals: WriteDeals, home: Path) -> None:
     """One deal for each rule, in one export: whichever rule only warned would leave its deal out of the quarantine."""
     rules = [rule for rule in CRITICAL_RULES if rule.name != NO_NUL]
-    error = failing(write_deals(2, *({"name": rule.name, rule.column: WRONG[rule.name]} for rule in rules)))
+    error = failing(write_deals(2, *({"name": rule.name, rule.column: wrong(rule)} for rule in rules)))
     quarantined = [(row["line"], row["failed_column"], row["failed_rule"]) for row in quarantine_of(home)]
     assert quarantined == [("2", "id", "unique"), *((str(line), rule.column, rule.name) for line, rule in enumerate(rules, start=4))]
     for rule in rules:
