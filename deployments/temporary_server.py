@@ -72,11 +72,17 @@ def server_protection(origin: str) -> dict[str, str]:
 def temporary_server() -> TemporaryServer | None:
     """Start one and make it this process's Prefect API; none where Prefect's settings name a server, or want no temporary one."""
     from flows.runtime.prefect_api import SERVER_SETTINGS  # noqa: PLC0415 - the server's program does not find it
-    from flows.runtime.prefect_settings import load_prefect, refresh_prefect, unread_settings  # noqa: PLC0415 - as above
+    from flows.runtime.prefect_settings import (  # noqa: PLC0415 - as above
+        keep_loopback_direct,
+        load_prefect,
+        refresh_prefect,
+        unread_settings,
+    )
 
     if unread := unread_settings():
         what = f"dealcast: {' and '.join(unread)} of this folder are not read as Prefect's settings; use its profile or the environment."
         print(what, file=sys.stderr)
+    keep_loopback_direct()
     load_prefect()
     from prefect.settings import get_current_settings  # noqa: PLC0415 - prefect takes a second to import
 

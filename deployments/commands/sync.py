@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
 
+from deployments.commands.doctor.prefect_findings import require_server
 from deployments.console import show, show_json, steps
 from deployments.export_options import checked_options
 from deployments.temporary_server import temporary_server
@@ -71,6 +72,8 @@ def _run(flow: Callable[[], State[Any]], collection: str | None, voice: Voice) -
     with _no_heartbeats(), steps(stderr(), quiet=voice.quiet):
         if server := temporary_server():
             server.await_start()
+        else:
+            require_server()
         state = flow()
     return _conclude(state, collection, voice)
 

@@ -27,6 +27,14 @@ def refresh_prefect() -> None:
         refresh_global_settings_context()
 
 
+def keep_loopback_direct() -> None:
+    """Let no proxy of the environment take calls to this machine: a temporary server, or the user's own, is not behind it."""
+    named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [*filter(None, named.split(",")), *(host for host in ("127.0.0.1", "localhost", "::1") if host not in named.split(","))]
+    if named != "*":
+        os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(hosts)
+
+
 def unread_settings() -> list[str]:
     """The files of the working directory from which Prefect alone would take settings."""
     found = []

@@ -11,6 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from flows.errors import UsageError
 from flows.runtime.prefect_settings import load_prefect
 
 if TYPE_CHECKING:
@@ -59,6 +60,28 @@ def prefect_findings() -> Iterator[Finding]:
                 yield from _deployed(client)
         except (httpx.HTTPError, RuntimeError) as error:
             yield _unreachable(error, url, profile)
+
+
+def require_server() -> None:
+    """See that the Prefect server that the settings name answers, before a run begins there; none need be named.
+
+    Raises:
+        UsageError: it does not, or refuses; the message has its URL, the profile and the remedy.
+    """
+    load_prefect()
+    from prefect.client.orchestration import get_client  # noqa: PLC0415 - prefect takes seconds to import
+    from prefect.context import get_settings_context  # noqa: PLC0415 - as above
+    from prefect.settings import PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED, temporary_settings  # noqa: PLC0415 - as above
+
+    context = get_settings_context()
+    if not context.settings.api.url:
+        return
+    try:
+        with temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False}), get_client(sync_client=True) as client:
+            client.api_version()
+    except (httpx.HTTPError, RuntimeError, ValueError) as error:
+        found = _unreachable(error, context.settings.api.url, context.profile.name)
+        raise UsageError(f"Prefect: {found.message} {found.remedy} Nothing was begun; `dealcast doctor` examines the rest.") from error
 
 
 def _proxy_of(url: str) -> str | None:

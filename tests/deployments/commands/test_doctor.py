@@ -7,12 +7,14 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.request import proxy_bypass
 
 import httpx
 import pytest
 
 from deployments.sandbox import Sandbox
 from flows.nostradamus import Nostradamus
+from flows.runtime.prefect_settings import keep_loopback_direct
 
 if TYPE_CHECKING:
     from tests.conftest import Dealcast, WriteDeals
@@ -197,6 +199,32 @@ def test_a_work_pool_that_is_paused(lonely: Stage, examine: Examine, prefect_url
     prefect_url(f"{lonely.url}/api")
     lonely.change("work_pools/lonely", {"is_paused": True})
     assert examine(code=2)["work pool"]["remedy"] == "Run `prefect work-pool resume lonely`."
+
+
+@pytest.mark.parametrize("path", ["", "/api/collection"], ids=["away", "wants credentials"])
+def test_a_sync_says_in_one_sentence_that_prefect_cannot_be_used(
+    dealcast: Dealcast, prefect_url: Callable[[str], None], write_deals: WriteDeals, collection: str, sandbox: Sandbox, path: str
+) -> None:
+    """URL, profile, remedy, exit code, and one object for a script; nothing is sent, and nobody's traceback is shown."""
+    url = f"{sandbox.url}{path}" if path else CLOSED
+    prefect_url(url)
+    done = dealcast("sync", write_deals(), "--crm", "canonical", "--collection", collection, "--json", code=2)
+    said = json.loads(done.stdout)
+    assert (said["error"], said["exit_code"]) == ("UsageError", 2)
+    assert all(part in said["message"] for part in (url, "profile", "PREFECT_API_AUTH_STRING" if path else "PREFECT_API_URL"))
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert sandbox.control("GET", "uploads") == []
+
+
+def test_loopback_goes_through_no_proxy(no_proxy: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - it sets the environment
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "intranet.example")
+    monkeypatch.setenv("no_proxy", "intranet.example")
+    keep_loopback_direct()
+    keep_loopback_direct()
+    assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "intranet.example,127.0.0.1,localhost,::1"
+    assert all(proxy_bypass(host) for host in ("127.0.0.1", "localhost", "intranet.example"))
+    assert not proxy_bypass("crm.example")
 
 
 def test_a_prefect_server_that_wants_credentials(examine: Examine, prefect_url: Callable[[str], None]) -> None:
