@@ -70,9 +70,10 @@ def resume_sync(collection: str, request_id: str | None = None, forget: bool = F
         forget: wait no longer for what the platform never ends: the next sync sends those deals, or invokes that forecast, anew.
 
     Raises:
-        DealcastError: as `sync-deals`; UsageError where the ledger knows no such request.
+        DealcastError: as `sync-deals`; UsageError where the ledger knows no such collection or request.
     """
     collection = id_of(collection)
+    Ledger(load_settings().ledger_url).find(collection)  # before the lock, which leaves its own trace there
     with open_run(collection) as run:
         entry = find_unfinished(run.ledger, collection, request_id)
         if entry is None:

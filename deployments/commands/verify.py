@@ -18,7 +18,7 @@ from flows.deals.records import CheckedDeals
 from flows.deals.selection import check_staged
 from flows.deals.staged_file import stage
 from flows.deals.verification import Comparison, compare
-from flows.options import is_id
+from flows.options import counted, is_id
 from flows.runtime.staging_area import staging_folder
 from flows.runtime.time_zones import zone_of
 from flows.settings import load_settings
@@ -80,6 +80,8 @@ def _print(found: Comparison, checked: CheckedDeals, mode: str, *, equal: bool) 
 
     same = found.in_common - found.differing
     head = "equal" if equal else "different"
+    if equal and found.extra:
+        head = f"equal but for {counted(found.extra, 'deal')} held that the export does not have"
     say(f"{head}: the collection holds {found.held:,} deals, a sync of the export would send {found.expected:,}; {same:,} are the same")
     say(f"{checked.staged.export.zones}")
     if checked.quarantined:

@@ -195,8 +195,13 @@ def guard_age(max_age: timedelta, modified: datetime | None, newest_update: str 
         local_now: the same, naive, in the collection's zone.
 
     Raises:
-        StoppedByGuard: the file, or its newest change, is older; the message has the times.
+        StoppedByGuard: the file, or its newest change, is older, or nobody knows how old it is; the message has the times.
     """
+    if modified is None and newest_update is None:
+        raise StoppedByGuard(
+            f"{_STOPPED}: nobody knows how old the export is: its place tells no time of the file, and none of its deals has a change "
+            "that is not of the future. Look at the export, or leave --max-age out."
+        )
     old = []
     if modified is not None and now - modified > max_age:
         old.append(f"the file is of {modified.astimezone(UTC):%Y-%m-%d %H:%M} UTC, {in_words(now - modified)} ago")

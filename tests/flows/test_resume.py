@@ -115,13 +115,19 @@ def test_an_unknown_request_id_is_answered_with_the_known(sync: Sync, write_deal
     assert upload["id"] in str(error)
 
 
-@pytest.mark.parametrize("synced", [True, False])
-def test_with_nothing_left_resume_does_nothing(sync: Sync, write_deals: WriteDeals, collection: str, asked: Asked, synced: bool) -> None:
-    if synced:
-        sync(write_deals())
+def test_with_nothing_left_resume_does_nothing(sync: Sync, write_deals: WriteDeals, collection: str, asked: Asked) -> None:
+    sync(write_deals())
     state = resume(collection)
     assert (state.name, state.is_completed()) == ("NothingNew", True)
-    assert asked("POST", "*/append") == int(synced)
+    assert asked("POST", "*/append") == 1
+
+
+def test_a_collection_that_was_never_synced_is_no_nothing_left(collection: str, home: Path) -> None:
+    """The ledger may be another one, or the id mistyped; and the attempt leaves no collection behind in it."""
+    state = resume(collection)
+    assert isinstance(state.result(raise_on_failure=False), UsageError)
+    assert f"knows no collection {collection!r}" in (state.message or "")
+    assert Ledger(str(home / "ledger")).collections() == []
 
 
 def test_what_was_never_accepted_cannot_be_resumed(

@@ -95,7 +95,9 @@ def test_json_has_the_counts_and_the_lists(verify: Verify, write: Write) -> None
 
 def test_extra_deals_count_after_an_override_only(verify: Verify, write: Write) -> None:
     export = write({"id": "a"})
-    assert verify(export).exit_code == 0
+    kept = verify(export)
+    assert kept.exit_code == 0
+    assert "equal but for 2 deals held that the export does not have: the collection holds 3 deals" in kept.output
     result = verify(export, "--mode", "override")
     assert result.exit_code == DIFFERS
     assert "'b', 'c'" in result.output
