@@ -169,11 +169,12 @@ def collections() -> None:
 
 
 @collections.command("list")
-def list_collections() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print them, or the error, as one JSON object on stdout.")
+def list_collections(as_json: bool) -> None:
     """List the collections that the token can see."""
     from deployments.commands.collections import show  # noqa: PLC0415 - only this command needs it
 
-    show()
+    show(as_json=as_json)
 
 
 @collections.command("create")

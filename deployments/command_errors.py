@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from importlib.util import find_spec
@@ -19,6 +20,7 @@ class _Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what dealcast raises on purpose never ends in a traceback, and with ``--json`` in an object on stdout too."""
         as_json = bool(ctx.params.get("as_json"))
+        _name_unknown_variables()
         try:
             return super().invoke(ctx)
         except DealcastError as error:
@@ -28,6 +30,16 @@ class _Command(click.Command):
         except KeyboardInterrupt:
             click.echo("dealcast: ended by Ctrl-C.", err=True)
             sys.exit(130)
+
+
+def _name_unknown_variables() -> None:
+    """Say which variables of the environment look like settings and are none: a misspelt one would be left out without a word."""
+    if not any(name.startswith("DEALCAST_") for name in os.environ):
+        return
+    from flows.settings import unknown_variables  # noqa: PLC0415 - pydantic takes a moment to import
+
+    for name, meant in unknown_variables().items():
+        click.echo(f"dealcast: {name} is no setting, and is not read.{f' Is {meant} meant?' if meant else ''}", err=True)
 
 
 def fail(error: DealcastError, *, as_json: bool = False) -> NoReturn:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -78,6 +80,13 @@ class Settings(BaseSettings):
             raise UsageError(
                 f"DEALCAST_TOKEN_BLOCK names the block {self.token_block!r}, which Prefect does not know: create it as a Secret block."
             ) from error
+
+
+def unknown_variables() -> dict[str, str | None]:
+    """The environment's ``DEALCAST_...`` variables that are no setting, each with the one that it may be meant for."""
+    known = [f"DEALCAST_{name.upper()}" for name in Settings.model_fields]
+    unknown = sorted(name for name in os.environ if name.startswith("DEALCAST_") and name not in known)
+    return {name: next(iter(difflib.get_close_matches(name, known, n=1)), None) for name in unknown}
 
 
 def load_settings() -> Settings:

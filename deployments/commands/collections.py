@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import click
@@ -11,10 +12,13 @@ from flows.runtime.time_zones import checked_zone
 from flows.settings import load_settings
 
 
-def show() -> None:
-    """Print id, timezone and name of each collection, tab-separated."""
+def show(*, as_json: bool) -> None:
+    """Print id, timezone and name of each collection, tab-separated or as one JSON object."""
     with load_settings().platform() as platform:
         found = list(platform.collections())
+    if as_json:
+        click.echo(json.dumps({"collections": [{"id": each.id, "name": each.name, "timezone": each.timezone} for each in found]}))
+        return
     for collection in found:
         click.echo(f"{collection.id}\t{collection.timezone or '-'}\t{collection.name}")
     if not found:

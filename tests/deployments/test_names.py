@@ -26,6 +26,21 @@ def test_a_collection_is_found_by_its_id_or_else_its_name(platform: Nostradamus)
         platform.collection("new business")
 
 
+def test_the_list_is_one_object_for_a_script(dealcast: Dealcast, platform: Nostradamus) -> None:
+    made = platform.create_collection("acme", "Europe/Rome")
+    assert json.loads(dealcast("collections", "list", "--json").stdout) == {
+        "collections": [{"id": made.id, "name": "acme", "timezone": "Europe/Rome"}]
+    }
+
+
+def test_a_misspelt_variable_is_named_by_every_command(dealcast: Dealcast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEALCAST_DEADLIN", "5")
+    said = "dealcast: DEALCAST_DEADLIN is no setting, and is not read. Is DEALCAST_DEADLINE meant?"
+    assert dealcast("collections", "list").stderr.startswith(said)
+    monkeypatch.delenv("DEALCAST_DEADLIN")
+    assert "no setting" not in dealcast("collections", "list").stderr
+
+
 def test_of_two_of_one_name_none_is_chosen(platform: Nostradamus) -> None:
     twins = [platform.create_collection("twins", zone) for zone in ("Europe/Rome", "UTC")]
     with pytest.raises(UsageError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from deployments.commands.doctor.prefect_findings import Finding, prefect_findin
 from flows.crm.files.location import fetch
 from flows.errors import DealcastError, ExportNotFound, FileTrouble, NotFound, UsageError
 from flows.ledger.store import Ledger
-from flows.settings import Settings, load_settings
+from flows.settings import Settings, load_settings, unknown_variables
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 _FULL = 1 << 30
@@ -76,9 +75,7 @@ def _failure(check: str, error: DealcastError) -> Finding:
 
 
 def _variables() -> Finding:
-    known = {f"DEALCAST_{name.upper()}" for name in Settings.model_fields}
-    unknown = sorted(name for name in os.environ if name.startswith("DEALCAST_") and name not in known)
-    if unknown:
+    if unknown := unknown_variables():
         return Finding("settings", "warning", f"{', '.join(unknown)}: no such setting.", "See the settings in deployments/README.md.")
     return Finding("settings", "ok", "every DEALCAST_... variable is known.")
 
