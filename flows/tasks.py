@@ -294,7 +294,9 @@ def download_forecast(finished: CompletedForecast, options: SyncOptions) -> Fore
         forecast = download(platform, finished.invoked.invocation_id, folder)
     if not forecast.unread:
         today = _today(Ledger(settings.ledger_url), options.collection)
-        forecast = replace(forecast, notes=tuple(oddities([month for month, _ in forecast.months], options.horizon, today)))
+        months, revenues = zip(*forecast.months, strict=True)
+        odd = oddities(months, options.horizon, today, first_month=options.first_month, revenues=revenues)
+        forecast = replace(forecast, notes=tuple(odd))
     said = forecast.unread or f"forecast of {counted(len(forecast.months), 'month')}"
     say("download", f"{said} in {folder}{''.join(f'; {note}' for note in forecast.notes)}", months=len(forecast.months))
     return forecast

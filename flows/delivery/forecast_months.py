@@ -37,8 +37,13 @@ def check_first_month(newest_deal: Sequence[Any] | None, today: date) -> None:
     raise StoppedByGuard(f"No forecast was invoked: {begins}, {why}, or say from when to predict: --first-month {_month(running)}.")
 
 
-def oddities(months: Sequence[str], horizon: int, today: date) -> list[str]:
-    """What people should know of the ``months`` (``YYYY-MM-DD``) that were predicted: past ones, the running one, holes, too few."""
+def oddities(
+    months: Sequence[str], horizon: int, today: date, *, first_month: str | None = None, revenues: Sequence[float] = ()
+) -> list[str]:
+    """What people should know of the ``months`` (``YYYY-MM-DD``) that were predicted, and of their ``revenues``.
+
+    That is past ones, the running one, holes, another number than ``horizon``, another first one than asked for, and negative revenue.
+    """
     numbers, running = sorted({_number(month) for month in months}), today.year * _YEAR + today.month - 1
     said = []
     if past := [number for number in numbers if number < running]:
@@ -47,7 +52,11 @@ def oddities(months: Sequence[str], horizon: int, today: date) -> list[str]:
         said.append(f"{_month(running)} is the running month: a part of its revenue is in the data already")
     if numbers and (holes := sorted(set(range(numbers[0], numbers[-1])) - set(numbers))):
         said.append(f"it has no prediction for {', '.join(map(_month, holes))}")
-    if len(numbers) < horizon:
+    if numbers and first_month is not None and _month(numbers[0]) != first_month:
+        said.append(f"it begins in {_month(numbers[0])}, {first_month} was asked for")
+    if negative := [month[:7] for month, revenue in zip(months, revenues, strict=False) if revenue < 0]:
+        said.append(f"it has negative revenue for {', '.join(negative)}")
+    if len(numbers) != horizon:
         said.append(f"it has {len(numbers)} months, {horizon} were asked for")
     return said
 

@@ -53,3 +53,13 @@ def test_the_turn_of_the_year_is_a_month_like_others() -> None:
 )
 def test_what_is_odd_is_said(months: list[str], horizon: int, said: list[str]) -> None:
     assert oddities(months, horizon, TODAY) == said
+
+
+def test_a_forecast_of_other_months_than_asked_for_or_below_zero_is_told() -> None:
+    said = oddities(["2027-01-01", "2027-02-01"], 1, TODAY, first_month="2026-12", revenues=[5.0, -3.0])
+    assert said == [
+        "it begins in 2027-01, 2026-12 was asked for",
+        "it has negative revenue for 2027-02",
+        "it has 2 months, 1 were asked for",
+    ]
+    assert oddities(["2026-12-01"], 1, TODAY, first_month="2026-12", revenues=[5.0]) == []
