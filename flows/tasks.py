@@ -293,10 +293,9 @@ def download_forecast(finished: CompletedForecast, options: SyncOptions) -> Fore
     with _reached(settings) as platform:
         forecast = download(platform, finished.invoked.invocation_id, folder)
     if not forecast.unread:
-        today = _today(Ledger(settings.ledger_url), options.collection)
-        months, revenues = zip(*forecast.months, strict=True)
-        odd = oddities(months, options.horizon, today, first_month=options.first_month, revenues=revenues)
-        forecast = replace(forecast, notes=tuple(odd))
+        today, (months, revenues) = _today(Ledger(settings.ledger_url), options.collection), zip(*forecast.months, strict=True)
+        notes = oddities(months, options.horizon, today, first_month=options.first_month, revenues=revenues)
+        forecast = replace(forecast, notes=tuple(notes))
     said = forecast.unread or f"forecast of {counted(len(forecast.months), 'month')}"
     say("download", f"{said} in {folder}{''.join(f'; {note}' for note in forecast.notes)}", months=len(forecast.months))
     return forecast
