@@ -301,7 +301,15 @@ def doctor(**options: Any) -> None:
 @main.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Port on loopback; 0 takes a free one.")
 @click.option("--data", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Where it keeps its data. Default: nowhere.")
-@click.option("--token", metavar="T", default="sandbox", show_default=True, help="The token it accepts.")
+@click.option(
+    "--token",
+    metavar="T",
+    envvar="DEALCAST_SANDBOX_TOKEN",
+    default="sandbox",
+    show_default=True,
+    show_envvar=True,
+    help="The token it accepts; in the variable, no list of processes shows it.",
+)
 def sandbox(port: int, data: Path | None, token: str) -> None:
     """Run the platform in small on this machine, to rehearse against. Ctrl-C ends it."""
     from deployments.sandbox import serve  # noqa: PLC0415 - fastapi and pandera take seconds to import

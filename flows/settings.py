@@ -39,6 +39,9 @@ class Settings(BaseSettings):
         "resend", description="what to do where a send got no answer: `resend`, or `stop` with exit 8"
     )
     allow_http: bool = Field(False, description="send the token over http:// to hosts that are not loopback")
+    unpacked_limit: int = Field(
+        4096, gt=0, description="MB that an export's archive may hold unpacked; one of over 256 MB may not unpack to 200 times its size"
+    )
     extra_suite: Path | None = Field(None, description="a Great Expectations suite (JSON) whose expectations join the gate's")
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 import click
 from rich.console import Console
@@ -57,7 +58,7 @@ def show_fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID, w
     _say_more(found)
     if write is not None:
         write.write_text(skeleton(found), encoding="utf-8")
-        click.echo(f"{write} is a dialect to start from. Next: fill it in, then dealcast crms {location} --crm {write}")
+        click.echo(f"{write} is a dialect to start from. Next: fill it in, then dealcast crms {quote(location)} --crm {quote(str(write))}")
     if not matches and write is None:
         console.print(_no_match(found), highlight=False, markup=False, soft_wrap=True)
     if not matches:
@@ -65,7 +66,7 @@ def show_fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID, w
     if found.trouble is not None:
         click.echo(f"As it is, it cannot be read: {found.trouble}", err=True)
         return ExportError.exit_code
-    click.echo(f"Next: dealcast check {location} --crm {crm or found.chosen.name}")
+    click.echo(f"Next: dealcast check {quote(location)} --crm {quote(crm or found.chosen.name)}")
     return 0
 
 
@@ -81,7 +82,7 @@ def _no_match(found: Fit) -> str:
     best = found.chosen
     return (
         f"No shipped dialect matches: the best, {best.name}, knows {best.recognised} of {best.headers} headers and cannot fill"
-        f" {len(best.missing)} columns that a deal needs. Write one of your own: dealcast crms {found.path} --write own.toml"
+        f" {len(best.missing)} columns that a deal needs. Write one of your own: dealcast crms {quote(found.path)} --write own.toml"
     )
 
 

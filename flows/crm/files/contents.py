@@ -19,6 +19,7 @@ from flows.crm.files.encodings import BOMS, CHUNK, encoding_of, said_encoding, u
 from flows.crm.files.joined_parts import joined, same_header
 from flows.crm.files.workbooks import SheetRow, open_sheets
 from flows.errors import ExportUnreadable
+from flows.settings import load_settings
 
 _NO_TABLE = {
     b"%PDF": "a PDF",
@@ -30,6 +31,9 @@ _NO_TABLE = {
     b"7z\xbc\xaf": "a 7z archive",
 }
 _BOOKS = (b"\xd0\xcf\x11\xe0", b"PK\x03\x04")
+
+_NO_BOMB, _LARGEST_RATIO = 256 << 20, 200
+"""Bytes that any archive may unpack to, and how many times its size a larger one may."""
 
 DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, zipfile.LargeZipFile)
 """What reading a damaged archive raises, if only at its end."""
@@ -89,7 +93,7 @@ def _contents(path: Path, location: str, members: tuple[str, ...], said: str | N
     if not head:
         raise ExportUnreadable(f"{location} is empty (0 bytes). Export again.")
     if head.startswith(b"\x1f\x8b"):
-        return _text(lambda: cast("BinaryIO", gzip.open(path)), location, said)
+        return _text(lambda: _unpacked(path, location), location, said)
     if head.startswith(_BOOKS[0]) or (head.startswith(_BOOKS[1]) and _is_workbook(path)):
         sheets = tuple(Contents("workbook", None, sheet.rows, sheet.name, sheet.others) for sheet in open_sheets(path, location))
         return replace(sheets[0], sheets=sheets)
@@ -114,6 +118,7 @@ def _member(path: Path, location: str, members: tuple[str, ...], said: str | Non
         raise ExportUnreadable(f"{location} is a zip without a table in it. Export again.")
     if any(info.flag_bits & 1 for info in chosen):
         raise ExportUnreadable(f"{location} is encrypted. Unpack it with its password first.")
+    _refuse_bomb(sum(info.file_size for info in chosen), sum(info.compress_size for info in chosen), location)
     parts = [partial(_opened_member, path, info.filename) for info in chosen]
     if len(chosen) > 1 and not same_header(parts):
         raise ExportUnreadable(
@@ -169,6 +174,43 @@ def _opened(stream: BinaryIO, encoding: str, *, carriage_returns: bool) -> Binar
     if encoding in {"utf-8", "utf-8-sig"} and not carriage_returns:
         return stream
     return io.BufferedReader(_Recoded(stream, encoding, carriage_returns=carriage_returns), CHUNK)
+
+
+def _refuse_bomb(unpacked: int, packed: int, location: str) -> None:
+    """Raise ExportUnreadable for more than `DEALCAST_UNPACKED_LIMIT`, and for a ratio that no table has."""
+    limit = load_settings().unpacked_limit
+    if unpacked > min(limit << 20, max(_NO_BOMB, packed * _LARGEST_RATIO)):
+        what = f"more than {limit:,} MB" if unpacked > limit << 20 else f"more than {_LARGEST_RATIO} times its size"
+        raise ExportUnreadable(
+            f"{location} unpacks to {what}: DEALCAST_UNPACKED_LIMIT (MB) bounds the first, and no table is packed so tightly as the second."
+            " Unpack it yourself and give the file, if it is one that you trust."
+        )
+
+
+def _unpacked(path: Path, location: str) -> BinaryIO:
+    return io.BufferedReader(_Unpacked(path, location), CHUNK)
+
+
+class _Unpacked(io.RawIOBase):
+    """A gzip file's text, up to the bounds."""
+
+    def __init__(self, path: Path, location: str) -> None:
+        self._stream = gzip.GzipFile(path)
+        self._size, self._location, self._read = path.stat().st_size, location, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # the one buffer type that BufferedReader passes
+        read = self._stream.readinto(buffer)
+        self._read += read
+        if self._read > _NO_BOMB:
+            _refuse_bomb(self._read, self._size, self._location)
+        return read
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 class _Recoded(io.RawIOBase):

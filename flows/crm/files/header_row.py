@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -123,12 +124,13 @@ def _score(row: Iterable[str], recognises: Recognises) -> int:
 def _distinct(cells: Sequence[str]) -> tuple[str, ...]:
     """Every header once: the second `Amount` becomes `Amount (2)`, a blank one `column 7`."""
     taken: set[str] = set()
+    copies = Counter[str]()
     names = []
     for position, cell in enumerate(cells, start=1):
-        name, copy = cell or f"column {position}", 1
+        own = name = cell or f"column {position}"
         while name in taken:
-            copy += 1
-            name = f"{cell or f'column {position}'} ({copy})"
+            copies[own] += 1
+            name = f"{own} ({copies[own] + 1})"
         taken.add(name)
         names.append(name)
     return tuple(names)

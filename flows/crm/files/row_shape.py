@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 
 from flows.crm.files.blocks import Block, Lines
+from flows.crm.values.cells import matches
 from flows.errors import ExportUnreadable
 
 Row = tuple[int, list[str]]
@@ -106,7 +107,7 @@ class RowShape:
 
 def is_footer(cells: Sequence[str], footers: Iterable[str]) -> bool:
     """True if a row is a footer by its first cell, the others being empty."""
-    return bool(cells) and not any(cell.strip() for cell in cells[1:]) and any(re.search(pattern, cells[0]) for pattern in footers)
+    return bool(cells) and not any(cell.strip() for cell in cells[1:]) and any(matches(pattern, cells[0]) for pattern in footers)
 
 
 def shape_of(rows: Iterator[Row], location: str, headers: tuple[str, ...], separator: str, footers: tuple[str, ...]) -> RowShape:

@@ -43,6 +43,9 @@ _TIME = (
     r"(?: ?(?P<half>[AaPp])\.? ?[Mm]\.?)?)?"
     r" ?(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?"
 )
+_LONGEST = 200
+"""Characters of a date: a longer text is none, and patterns take long over it."""
+
 _ISO = re.compile(rf"(?P<year>\d{{4}})[-/.](?P<month>\d{{1,2}})[-/.](?P<day>\d{{1,2}}){_TIME}", re.ASCII)
 _NUMERIC = re.compile(rf"(?P<first>\d{{1,2}})(?P<sep>[-/.])(?P<other>\d{{1,2}})(?P=sep)(?P<last>\d{{4}}|\d{{2}}){_TIME}", re.ASCII)
 _MONTH_FIRST = re.compile(rf"(?P<word>[^\W\d]{{3,}})\.? (?P<day>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<year>\d{{4}}){_TIME}")
@@ -158,6 +161,8 @@ def _text(times: pa.Array, written: pa.Array) -> pa.Array:
 
 def to_iso(text: str, now: datetime, order: Callable[[str], Order]) -> str | None:
     """One value in ISO 8601 (a day, a local time, or an instant), or None if it cannot be read surely."""
+    if len(text) > _LONGEST:
+        return None
     text = " ".join(text.split())
     if _NONE.fullmatch(text):
         return NO_DAYS[0]

@@ -18,6 +18,9 @@ _PLAIN_DECIMAL = r"^[0-9]+(?:\.[0-9]+)?$"
 _PLAIN_INTEGER = r"^[0-9]+$"
 _EITHER = r"^[1-9][0-9]{0,2}\.[0-9]{3}$"
 _CURRENCY = r"(?:[A-Z]{0,3}[$€£¥₹₽₩₪₺₫₱₴₦]|[A-Z]{3}|kr|zł|Kč|Ft|lei)"
+_LONGEST = 200
+"""Characters of a number: a longer text is none, and patterns take long over it."""
+
 _WRITTEN = re.compile(
     rf"(?P<open>\()?(?P<minus>[-\u2212])?(?P<before>{_CURRENCY})? ?(?P<inner>[-\u2212])?"
     rf"(?P<digits>\d[\d.,'\u2019 ]*|[.,]\d+)(?P<dash>[-\u2212\u2013\u2014]{{1,2}})? ?(?P<after>{_CURRENCY})?(?P<close>\))?",
@@ -94,6 +97,8 @@ def currency_of(text: str) -> str:
 
 
 def _match(text: str) -> re.Match[str] | None:
+    if len(text) > _LONGEST:
+        return None
     found = _WRITTEN.fullmatch(" ".join(text.split()).removeprefix("+"))
     if found is None or bool(found["open"]) != bool(found["close"]) or (found["before"] and found["after"]):
         return None

@@ -16,6 +16,9 @@ _YET_NOT = re.compile(
     r"\b(?:won|win|re-?open\w*|re-?activ\w*|re-?engag\w*|re-?cycl\w*|revers\w*|reviv\w*|recover\w*|nurtur\w*|open|back)\b|\?"
 )
 
+_LONGEST = 500
+"""Characters of a stage's name: a longer text is none, and patterns take long over it."""
+
 
 def stage_key(name: str) -> str:
     """A stage's name as names are compared: without case, blanks and separators."""
@@ -29,6 +32,8 @@ def bare(name: str) -> str:
 
 def outcome_named(name: str) -> str | None:
     """`closed_won` or `closed_lost` where the whole name says so; None for any other, and for "Closed Lost - won back"."""
+    if len(name) > _LONGEST:
+        return None
     for status, names in _known().items():
         if stage_key(bare(_PER_CENT[status].sub("", name.strip()))) in names:
             return status

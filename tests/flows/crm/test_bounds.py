@@ -1,0 +1,70 @@
+"""Every file ends: what would take all time or memory is read within bounds, or refused in a sentence that names the bound."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pytest
+
+from flows.crm.files.header_row import _distinct
+from flows.crm.values.cells import matches
+from flows.crm.values.numbers import parse_number
+from flows.crm.values.outcomes import outcome_named
+from flows.errors import ExportUnreadable
+from tests.flows.crm.conftest import Export, extract
+
+
+def test_ten_thousand_equal_headers_are_told_apart() -> None:
+    names = _distinct(["Amount"] * 10_000 + ["Amount (3)"] + [""] * 2)
+    assert len(set(names)) == len(names)
+    assert names[:3] == ("Amount", "Amount (2)", "Amount (3)")
+
+
+@pytest.mark.parametrize("pack", ["gzip", "zip"])
+def test_an_archive_that_unpacks_to_much_more_than_a_table_is_refused(pack: str, tmp_path: Path, export: Export) -> None:
+    path, text = tmp_path / f"deals.{pack}", export.text().encode() + b"\n" * (260 << 20)
+    if pack == "gzip":
+        path.write_bytes(gzip.compress(text, 1))
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.writestr("deals.csv", text)
+    with pytest.raises(ExportUnreadable, match="unpacks to more than 200 times its size: DEALCAST_UNPACKED_LIMIT"):
+        extract(str(path))
+
+
+@pytest.mark.parametrize("pack", ["gzip", "zip"])
+def test_an_archive_above_the_setting_is_refused(pack: str, tmp_path: Path, export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.crm.files.contents._NO_BOMB", 1 << 20)
+    monkeypatch.setattr("flows.crm.files.contents._LARGEST_RATIO", 10**9)
+    monkeypatch.setenv("DEALCAST_UNPACKED_LIMIT", "2")
+    path, text = tmp_path / f"deals.{pack}", export.text().encode() + b"\n" * (3 << 20)
+    if pack == "gzip":
+        path.write_bytes(gzip.compress(text))
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("deals.csv", text)
+    with pytest.raises(ExportUnreadable, match="unpacks to more than 2 MB"):
+        extract(str(path))
+    monkeypatch.setenv("DEALCAST_UNPACKED_LIMIT", "4")
+    assert len(extract(str(path))[0]) == 3
+
+
+def test_a_pattern_that_python_backtracks_over_ends_by_re2(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    by_arrow = pc.match_substring_regex
+    monkeypatch.setattr("pyarrow.compute.match_substring_regex", lambda *given: asked.append(given) or by_arrow(*given))
+    assert not matches(r"^(a+)+$", "a" * 224_000 + "!")
+    assert matches(r"(?i)WON", "closed won")
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("text", ["1" * 224_000, "1," * 112_000, "-" * 224_000, "lost " * 45_000, " (" * 112_000 + "pipeline)"])
+def test_a_cell_of_224_kilobytes_is_no_date_number_or_stage(text: str, tmp_path: Path, export: Export) -> None:
+    assert parse_number(text, lambda: "point") is None
+    assert outcome_named(text) is None
+    frame, counts = extract(export.with_deal(1, {"Amount": text, "Close Date": text, "Deal Stage": text}).write(tmp_path / "deals.csv"))
+    assert counts.deals == 3
+    assert frame["stage"][1].strip() == text.strip()
