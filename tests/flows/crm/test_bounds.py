@@ -6,7 +6,6 @@ import gzip
 import zipfile
 from pathlib import Path
 
-import pyarrow.compute as pc
 import pytest
 
 from flows.crm.files.header_row import _distinct
@@ -52,13 +51,10 @@ def test_an_archive_above_the_setting_is_refused(pack: str, tmp_path: Path, expo
     assert len(extract(str(path))[0]) == 3
 
 
-def test_a_pattern_that_python_backtracks_over_ends_by_re2(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    by_arrow = pc.match_substring_regex
-    monkeypatch.setattr("pyarrow.compute.match_substring_regex", lambda *given: asked.append(given) or by_arrow(*given))
+def test_a_pattern_that_python_backtracks_over_ends_by_re2() -> None:
+    """Python's own matcher would not end."""
     assert not matches(r"^(a+)+$", "a" * 224_000 + "!")
     assert matches(r"(?i)WON", "closed won")
-    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("text", ["1" * 224_000, "1," * 112_000, "-" * 224_000, "lost " * 45_000, " (" * 112_000 + "pipeline)"])
