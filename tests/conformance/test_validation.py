@@ -31,8 +31,10 @@ def cell(fact: str, column: str, *texts: str) -> None:
 OPEN = {"status": "open", "closedDatetime": ""}
 
 case("specification-example", "the specification's example", None, {})
-for required in (column.name for column in COLUMNS if column.null is Null.FORBIDDEN):
-    case("required", f"{required} empty", required, {required: ""})
+for column in COLUMNS:
+    if column.null is Null.FORBIDDEN:
+        fact = "required" if column.standing.is_documented else "required-sibling"
+        case(fact, f"{column.name} empty", column.name, {column.name: ""})
 case("optional", "all but what is required empty", None, {column.name: "" for column in COLUMNS if column.null is Null.ALLOWED})
 cell("status-choices", "status", "won", "Closed_Won")
 case("closed-unless-open", "won without a closing", "closedDatetime", {"closedDatetime": ""})
@@ -58,6 +60,7 @@ cell("other-columns", "lastSyncedAt", "yesterday")
 cell("strict-text", "lastUpdateDatetime", "2024-06-18T12:30:45Z", "2024-06-18T12:30:45.000", "2024-02-30T00:00:00", "2024-06-18T24:00:00")
 cell("strict-text", "value", "1e3", "+1", ".5", " 1")
 cell("strict-text", "companyIsCustomer", "True", "1")
+cell("null-words", "stage", "NA", "null")
 case("empty-cell", "quoted empty cells", "stage", {"stage": ""}, quoted=True)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from deployments.sandbox import Sandbox
+from expectations.schema import COLUMNS
 from tests.conftest import HANG
 
 ROOT = Path(__file__).parents[2]
@@ -68,4 +69,41 @@ def names_in(module: Path) -> set[str]:
 def test_every_fact_is_checked_or_says_why_not() -> None:
     tests = "".join(path.read_text(encoding="utf-8") for path in SUITE.glob("test_*.py"))
     checked = set(re.findall(r'(?:fact|case|cell)\(\s*"([^"]+)"', tests))
+    checked |= {"required", "required-sibling"} if "required-sibling" in tests else set()  # chosen by the column's standing
     assert checked == {key for key, fact in FACTS.items() if "unchecked" not in fact}
+
+
+NOTES = ROOT.parent / "shared" / "PLATFORM.md"
+needs_notes = pytest.mark.skipif(not NOTES.exists(), reason=f"{NOTES} is not here")
+
+
+def standing_in_notes(quote: str) -> str:
+    """What the notes say of a quote: the last standing in it, else that of its row in a table, else that of its section."""
+    text = " ".join(NOTES.read_text(encoding="utf-8").replace("**", "").split(" "))
+    flat = re.sub(r"\s+", " ", text)
+    assert quote in flat, f"the notes do not say {quote!r}"
+    if marked := re.findall(r"\((?:new, )?(S|D\*|D|A)(?![\w*])", quote):
+        return str(marked[-1])
+    if quote.startswith("|"):
+        [row] = [line for line in NOTES.read_text(encoding="utf-8").splitlines() if line.startswith(quote)]
+        return row.rstrip(" |").rpartition("|")[2].strip()
+    return re.findall(r" ## [^#(]*\((S|D\*|D|A)\) ", flat[: flat.index(quote)])[-1]
+
+
+@needs_notes
+@pytest.mark.parametrize("key", FACTS)
+def test_a_fact_stands_as_the_notes_on_the_documentation_have_it(key: str) -> None:
+    quote = FACTS[key].get("quote")
+    assert FACTS[key]["source"] == (standing_in_notes(quote) if quote else "A")
+
+
+@needs_notes
+def test_a_column_stands_as_the_notes_on_the_documentation_have_it() -> None:
+    lines = NOTES.read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ") and line.count("|") == 6]
+    table = {name.strip(): row[-1] for row in rows for name in row[0].split(",")}
+    [prose] = re.findall(r"down to `stage` for Sales Forecasting; (.*?) below are", " ".join(lines))
+    siblings = {*re.findall(r"`(\w+)`", prose), *(name for name in table if name.startswith("numberOf"))}
+    assert {column.name: column.standing.value for column in COLUMNS} == {
+        column.name: "D*" if column.name in siblings else table[column.name] for column in COLUMNS
+    }
