@@ -48,11 +48,12 @@ def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"
     options = checked_options("collections verify", {**values, "collection": collection, "mode": mode, "full": True})
     with settings.platform() as platform, staging_folder(settings.home_folder) as folder:
         found = None if timezone else platform.collection(collection)
-        staged = stage(options, folder, timezone or zone_of(collection, found.timezone if found else None))
+        zone = timezone or zone_of(collection, found.timezone if found else None)
+        staged = stage(options, folder, zone)
         checked = check_staged(staged, options, ContentIndex, folder, settings.extra_suite)
         asked = collection if is_id(collection) else (found or platform.collection(collection)).id
         platform.dump(asked, folder / "dump.csv")
-        compared = compare(folder / "dump.csv", checked.csv)
+        compared = compare(folder / "dump.csv", checked.csv, zone)
     equal = compared.equal(extra_allowed=mode == "append")
     if as_json:
         click.echo(json.dumps(as_object(compared, checked, equal=equal), ensure_ascii=False, indent=1))
@@ -79,7 +80,7 @@ def _print(found: Comparison, checked: CheckedDeals, mode: str, *, equal: bool) 
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     same = found.in_common - found.differing
-    head = "equal" if equal else "different"
+    head = "equal" if equal else "differs"
     if equal and found.extra:
         head = f"equal but for {counted(found.extra, 'deal')} held that the export does not have"
     say(f"{head}: the collection holds {found.held:,} deals, a sync of the export would send {found.expected:,}; {same:,} are the same")
@@ -87,7 +88,7 @@ def _print(found: Comparison, checked: CheckedDeals, mode: str, *, equal: bool) 
     if checked.quarantined:
         say(f"not expected there: {checked.quarantined:,} deals that the gate refuses; `dealcast check` names them")
     if found.rewritten:
-        say(f"equal as numbers though written otherwise: {found.rewritten:,} cells")
+        say(f"equal in value though written otherwise: {found.rewritten:,} cells")
     if found.repeated:
         say(f"held more than once: {found.repeated:,} rows repeat the id of another")
     if found.missing:

@@ -1,12 +1,13 @@
 """What a collection holds beside what a sync of an export would send: by id, then cell by cell.
 
-Texts are compared exactly. Where two texts of a number column differ, they are equal if they are the same decimal
-(``1000.00`` and ``1000.0``), since the platform may write numbers in its own way. ``lastSyncedAt`` is not compared.
+Texts are compared exactly. Two that differ are equal where they are the same decimal (``1000.00`` and ``1000.0``), the same
+moment (``2024-10-02 10:03:00`` and ``2024-10-02T10:03:00``) or the same boolean, since the platform may write these in its own
+way. A null word that is held, such as ``NaN``, is an empty cell. ``lastSyncedAt`` is not compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from expectations.schema import COLUMNS, Kind
+from expectations.schema import COLUMNS, NULL_WORDS, Kind
 from flows.deals.content_index import CONTENT_COLUMNS
 from flows.errors import UnexpectedAnswer
 
 LISTED = 1000
 """The most ids and the most differences that a comparison lists; its counts are always whole."""
 
-_NUMBERS = {column.name for column in COLUMNS if column.kind in (Kind.DECIMAL, Kind.INTEGER)}
+_KINDS = {column.name: column.kind for column in COLUMNS}
+_MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.0+)?)?)?$"
+_ZONED = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)$"
 _BLOCK_BYTES = 16 << 20  # a row, with all its line breaks, must fit in one
 
 
@@ -47,7 +50,7 @@ class Comparison:
     repeated: int
     """Rows held beyond the first of their id: a merge by id leaves none."""
     rewritten: int
-    """Cells of number columns that are the same decimal in another writing; they count as equal."""
+    """Cells that are the same decimal, moment or boolean in another writing; they count as equal."""
     columns: dict[str, int]
     missing_ids: tuple[str, ...]
     extra_ids: tuple[str, ...]
@@ -63,8 +66,10 @@ class Comparison:
         return not (self.missing or self.differing or self.repeated or (self.extra and not extra_allowed))
 
 
-def compare(dump: Path, deals: Path) -> Comparison:
+def compare(dump: Path, deals: Path, timezone: str = "UTC") -> Comparison:
     """Compare the platform's dump of a collection with the deals CSV that a sync would send.
+
+    A datetime with an offset is told in the collection's ``timezone``.
 
     Raises:
         UnexpectedAnswer: the dump is no CSV with the 35 columns.
@@ -76,7 +81,7 @@ def compare(dump: Path, deals: Path) -> Comparison:
     known = pc.is_in(held_ids, value_set=ids)
     extra = held_ids.filter(pc.invert(known))
     common = expected.filter(pc.is_valid(place))
-    cells = _Cells(common["id"])
+    cells = _Cells(common["id"], timezone)
     for name in CONTENT_COLUMNS:
         cells.compare(name, held[name].take(place.drop_null()), common[name])
     return Comparison(
@@ -97,8 +102,8 @@ def compare(dump: Path, deals: Path) -> Comparison:
 class _Cells:
     """The cells that differ, column by column; ``found`` has each with its row, so that a deal's cells can stand together."""
 
-    def __init__(self, ids: pa.ChunkedArray) -> None:
-        self.ids = ids
+    def __init__(self, ids: pa.ChunkedArray, timezone: str) -> None:
+        self.ids, self.timezone = ids, timezone
         self.rows: list[pa.Array] = []
         self.counts: dict[str, int] = {}
         self.rewritten = 0
@@ -106,14 +111,19 @@ class _Cells:
 
     def compare(self, column: str, held: pa.ChunkedArray, export: pa.ChunkedArray) -> None:
         rows = pc.indices_nonzero(_differ(held, export))
-        if column in _NUMBERS and len(rows):
-            real = _differ(_plain(held.take(rows)), _plain(export.take(rows)))
+        if _KINDS[column] is not Kind.STRING and len(rows):
+            real = _differ(*(self._plain(_KINDS[column], cells.take(rows)) for cells in (held, export)))
             self.rewritten += len(rows) - (pc.sum(real).as_py() or 0)
             rows = rows.filter(real)
         if len(rows):
             self.counts[column] = len(rows)
             self.rows.append(rows)
             self.found += self._list(column, rows[:LISTED], held, export)
+
+    def _plain(self, kind: Kind, cells: pa.ChunkedArray) -> pa.ChunkedArray:
+        if kind is Kind.BOOLEAN:
+            return pc.ascii_lower(cells)
+        return _moments(cells, self.timezone) if kind is Kind.DATETIME else _plain(cells)
 
     def _list(self, column: str, rows: pa.Array, held: pa.ChunkedArray, export: pa.ChunkedArray) -> Iterator[tuple[int, Difference]]:
         texts = zip(rows.to_pylist(), *(cells.take(rows).to_pylist() for cells in (self.ids, held, export)), strict=True)
@@ -135,25 +145,52 @@ def _plain(numbers: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(is_decimal, short, numbers)
 
 
-def _read_dump(dump: Path) -> pa.Table:
-    """The deals held: a CSV with commas and a header, its columns in any order, others beside them left out (A)."""
+def _moments(texts: pa.ChunkedArray, timezone: str) -> pa.ChunkedArray:
+    """Datetimes in one writing, a lone day as its midnight; texts that are none as they are."""
+    zoned = pc.fill_null(pc.match_substring_regex(texts, _ZONED), False)
     try:
-        return _read(dump)
+        if pc.any(zoned).as_py():
+            instants = pc.if_else(zoned, texts, None).cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us", timezone))
+            texts = pc.if_else(zoned, pc.local_timestamp(instants).cast(pa.string()), texts)
+    except pa.ArrowInvalid:  # one of them is no moment, and so is none compared as one
+        return texts
+    moment = pc.fill_null(pc.match_substring_regex(texts, _MOMENT), False)
+    short = pc.replace_substring_regex(pc.replace_substring(texts, " ", "T"), r"\.0+$", "")
+    short = pc.replace_substring_regex(short, r"^(.{10})$", r"\1T00:00")
+    short = pc.replace_substring_regex(short, r"^(.{16})$", r"\1:00")
+    return pc.if_else(moment, short, texts)
+
+
+def _separator_of(dump: Path) -> str:
+    """The sign that splits the header into the most known columns: a comma (A), semicolon or tab."""
+    with dump.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+        header = lines.readline()
+
+    def known(separator: str) -> int:
+        return sum(name.strip().strip('"') in _KINDS for name in header.split(separator))
+
+    return max(",;\t", key=known)
+
+
+def _read_dump(dump: Path) -> pa.Table:
+    """The deals held: a CSV with a header, its columns in any order, others beside them left out (A)."""
+    try:
+        return _read(dump, _separator_of(dump), sorted(NULL_WORDS))
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         why = str(error).splitlines()[0][:200]
         raise UnexpectedAnswer(f"The collection's dump is not a CSV with the 35 deal columns: {why}. Is it the platform's?") from error
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: Path, separator: str = ",", nulls: Sequence[str] = ()) -> pa.Table:
     return pacsv.read_csv(
         path,
         read_options=pacsv.ReadOptions(block_size=_BLOCK_BYTES),
-        parse_options=pacsv.ParseOptions(newlines_in_values=True),
+        parse_options=pacsv.ParseOptions(delimiter=separator, newlines_in_values=True),
         convert_options=pacsv.ConvertOptions(
             column_types=dict.fromkeys(CONTENT_COLUMNS, pa.string()),
             include_columns=list(CONTENT_COLUMNS),
             strings_can_be_null=True,
             quoted_strings_can_be_null=True,
-            null_values=[""],
+            null_values=["", *nulls],
         ),
     )

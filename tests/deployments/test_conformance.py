@@ -87,7 +87,7 @@ def standing_in_notes(quote: str) -> str:
     if quote.startswith("|"):
         [row] = [line for line in NOTES.read_text(encoding="utf-8").splitlines() if line.startswith(quote)]
         return row.rstrip(" |").rpartition("|")[2].strip()
-    return re.findall(r" ## [^#(]*\((S|D\*|D|A)\) ", flat[: flat.index(quote)])[-1]
+    return str(re.findall(r" ## [^#(]*\((S|D\*|D|A)\) ", flat[: flat.index(quote)])[-1])
 
 
 @needs_notes
