@@ -7,6 +7,7 @@ notifications. Prefect's own events come with every run, and of its triggers non
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import Any, Literal
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -19,6 +20,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events import emit_event
+from prefect.utilities.urls import url_for
 
 from flows.errors import CollectionBusy, DealcastError, StoppedByGuard, error_named
 
@@ -45,7 +47,9 @@ def tell_change(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:  # noq
     if flow_run.deployment_id is None or HANDED_OUT in flow_run.tags:
         return
     with get_client(sync_client=True) as client:
-        now = condition(state, client.read_flow_run(flow_run.id).tags)
+        ended = client.read_flow_run(flow_run.id)
+        now = condition(state, ended.tags)
+        deployment = client.read_deployment(flow_run.deployment_id).name
         earlier = _earlier(client, flow_run) if now else []
     if now is None:
         return
@@ -56,13 +60,19 @@ def tell_change(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:  # noq
         event=f"dealcast.sync.{'recovered' if now == 'well' else now}",
         resource={
             "prefect.resource.id": f"dealcast.deployment.{flow_run.deployment_id}",
-            "prefect.resource.name": flow_run.name,
+            "prefect.resource.name": ended.name,
         },
         related=[
             {"prefect.resource.id": f"prefect.flow-run.{flow_run.id}", "prefect.resource.role": "flow-run"},
             {"prefect.resource.id": f"prefect.deployment.{flow_run.deployment_id}", "prefect.resource.role": "deployment"},
         ],
-        payload={"message": state.message or state.name or "", "was": before},
+        payload={
+            "message": state.message or state.name or "",
+            "was": before,
+            "since": _since(earlier, before),
+            "deployment": deployment,
+            "link": url_for(ended) or "",
+        },
     )
 
 
@@ -74,6 +84,13 @@ def condition(state: State[Any], tags: Iterable[str]) -> Condition | None:
     if state.is_cancelled() or error is CollectionBusy:
         return None
     return "blocked" if error is StoppedByGuard else "failing"
+
+
+def _since(earlier: Iterable[FlowRun], before: Condition) -> str:
+    """How long the condition ``before`` had lasted, by the earlier runs, newest first, that are looked at; empty where there is none."""
+    said = [(run, known) for run in earlier if run.state and (known := condition(run.state, run.tags))]
+    lasted = [run.end_time for run, known in takewhile(lambda each: each[1] == before, said) if run.end_time]
+    return f"{before} since {lasted[-1]:%Y-%m-%d %H:%M} UTC at least" if lasted else ""
 
 
 def error_tag(error: DealcastError) -> str:

@@ -82,6 +82,10 @@ def test_failure_failure_recovery_is_told_twice(stage: Stage) -> None:
     assert texts[0].startswith("dealcast is failing: ")
     assert "Export not found" in texts[0]
     assert texts[1].startswith("dealcast has recovered: ")
+    assert " · export not found" in texts[0].splitlines()[0], "the run's name says the collection, the day, and what happened"
+    assert "acme-alerts" in texts[1].splitlines()[0]
+    assert "; before: failing since 20" in texts[1]
+    assert all("Deployment on-demand" in text and f"{stage.url}/runs/flow-run/" in text for text in texts)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +108,6 @@ def test_what_an_ended_run_says_of_its_deployment(state: State[object], error: D
 def test_the_sweep_knows_every_name_under_which_a_run_ends() -> None:
     """A name that it does not expect would get a run that ended well marked as crashed."""
     (sweep,) = [each for each in read_automations() if each["trigger"]["posture"] == "Proactive"]
-    assert {f"prefect.flow-run.{name}" for name in ("Completed", "NothingNew", "Failed", "OutcomeUnknown", "Cancelled", "Crashed")} <= set(
-        sweep["trigger"]["expect"]
-    )
+    assert {
+        f"prefect.flow-run.{name}" for name in ("Completed", "NothingNew", "Forgotten", "Failed", "OutcomeUnknown", "Cancelled", "Crashed")
+    } <= set(sweep["trigger"]["expect"])
