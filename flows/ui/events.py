@@ -53,7 +53,7 @@ def tell_change(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:  # noq
         earlier = _earlier(client, flow_run) if now else []
     if now is None:
         return
-    before = next((known for run in earlier if run.state and (known := condition(run.state, run.tags))), "well")
+    before: Condition = next((known for run in earlier if run.state and (known := condition(run.state, run.tags))), "well")
     if now == before:
         return
     emit_event(
