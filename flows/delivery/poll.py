@@ -25,7 +25,7 @@ from flows.errors import (
 from flows.ledger.store import Entry, Ledger, Sending
 from flows.ledger.unfinished import options_of
 from flows.nostradamus import UploadRequest
-from flows.nostradamus.validation_errors import columns, describe
+from flows.nostradamus.validation_errors import columns, describe, fallen
 from flows.runtime.atomic_files import write_whole
 from flows.runtime.cancellation import is_interrupted
 from flows.settings import Settings
@@ -59,7 +59,8 @@ def poll_append(accepted: AcceptedAppend, settings: Settings, ledger: Ledger) ->
         refused = entry.upload.model_copy(update={"state": "refused", "reason": answer.message})
         ledger.write(entry.model_copy(update={"upload": refused}))
         kept = _keep(answer, settings.out_folder(options_of(entry)))
-        why = f"The platform refused {accepted.name}: {describe(answer)}\nIts whole answer is in {kept}."
+        why = "\n".join(filter(None, (f"The platform refused {accepted.name}: {describe(answer)}", fallen(answer))))
+        why += f"\nIts whole answer is in {kept}."
         raise AppendRejected(why, columns(answer))
     raise _unfinished(accepted, answer.status, settings)
 

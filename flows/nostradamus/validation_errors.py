@@ -5,10 +5,35 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from expectations.schema import COLUMNS, Column, Kind, Null, Standing
 from flows.nostradamus import UploadRequest
 
 _LINES = 12
 _LONGEST = 160
+_COLUMNS = {column.name: column for column in COLUMNS}
+_BY_CHECK = {
+    "datetime_after_epoch": "epoch",
+    "greater_than": "zero",
+    "greater_than_or_equal_to": "numbers",
+    "field_uniqueness": "unique",
+    "unique": "unique",
+    "column_in_dataframe": "all-columns",
+    "addDatetime_not_before_creationDatetime": "added-after-creation",
+}
+CORRECT = {
+    "status-choices": "expectations/schema.py: STATUSES",
+    "strict-text": "expectations/formats.py: PATTERNS",
+    "datetime-text": "expectations/formats.py: PATTERNS",
+    "numbers": "expectations/formats.py: PATTERNS",
+    "zero": "expectations/formats.py: ALMOST",
+    "epoch": "expectations/schema.py: EPOCH",
+    "null-words": "expectations/schema.py: NULL_WORDS",
+} | dict.fromkeys(
+    ("closed-unless-open", "other-columns", "optional", "required", "required-sibling", "unique", "all-columns", "added-after-creation"),
+    "expectations/schema.py: COLUMNS",
+)
+"""Where each fact that a validation can show to be wrong is corrected."""
+
 _CASES = "failure cases"
 """Pandera lists the failing values behind this word: they are people's data, and without bound."""
 
@@ -29,6 +54,44 @@ def columns(answer: UploadRequest) -> list[str]:
     """The columns that the platform names, each once."""
     named = [_column(entry) for report in _reports(answer.validation_errors) for _, entry in _entries_of(report)]
     return list(dict.fromkeys(column for column in named if column))
+
+
+def fallen(answer: UploadRequest) -> str:
+    """The facts of ``tests/conformance/facts.toml`` that a refusal of what the gate passed shows to be wrong, as a paragraph; or empty."""
+    entries = [entry for report in _reports(answer.validation_errors) for entry in _entries_of(report)]
+    lines = []
+    for code, entry in entries:
+        column, check = _column(entry), str(entry.get("check") or code)
+        fact = _fact(column, check)
+        told = f"`{fact}`, to correct in {CORRECT[fact]}" if fact else "no fact that is written down"
+        lines.append(f"  - column {column or '(whole file)'}, check {_short(check)}: {told}")
+    if not lines:
+        return ""
+    head = "The gate passed these deals, so the platform does otherwise than dealcast takes it to (tests/conformance/facts.toml):"
+    return "\n".join([head, *dict.fromkeys(lines[:_LINES])])
+
+
+def _fact(name: str | None, check: str) -> str | None:
+    """The fact by which the gate judged a column's check, or None."""
+    column = _COLUMNS.get(name or "")
+    word = check.split("(", maxsplit=1)[0]
+    if word == "not_nullable" and column is not None:
+        return _null_fact(column)
+    if word == "isin":
+        return "status-choices" if name == "status" else "strict-text"
+    if word == "str_matches":
+        return "datetime-text" if column is not None and column.kind is Kind.DATETIME else "strict-text"
+    return _BY_CHECK.get(word)
+
+
+def _null_fact(column: Column) -> str:
+    if column.null is Null.WHILE_OPEN:
+        return "closed-unless-open"
+    if column.null is Null.ALLOWED:
+        return "other-columns" if column.standing is Standing.ASSUMED else "optional"
+    if column.kind is Kind.STRING and not column.choices:
+        return "null-words"  # an empty cell would not have passed
+    return "required" if column.standing.is_documented else "required-sibling"
 
 
 def _reports(errors: Any) -> list[Any]:
