@@ -42,10 +42,12 @@ hideSucceededValidations = () => show(false);
 def write_docs(result: ExpectationSuiteValidationResult, directory: Path) -> Path:
     """Write the page as ``index.html`` into ``directory``, made if need be, and return its path.
 
-    The page shows samples of the deals themselves.
+    The page shows samples of the deals themselves, so its owner alone may read it.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     page = directory / "index.html"
+    page.unlink(missing_ok=True)  # it may be anybody's to read, or a link elsewhere
+    page.touch(mode=0o600, exist_ok=False)
     page.write_text(_self_contained(_render(result)), encoding="utf-8")
     return page
 

@@ -44,6 +44,11 @@ def test_the_page_fetches_nothing(docs: Path) -> None:
     assert not re.findall(r"https?://|href=\"\.\./|url\(", html)
 
 
+def test_its_owner_alone_reads_the_page(docs: Path) -> None:
+    assert docs.stat().st_mode & 0o777 == 0o600
+    assert docs.parent.stat().st_mode & 0o777 == 0o700
+
+
 def test_the_page_names_what_failed(docs: Path) -> None:
     html = docs.read_text(encoding="utf-8")
     assert "stage must not be empty" in html
