@@ -160,7 +160,7 @@ def test_an_error_is_an_object_on_stdout_for_a_script(dealcast: Dealcast, tmp_pa
 def test_a_clean_check_ends_with_0_and_sends_nothing(dealcast: Dealcast, write_deals: WriteDeals, sandbox: Sandbox) -> None:
     result = dealcast("check", write_deals(3), "--crm", "canonical")
     assert "3 rows: 3 deals" in result.stdout
-    assert "3 deals can be sent, 0 would be refused" in result.stdout
+    assert "3 deals can be sent, 0 have a warning" in result.stdout
     assert sandbox.control("GET", "requests") == []
 
 
