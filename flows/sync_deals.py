@@ -72,7 +72,7 @@ def resume_sync(collection: str, request_id: str | None = None, forget: bool = F
     Raises:
         DealcastError: as `sync-deals`; UsageError where the ledger knows no such collection or request.
     """
-    collection = id_of(collection)
+    collection = id_of(collection, ask=False)
     Ledger(load_settings().ledger_url).find(collection)  # before the lock, which leaves its own trace there
     with open_run(collection) as run:
         entry = find_unfinished(run.ledger, collection, request_id)
@@ -109,15 +109,15 @@ def sync_export(options: SyncOptions, deals: StagedDeals | None = None) -> FlowE
         return deliver(run.ledger.known(accepted.collection, accepted.fingerprint), options, checked, run)
 
 
-def id_of(collection: str) -> str:
-    """The id of the collection that a run was asked for by its id or name; the platform is asked where that is not plain."""
+def id_of(collection: str, *, ask: bool = True) -> str:
+    """The id of the collection that a run was asked for by its id or name: as the platform says, or the ledger alone without ``ask``."""
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
     if is_id(collection) or ledger.get(collection, TIMEZONE) is not None:
         return collection
-    if settings.has_token:
+    if ask and settings.has_token:
         found = Steps(settings).resolve_name(collection)
-    else:  # a dry run needs none: what the ledger knows is all there is
+    else:  # a dry run needs no token, and what is resumed is in the ledger
         found = ledger.find(collection) if collection in map(ledger.name_of, ledger.collections()) else collection
     note_id(collection, found)
     return found
