@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +32,12 @@ Masks = dict[str, pa.ChunkedArray]
 
 THREADS = 2
 
-_NULL_WORDS = pa.array(sorted(NULL_WORDS), pa.string())
+
+@cache
+def _null_words() -> pa.Array:
+    """Made on first use: the first Arrow array imports pandas."""
+    return pa.array(sorted(NULL_WORDS), pa.string())
+
 
 _SLOWEST_FIRST = sorted(
     COLUMNS, key=lambda column: [Kind.DATETIME, Kind.DECIMAL, Kind.INTEGER, Kind.BOOLEAN, Kind.STRING].index(column.kind)
@@ -131,7 +136,7 @@ class RowChecks:
         if column.null is Null.FORBIDDEN:
             yield rules.REQUIRED, _where(pc.is_null(values))
             if column.kind is Kind.STRING and not column.choices:  # the others' own rules refuse these words
-                yield rules.NO_NULL_WORD, _where(pc.is_in(values, value_set=_NULL_WORDS))
+                yield rules.NO_NULL_WORD, _where(pc.is_in(values, value_set=_null_words()))
         if column.unique:
             yield rules.UNIQUE, self.profile.duplicated(values)
         if column.choices:

@@ -8,6 +8,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -40,7 +41,11 @@ _STAGES = 1000
 
 _NULL_WORD = "lost:a word such as NA or null, which the platform is assumed to read as an empty cell"
 
-_NULL_WORDS = pa.array(sorted(NULL_WORDS), pa.string())
+
+@cache
+def _null_words() -> pa.Array:
+    """Made on first use: the first Arrow array imports pandas."""
+    return pa.array(sorted(NULL_WORDS), pa.string())
 
 
 def without_null_words(deals: pa.Table) -> tuple[pa.Table, dict[str, int]]:
@@ -48,7 +53,7 @@ def without_null_words(deals: pa.Table) -> tuple[pa.Table, dict[str, int]]:
     emptied = {}
     for column in COLUMNS:
         cells = deals[column.name]
-        if column.null is Null.FORBIDDEN or not (count := pc.sum(found := pc.is_in(cells, value_set=_NULL_WORDS)).as_py()):
+        if column.null is Null.FORBIDDEN or not (count := pc.sum(found := pc.is_in(cells, value_set=_null_words())).as_py()):
             continue
         emptied[column.name] = count
         place = deals.schema.get_field_index(column.name)
