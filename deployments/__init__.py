@@ -1,1 +1,1 @@
-"""Where dealcast runs: the command line, the demo, the sandbox platform, the Prefect deployments."""
+"""Ways to run dealcast: the command line, the demo, the sandbox platform, the Prefect deployments."""

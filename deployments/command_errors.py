@@ -1,4 +1,4 @@
-"""How a command ends: every error of dealcast's as one message and its exit code, never as a traceback."""
+"""The end of a command: every error of dealcast's as one message and its exit code, never as a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run looks like in a terminal: steps and live progress on stderr, the outcome on stdout, as text or as one JSON object."""
+"""The view of a run in a terminal: steps and live progress on stderr, the outcome on stdout, as text or as one JSON object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a deal must be: the schema's one declaration, the Great Expectations suite made from it, and the gate.
+"""The rules for a deal: the schema's one declaration, the Great Expectations suite made from it, and the gate.
 
 ``check(frame)`` judges a whole file, ``Gate`` a file in batches; both hide Great Expectations, which they import on first use.
 """

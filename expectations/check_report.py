@@ -1,4 +1,4 @@
-"""What the gate says: plain frozen types that know nothing of Great Expectations."""
+"""The gate's findings: plain frozen types that know nothing of Great Expectations."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class CheckReport:
 
     @property
     def refusals(self) -> str:
-        """How many rows fail, and how surely the platform refuses them, as the beginning of a sentence."""
+        """Number of rows that fail, and how surely the platform refuses them, as the beginning of a sentence."""
         assumed = self.failing - self.documented
         if not assumed:
             return f"{self.failing:,} of {self.rows:,} deals would be refused by the platform"

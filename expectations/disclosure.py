@@ -1,4 +1,4 @@
-"""What may be shown of a cell outside of files that only their owner reads: its form, or a name of the CRM's own."""
+"""The disclosable part of a cell outside of files that only their owner reads: its form, or a name of the CRM's own."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class HashPile:
 
 @dataclass(frozen=True)
 class FileProfile:
-    """What the whole file says about its rows; made by :meth:`of`.
+    """Facts of the whole file about its rows; made by :meth:`of`.
 
     ``stages`` are those with a spread of values, ``low`` and ``high`` the amounts beyond which a value is an outlier there.
     """

@@ -31,17 +31,17 @@ PATTERNS = {
     Kind.DECIMAL: r"^[0-9]+(?:\.[0-9]+)?$",
     Kind.INTEGER: "^[0-9]+$",
 }
-"""What a sound value of each kind looks like."""
+"""Pattern of a sound value of each kind."""
 
 ALMOST = {Kind.DATETIME: REAL_DATETIME, Kind.DECIMAL: r"^-[0-9]+(?:\.[0-9]+)?$", Kind.INTEGER: "^-[0-9]+$"}
-"""What is of the kind, and wrong only in being before 1970, or negative."""
+"""Pattern of a value of the kind that is wrong only in being before 1970, or negative."""
 
 LIKELY = {
     Kind.DATETIME: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.][0-9]+)?(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)?$",
     Kind.DECIMAL: r"^\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$",
     Kind.INTEGER: r"^\+?[0-9]+(?:\.0*)?$",
 }
-"""What has the form of the kind, and is wrong only if the platform is as strict as assumed."""
+"""Pattern of a value that has the form of the kind, and is wrong only if the platform is as strict as assumed."""
 
 _FLOAT_DIGITS = 300
 """More digits do not fit a float64."""
@@ -85,13 +85,13 @@ def _has_empty(chunk: pa.StringArray) -> bool:
 
 
 def memory(chunk: pa.StringArray) -> memoryview:
-    """What the chunk's texts take of a buffer that it may share; each is where :func:`offsets` says, less the first of them."""
+    """Bytes that the chunk's texts take of a buffer that it may share; each is where :func:`offsets` says, less the first of them."""
     at = offsets(chunk)
     return memoryview(chunk.buffers()[2] or b"")[at[0] : at[-1]]
 
 
 def offsets(chunk: pa.StringArray) -> npt.NDArray[np.int32]:
-    """Where each text starts in the buffer, and where the last ends."""
+    """Start of each text in the buffer, and the end of the last."""
     buffer = chunk.buffers()[1]
     if buffer is None:
         return np.zeros(1, dtype=np.int32)

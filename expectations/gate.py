@@ -61,7 +61,7 @@ class Verdict:
 
 
 _OTHER_STORES = ("sqlalchemy", "botocore", "boto3", "google")
-"""What Great Expectations takes where it finds it, for data that lies in databases and clouds: a third of what is left of its import."""
+"""Packages that Great Expectations imports if found, for data that lies in databases and clouds: a third of what is left of its import."""
 
 _RARELY_USED = ("scipy.stats", "altair")
 """Two fifths of the import, for three expectations that only an extra suite can ask for."""
@@ -113,7 +113,7 @@ class Gate:
         return verdict
 
     def report(self) -> CheckReport:
-        """What all batches so far amount to."""
+        """The report on all batches so far."""
         whole, validation_result = self._session.conclude()
         self._failed.update({key: failed for key, failed in whole.items() if key not in self._failed})
         return CheckReport(
@@ -183,7 +183,7 @@ def _is_documented(rule: Rule) -> bool:
 
 
 def _count_rows(findings: Sequence[Positions], rows: int) -> int:
-    """How many rows some of ``findings`` name."""
+    """Number of rows that some of ``findings`` name."""
     named = np.zeros(rows, dtype=bool)
     for positions in findings:
         named[positions] = True

@@ -1,4 +1,4 @@
-"""Which rows break which rule: the whole rule book over the Arrow columns of one frame, on two threads.
+"""The rows that break each rule: the whole rule book over the Arrow columns of one frame, on two threads.
 
 Each column is read once by one exact pattern; only rows that miss it are asked why. Arrow's kernels free the GIL, so
 the columns are dealt to two threads.
@@ -128,7 +128,7 @@ class RowChecks:
             return dict(own) | {key: found.result() for key, found in across}
 
     def _own(self, column: Column) -> list[tuple[tuple[str, str], Positions]]:
-        """What a column's cells say by themselves."""
+        """Findings on a column's cells by themselves."""
         return [((column.name, name), positions) for name, positions in self._cells(column)]
 
     def _cells(self, column: Column) -> Iterator[tuple[str, Positions]]:
@@ -172,7 +172,7 @@ class RowChecks:
         return _where(far)
 
     def _across(self) -> Iterator[tuple[tuple[str, str], Callable[[], Positions]]]:
-        """What only two cells together, or a cell and the clock or the file, can say."""
+        """Findings on two cells together, or on a cell and the clock or the file."""
         for column in COLUMNS:
             if column.not_before:
                 first, then = column.not_before, column.name

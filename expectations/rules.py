@@ -114,7 +114,7 @@ def _warning(column: str, name: str, text: str) -> Rule:
 
 
 CRITICAL_RULES: tuple[Rule, ...] = tuple(rule for column in COLUMNS for rule in column_rules(column))
-"""What the platform refuses, or is assumed to, by each rule's standing."""
+"""Rules whose breach the platform refuses, or is assumed to, by each rule's standing."""
 
 WARNING_RULES: tuple[Rule, ...] = (
     _warning("closedDatetime", CLOSED_BEFORE_CREATED, "should not be before creationDatetime: a deal closes after it is created"),
@@ -124,7 +124,7 @@ WARNING_RULES: tuple[Rule, ...] = (
     _warning("value", WON_WITHOUT_VALUE, "should not be 0 while status says won"),
     _warning("value", OUTLIER, "should not be far from the other values of its stage"),
 )
-"""What can be sent and is probably wrong."""
+"""Rules whose breach can be sent and is probably wrong."""
 
 RULES: tuple[Rule, ...] = CRITICAL_RULES + WARNING_RULES
 

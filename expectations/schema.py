@@ -1,4 +1,4 @@
-"""What a deal must be: the one declaration of the platform's 35 deal columns.
+"""The rules for a deal: the one declaration of the platform's 35 deal columns.
 
 The expectation suite, the mapping of CRM exports and the CSV writer all read this module, so a
 correction here is a correction everywhere. Facts and their sources are those of the platform's contract:
@@ -26,7 +26,7 @@ class Kind(StrEnum):
 
 
 class Null(StrEnum):
-    """When a column may be empty."""
+    """The cases in which a column may be empty."""
 
     ALLOWED = "allowed"
     FORBIDDEN = "forbidden"
@@ -34,7 +34,7 @@ class Null(StrEnum):
 
 
 class Standing(StrEnum):
-    """How surely a fact of the platform is known; only the first two are told to a user as the platform's own."""
+    """The certainty of a fact of the platform; only the first two are told to a user as the platform's own."""
 
     SPECIFICATION = "S"
     DOCUMENTED = "D"

@@ -1,4 +1,4 @@
-"""What one sync is asked to do: the same declaration makes the flow's parameters and the form in the Prefect UI."""
+"""The options of one sync: the same declaration makes the flow's parameters and the form in the Prefect UI."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _USER = re.compile(r"(?<=://)[^/@\s]*@")
 _REST = re.compile(r"(?:[?#].*)$", re.DOTALL)
 _LONGEST_NAME = 200
 _SIGNED = re.compile(r"(?:^|::)https?://|[?&][^=&]*=")
-"""Where a question mark begins a query: over HTTP, or before a name and a value; in a bucket's path it stands for any character."""
+"""Places where a question mark begins a query: over HTTP, or before a name and a value; in a bucket's path it stands for any character."""
 
 
 def counted(count: int, noun: str) -> str:
@@ -209,7 +209,7 @@ class SyncOptions(BaseModel):
         return None if self.forecast == "never" else {"horizon": self.horizon, "first_month": self.first_month}
 
     def quarantine_allowance(self, rows: int) -> int:
-        """How many failing rows of ``rows`` the quarantine may hold."""
+        """Number of failing rows, of ``rows``, that the quarantine may hold."""
         if self.quarantine_limit.endswith("%"):
             return int(rows * Decimal(self.quarantine_limit[:-1]) / 100)
         return int(self.quarantine_limit)

@@ -1,4 +1,4 @@
-"""Where and how dealcast runs: read from the environment inside a flow or command, never at import."""
+"""Settings of dealcast's surroundings: read from the environment inside a flow or command, never at import."""
 
 from __future__ import annotations
 

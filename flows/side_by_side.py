@@ -52,7 +52,7 @@ def states_of(
 
 
 def show_ended(subject: str, good: int, failed: int, count: int, *, done: str = "synced", percent: tuple[float, float]) -> None:
-    """How many of ``count`` have ended, as the run's progress and name; ``done`` and ``percent`` as for :func:`states_of`."""
+    """Number of those of ``count`` that have ended, as the run's progress and name; ``done`` and ``percent`` as for :func:`states_of`."""
     first, last = percent
     words = f"{good:,} of {count:,} {done}" + (f", {failed:,} failed" if failed else "")
     if show_progress(subject, first + (last - first) * (good + failed) / count, f"{subject}: {words}"):

@@ -170,7 +170,7 @@ def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: Run) -> FlowE
     if last:
         when = f"{last.upload.completed_at:%Y-%m-%d %H:%M} UTC"
         none = f"Nothing new since the last completed sync (request {last.upload.id}, completed {when})"
-    return Completed(name="NothingNew", message=f"{none}: nothing was sent, nothing invoked{outcome.beside}{outcome.age}.", data=outcome)
+    return Completed(name="NothingNew", message=f"{none}: nothing was sent, nothing invoked{outcome.left_out}{outcome.age}.", data=outcome)
 
 
 def reconcile_pending(collection: str, run: Run) -> None:

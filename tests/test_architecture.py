@@ -127,3 +127,17 @@ def test_a_name_names_one_module() -> None:
 
 def test_no_module_is_named_by_a_gerund() -> None:
     assert not (offenders := [module for module in MODULES if module.rsplit(".", 1)[-1].endswith("ing")]), offenders
+
+
+def test_a_docstring_begins_with_an_imperative_or_a_noun() -> None:
+    """A clause ("What the user said", "How it ended") is understood only at the second reading."""
+    clauses = ("What ", "How ", "Whether ", "Where ", "When ", "Which ", "Who ", "Why ")
+    texts = [
+        (f"{module}:{statement.lineno}", statement.value.value)
+        for module, tree in TREES.items()
+        for outer in ast.walk(tree)
+        if isinstance(outer, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        for statement in outer.body
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    ]
+    assert not (offenders := [place for place, text in texts if str(text).strip().startswith(clauses)]), offenders

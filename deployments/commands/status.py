@@ -104,7 +104,7 @@ def _holder(ledger: Ledger, collection: str) -> dict[str, Any] | None:
 
 
 def _staleness(export: Mapping[str, Any] | None, zone: str | None, max_age: str | None, now: datetime) -> str | None:
-    """Why the collection is older than ``max_age``, in words; None where it is not."""
+    """The reason why the collection is older than ``max_age``, in words; None where it is not."""
     if max_age is None:
         return None
     if export is None:

@@ -26,7 +26,7 @@ _IN_FULL = 5
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """How a command speaks: ``quiet`` shows no steps, ``json`` prints one object in place of text."""
+    """The way a command speaks: ``quiet`` shows no steps, ``json`` prints one object in place of text."""
 
     quiet: bool = False
     json: bool = False

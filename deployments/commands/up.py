@@ -185,7 +185,7 @@ def _schedule(url: str, every: int) -> None:
 
 
 def _environment(home: Path, url: str, sandbox: Sandbox) -> dict[str, str]:
-    """What the parts run with: all of their state in the home, and the sandbox as the platform."""
+    """The environment that the parts run with: all of their state in the home, and the sandbox as the platform."""
     for name in ("DEALCAST_LEDGER", "DEALCAST_TOKEN_BLOCK"):
         os.environ.pop(name, None)
     return {

@@ -34,7 +34,7 @@ from expectations.schema import SOURCE_LINE
 METRIC = "table.deals.row_checks"
 SUITE_NAME = "deals"
 ATTRIBUTE = "dealcast_examination"
-"""Where a frame carries its row_checks; a frame without one is examined as a whole file of its own."""
+"""The attribute under which a frame carries its row_checks; a frame without one is examined as a whole file of its own."""
 
 
 Samples = list[dict[str, Any]]

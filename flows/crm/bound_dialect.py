@@ -102,7 +102,7 @@ class Bound:
 
     @cached_property
     def converted(self) -> Recipe:
-        """What gives the amounts in one currency, as far as the export has it."""
+        """The fields that give the amounts in one currency, as far as the export has them."""
         return tuple(source for source in self.dialect.converted if self.has(source))
 
     @cached_property
@@ -189,12 +189,12 @@ class Bound:
 
     @property
     def _sheets(self) -> str:
-        """Which sheet of a workbook was read where there are others."""
+        """The sheet of a workbook that was read, where there are others."""
         others = ", ".join(map(repr, self.contents.unread))
         return f"The sheet {self.contents.member!r} was read, which fits best, and not {others}. " if others else ""
 
     def _way_on(self, missing: Sequence[str]) -> str:
-        """What settles it: an option for what follows from other columns, a dialect for what the export has under another name."""
+        """The remedy: an option for what follows from other columns, a dialect for what the export has under another name."""
         if self.dialect.verbatim:
             return "Add them to the file."
         few = len(missing) * 2 <= len(REQUIRED)

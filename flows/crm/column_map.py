@@ -220,7 +220,7 @@ class Mapping:
 
     @property
     def overdue(self) -> int:
-        """How many deals are open only because nothing says otherwise, although they should have closed before now."""
+        """Number of deals that are open only because nothing says otherwise, although they should have closed before now."""
         if self.bound.dialect.verbatim or not pc.any(self.status.open_unsaid).as_py():
             return 0
         now = self.inference.now.astimezone(ZoneInfo(self.zones.sent_in)).replace(tzinfo=None).isoformat()

@@ -1,4 +1,4 @@
-"""What a user says in place of what an export lacks: a default for a column, and when a deal closed."""
+"""A user's words in place of what an export lacks: a default for a column, and when a deal closed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLOSED_DATES: dict[ClosedDate, str] = {
     "modified": "lastUpdateDatetime",
     "created": "creationDatetime",
 }
-"""What `--closed-date` takes the closing from, where the export has none."""
+"""The sources of a closing date for `--closed-date`, where the export has none."""
 
 _NEVER = {
     "id": "an id must tell deals apart; `dealcast crms EXPORT` names the columns that do",

@@ -48,7 +48,7 @@ class Source:
 
 
 Recipe = tuple[Source, ...]
-"""What fills a target column: its chain, first non-empty wins."""
+"""The chain that fills a target column: the first non-empty source wins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ def load_dialect(crm: str) -> Dialect:
 
 
 def tables_of(crm: str) -> dict[str, Any]:
-    """What the dialect's TOML says, together with what it extends. Raises UsageError as `load_dialect`."""
+    """The tables of the dialect's TOML, together with those it extends. Raises UsageError as `load_dialect`."""
     return _tables(crm, seen=())
 
 

@@ -59,11 +59,11 @@ REPEATED = ("status", "drop")
 """The tables that are written ``[[name]]``, any number of times."""
 
 ENTRY_KEYS = ("from", "while", "first", "count", "mail_domain_of", "number_in", "hundredth_of", "latest", "join", "default")
-"""What a table in a column's chain may hold: ``while`` beside one of the others."""
+"""The keys of a table in a column's chain: ``while`` beside one of the others."""
 
 
 class Misread(Exception):
-    """What a dialect says that makes no sense."""
+    """A statement of a dialect that makes no sense."""
 
 
 def check_tables(tables: Mapping[str, Any]) -> None:

@@ -41,7 +41,7 @@ ALL_PIPELINES: Final = "*"
 
 @dataclass(frozen=True, slots=True)
 class ExportFacts:
-    """What was read, as it lies. ``separator`` is None for a workbook, ``modified`` where nobody knows.
+    """The facts of the file that was read. ``separator`` is None for a workbook, ``modified`` where nobody knows.
 
     ``member`` is the archive's file or the workbook's sheet that is read, ``unread`` are its filled sheets that are not, and
     ``quarantine`` says that it is one that a sync has left, to be fixed. ``guess`` has the letters beyond ASCII where the encoding is one.
@@ -62,7 +62,7 @@ class ExportFacts:
 
     @property
     def form(self) -> str:
-        """How it is written, in words."""
+        """The form it is written in, in words."""
         return form_of(self.encoding, self.separator, self.member, self.unread, self.guess)
 
 
@@ -85,7 +85,7 @@ class Extraction:
 
     @cached_property
     def facts(self) -> ExportFacts:
-        """What is read; asking waits for the digest, which is taken beside the reading."""
+        """The facts of what is read; asking waits for the digest, which is taken beside the reading."""
         reader = self._inference.reader
         return ExportFacts(
             path=self._local.location,

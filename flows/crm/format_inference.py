@@ -1,4 +1,4 @@
-"""What only the whole column can tell: the order of day and month, the decimal sign, the currencies, the pipelines.
+"""Facts that only the whole column can tell: the order of day and month, the decimal sign, the currencies, the pipelines.
 
 Each question costs one pass over the columns concerned, and is asked only when a value needs the answer.
 """
@@ -49,7 +49,7 @@ class Sighting(NamedTuple):
 
 @dataclass
 class _Dates:
-    """What the dates of one column show of a spreadsheet that has converted some of them."""
+    """Traces, in the dates of one column, of a spreadsheet that has converted some of them."""
 
     early: set[str] = field(default_factory=set)
     late: bool = False
@@ -133,7 +133,7 @@ class FormatInference:
 
     @cached_property
     def _orders(self) -> DateOrders:
-        """What every date in figures shows. Raises ExportUnmappable for columns that a spreadsheet has half converted."""
+        """The evidence of every date in figures. Raises ExportUnmappable for columns that a spreadsheet has half converted."""
         orders = DateOrders()
         columns: dict[str, _Dates] = defaultdict(_Dates)
         past = set(self.bound.names_for(_PAST))
@@ -170,7 +170,7 @@ class FormatInference:
         return None if said == "proven" else cast("Style", said)
 
     def style(self) -> Style:
-        """Which decimal sign this export uses. Raises ExportUnmappable where nothing or too much says it."""
+        """The decimal sign that this export uses. Raises ExportUnmappable where nothing or too much says it."""
         return self.known_style or self._style
 
     @cached_property
@@ -237,7 +237,7 @@ class FormatInference:
 
     @cached_property
     def pipelines(self) -> Counter[str]:
-        """How many rows each pipeline has; rows without one are not counted."""
+        """Number of rows of each pipeline; rows without one are not counted."""
         counts: Counter[str] = Counter()
         for _, column, _ in self._columns([self.bound.dialect.pipeline or ""]):
             counts.update(named(column).drop_null().to_pylist())
@@ -245,7 +245,7 @@ class FormatInference:
 
     @cached_property
     def currencies(self) -> Counter[str]:
-        """How many amounts there are in each currency (and period, where the dialect knows one)."""
+        """Number of amounts in each currency (and period, where the dialect knows one)."""
         counts: Counter[str] = Counter()
         names = [*self.bound.names_for({"value"}, converted=False), *self.bound.units]
         for rows in self.reader.read(sorted({position for name in names if (position := self.bound.position_of(name)) is not None})):
@@ -254,7 +254,7 @@ class FormatInference:
 
 
 def _distinct(column: pa.Array) -> list[tuple[int, str]]:
-    """Where in the column each text first stands."""
+    """The first position of each text in the column."""
     encoded = column.drop_null().dictionary_encode()
     places = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
     _, first = np.unique(encoded.indices.to_numpy(), return_index=True)
@@ -273,13 +273,13 @@ def amounts_of(bound: Bound, table: pa.Table) -> pa.Array:
 
 
 def units_of(bound: Bound, table: pa.Table) -> pa.Array:
-    """What each amount is in, by the columns that say it, else by the sign beside the number; null where there is neither."""
+    """The unit of each amount, by the columns that say it, else by the sign beside the number; null where there is neither."""
     amount = amounts_of(bound, table)
     return pc.if_else(pc.is_valid(amount), stated_units_of(bound, table), None) if bound.units else _signs(amount)
 
 
 def stated_units_of(bound: Bound, table: pa.Table) -> pa.Array:
-    """What the columns say that each row's amount is in, whether or not it has one; null where they say nothing."""
+    """The unit that the columns state for each row, with or without an amount; null where they state none."""
     if not bound.units:
         return pa.nulls(table.num_rows, pa.string())
     units = [one_chunk(table.column(str(bound.position_of(name)))) for name in bound.units]

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from expectations.schema import COLUMN_NAMES
 
 ASSUMED = "assumed:"
-"""How a value that nothing in the export says is labelled in ``filled``, before the reason."""
+"""The label, in ``filled``, of a value that nothing in the export says; the reason follows it."""
 
 
 @dataclass
 class RowCounts:
-    """Where every row went and every value came from; complete once the extraction is exhausted.
+    """The fate of every row and the source of every value; complete once the extraction is exhausted.
 
     ``rows`` below the header = ``deals`` + all of ``non_rows``. ``filled`` says by target column how many rows got a value how: ``direct``,
     ``fallback:<header or column>``, ``derived:<from what>``, ``default:<value>``, ``assumed:<why>``, ``raised:<column>``. ``unread`` counts

@@ -1,4 +1,4 @@
-"""Which rows are deals: footers, blank rows, deleted ones, other pipelines and currencies are told apart and counted."""
+"""The rows that are deals: footers, blank rows, deleted ones, other pipelines and currencies are told apart and counted."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def cells_of(deals: pa.Table) -> npt.NDArray[np.uint32]:
 
 
 def among(ids: Hashes, others: Hashes) -> npt.NDArray[np.bool_]:
-    """Which of ``ids`` are among ``others``, which are in order."""
+    """Those of ``ids`` that are among ``others``, which are in order."""
     if not len(others):
         return np.zeros(len(ids), np.bool_)
     found: npt.NDArray[np.bool_] = others[np.minimum(np.searchsorted(others, ids), len(others) - 1)] == ids
@@ -156,7 +156,7 @@ class ContentIndex:
         return len(self._ids)
 
     def place(self, deals: Deals) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Which of ``deals`` are known, and which of those are known in another content, or in doubt."""
+        """Two masks over ``deals``: the known ones, and those known in another content, or in doubt."""
         place, found = self._find(deals["id"])
         other = found.copy()
         other[found] = self._contents[place[found]] != deals["content"][found]
@@ -180,11 +180,11 @@ class ContentIndex:
             self.names.append(texts.filter(pa.array(named)))
 
     def gone(self) -> int:
-        """How many known deals the export was not seen to have."""
+        """Number of known deals that were not seen in the export."""
         return len(self) - int(self._seen.sum())
 
     def unseen(self, ids: Hashes) -> npt.NDArray[np.bool_]:
-        """Which of known ``ids`` the export was not seen to have."""
+        """Those of the known ``ids`` that were not seen in the export."""
         place, found = self._find(ids)
         found[found] = ~self._seen[place[found]]
         return found

@@ -57,7 +57,7 @@ class ExportStats:
     """Of the compared deals, how many changed in each column."""
 
     def as_baseline(self) -> dict[str, Any]:
-        """What the next sync's guard compares with."""
+        """The baseline that the next sync's guard compares with."""
         return {"deals": self.deals, "value": self.value, "newest_update": self.newest_update, "vanished": self.gone}
 
 
@@ -178,7 +178,7 @@ def check_whole(options: SyncOptions, *, quarantine: bool) -> None:
 
 
 def missing_allowance(known: int, limit: str | None) -> int:
-    """How many of ``known`` deals a ``limit``, as for :func:`guard_deletion`, lets be deleted."""
+    """Number of the ``known`` deals that a ``limit``, as for :func:`guard_deletion`, lets be deleted."""
     if limit is None:
         return max(MISSING_LEAST, int(known * MISSING_LIMIT))
     return int(known * float(limit[:-1]) / 100) if limit.endswith("%") else int(limit)

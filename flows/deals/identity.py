@@ -21,7 +21,7 @@ from flows.deals.staged_file import STAGED_SCHEMA, batches
 from flows.errors import ExportUnmappable, StoppedByGuard
 
 EQUAL_ROWS = "equal to another row in every column"
-"""What such rows are counted as."""
+"""The name that such rows are counted under."""
 
 _CONTENT = [name for name in COLUMN_NAMES if name != "lastSyncedAt"]
 _NUMBER = r"^[0-9]+(?:\.0+)?$"
@@ -29,7 +29,7 @@ _SUFFIX = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345", np.uint8)
 
 
 def spelling_keys(ids: pa.Array) -> pa.Array:
-    """What the spellings of one id have in common.
+    """The key that all spellings of one id have in common.
 
     That is its text without blanks around it, the digits of `007` and `7.0`, the first 15 characters of Salesforce's 18.
     """

@@ -304,7 +304,7 @@ def _ids_sent(ledger: Ledger, entries: Sequence[Entry]) -> Hashes:
 
 
 def deals_held(ledger: Ledger, collection: str) -> int:
-    """How many deals the index's Parquet file has, by its footer."""
+    """Number of deals in the index's Parquet file, by its footer."""
     with suppress(FileNotFoundError), ledger.open(collection, f"{INDEX}{CONTENT}") as source:
         return int(pq.ParquetFile(source).metadata.num_rows)
     return 0

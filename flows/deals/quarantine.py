@@ -35,7 +35,7 @@ _REMEDIES = {
     ("lastUpdateDatetime", REQUIRED): f"have no last change: {STAND_INS['lastUpdateDatetime']}",
     ("stage", REQUIRED): "have no stage: --default stage=none names one",
 }
-"""What settles the commonest gaps, by column and rule."""
+"""The remedies for the commonest gaps, by column and rule."""
 
 
 def way_on(report: CheckReport, dialect: str) -> str:

@@ -1,4 +1,4 @@
-"""What the tasks hand each other: small frozen records that point to staged files, never the data itself.
+"""Records that the tasks hand each other: small frozen records that point to staged files, never the data itself.
 
 They reach Prefect's logs and survive the process, so they hold counts, ids and paths, and no row's content.
 """
@@ -41,13 +41,13 @@ class StagedDeals:
     gone_ids: Path | None = None
     """An Arrow file with one column, ``id``: the deals that the export marks as deleted or merged into another, and does not have."""
     reading: Reading = field(default_factory=dict)
-    """How it was read, see `flows.crm.guide.remembered`."""
+    """The way it was read, see `flows.crm.guide.remembered`."""
     said: dict[str, str] = field(default_factory=dict)
-    """What of that the user said."""
+    """The part of that which the user said."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What a user has to know of how the export was read: what was assumed or guessed, and what contradicts itself."""
+        """Remarks on the reading of the export: what was assumed or guessed, and what contradicts itself."""
         told = {ASSUMED: "assumed, since", _LOST: "empty:"}
         said = [
             f"{column} of {rows:,} of {self.deals:,} deals is {why} {how.removeprefix(kind)}"

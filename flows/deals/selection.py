@@ -146,7 +146,7 @@ def _give_back() -> None:
 
 
 class _Selection:
-    """What is picked up while the rows go by: the passing ones to send, their fingerprint and contents, the totals.
+    """Values collected while the rows go by: the passing ones to send, their fingerprint and contents, the totals.
 
     One batch is written while the next is checked and summed up, and no more wait in memory.
     """
@@ -233,7 +233,7 @@ class _Selection:
         _add_won(self._won_by_month, passing)
 
     def checked(self, staged: StagedDeals, report: CheckReport) -> CheckedDeals:
-        """What all batches amount to; an override that would replace the deals by the same sends none, unless told to send all."""
+        """The result of all batches; an override that would replace the deals by the same sends none, unless told to send all."""
         gone = self._known.gone()
         same = self._override and not (self._full or self._changed or self._added or gone)
         rows = 0 if same else self._chosen

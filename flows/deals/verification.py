@@ -1,4 +1,4 @@
-"""What a collection holds beside what a sync of an export would send: by id, then cell by cell.
+"""Comparison of a collection with what a sync of an export would send: by id, then cell by cell.
 
 Texts are compared exactly. Two that differ are equal where they are the same decimal (``1000.00`` and ``1000.0``), the same
 moment (``2024-10-02 10:03:00`` and ``2024-10-02T10:03:00``) or the same boolean, since the platform may write these in its own

@@ -55,7 +55,7 @@ def _contents(platform: Nostradamus, invocation_id: str) -> dict[ResultFormat, b
 
 
 def _why_not(readings: dict[ResultFormat, Reading], months: Months) -> str:
-    """Why the predictions are not known for sure; empty where they are."""
+    """The reason why the predictions are not known for sure; empty where they are."""
     if not readings:
         return "forecast made, none kept: the platform offers no file of it"
     if not months:

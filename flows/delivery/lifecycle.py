@@ -118,7 +118,7 @@ class Forecast:
     months: tuple[tuple[str, float], ...]
     unread: str = ""
     notes: tuple[str, ...] = ()
-    """What people should know of its months: past ones, holes."""
+    """Remarks on its months: past ones, holes."""
 
 
 def _not_ahead(accepted_at: datetime) -> datetime:

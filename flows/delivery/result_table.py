@@ -32,7 +32,7 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a result holds: its predictions, or why they are not known for sure. Both never."""
+    """The content of a result: its predictions, or why they are not known for sure. Both never."""
 
     months: Months = ()
     why_not: str = ""

@@ -34,10 +34,10 @@ LEASE_SECONDS = 60
 """The shortest lease that Prefect grants."""
 
 _NAMING_SECONDS = 1.0
-"""How long to wait for a holder that has just locked to write its name."""
+"""Seconds to wait for a holder that has just locked to write its name."""
 
 Holder = dict[str, str]
-"""Who locks: host, pid, since, the Prefect flow run, and a token that no other holder has; empty where nobody does."""
+"""The holder of the lock: host, pid, since, the Prefect flow run, and a token that no other holder has; empty where nobody does."""
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def _holder(text: str | bytes) -> Holder:
 
 
 def _named(read: Callable[[], Holder], seconds: float) -> Holder:
-    """Who holds the lock, as soon as it says so; empty where it does not within ``seconds``."""
+    """The holder of the lock, as soon as it says so; empty where it does not within ``seconds``."""
     end = time.monotonic() + seconds
     while not (holder := read()) and time.monotonic() < end:
         time.sleep(0.02)

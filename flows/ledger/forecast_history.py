@@ -34,7 +34,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Invoked:
-    """What a forecast was made of: when, where, from which upload."""
+    """The origin of a forecast: when, where, from which upload."""
 
     as_of: datetime
     invoked_at: datetime
@@ -48,7 +48,7 @@ class Invoked:
 
 @dataclass(frozen=True, slots=True)
 class HorizonError:
-    """How far forecasts of months that are over were from what was won, ``horizon`` months ahead.
+    """The error of forecasts of months that are over against what was won, ``horizon`` months ahead.
 
     ``mape`` is the mean of the errors' absolute shares of what was won, ``bias`` the sum of the errors as a share of all that was won.
     """

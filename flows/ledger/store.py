@@ -1,4 +1,4 @@
-"""What was begun and what was answered, kept outside Prefect so that a killed sync can go on.
+"""Record of what was begun and answered, kept outside Prefect so that a killed sync can go on.
 
 One small JSON per sync under ``<ledger>/<collection>/``, rewritten before and after every step that cannot be taken
 back (write to a temporary file, fsync, rename; one put on an object store). Beside it, the Arrow file of the
@@ -69,7 +69,7 @@ class Sending(_Record):
     doubt: bool = Field(False, description="some send had no clear answer: the platform may have done it")
 
     def seconds(self) -> float | None:
-        """How long the platform took, from accepted to seen completed; None while it is not, or where the clock was set back meanwhile."""
+        """Seconds the platform took, from accepted to seen completed; None while it is not, or where the clock was set back meanwhile."""
         if self.accepted_at is None or self.completed_at is None:
             return None
         took = (self.completed_at - self.accepted_at).total_seconds()

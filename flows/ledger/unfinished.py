@@ -75,7 +75,7 @@ def stop_if_unknown(entry: Entry) -> None:
 
 
 def how_to_resume(ledger: Ledger, collection: str) -> str:
-    """What is left of an interrupted run, and the command that resumes it."""
+    """The rest of an interrupted run, and the command that resumes it."""
     left = [entry for entry in ledger.entries(collection) if not entry.finished]
     if left and left[-1].upload.id:
         return (

@@ -169,7 +169,7 @@ class Nostradamus:
         return _parse(Accepted, self._send("DELETE", path, json={"args": {"ids": list(ids)}}, expect=(202,)))
 
     def upload_status(self, collection_id: str, request_id: str, *, mode: RequestMode = "append") -> UploadRequest:
-        """Where an upload or a delete stands (S: append; A: the paths of the others)."""
+        """The state of an upload or a delete (S: append; A: the paths of the others)."""
         path = f"/api/collection/{_segment(collection_id)}/data/deals/{mode}/{_segment(request_id)}"
         answer = _parse(UploadRequest, self._get(path))
         _require_own(path, request=(request_id, answer.id), collection=(collection_id, answer.collection_id))
@@ -190,7 +190,7 @@ class Nostradamus:
         return _parse(Accepted, self._send("POST", "/api/invocation", json=body, expect=(202,)))
 
     def invocation(self, invocation_id: str) -> Invocation:
-        """Where an invocation stands, and once completed, its results."""
+        """The state of an invocation, and once completed, its results."""
         path = f"/api/invocation/{_segment(invocation_id)}"
         answer = _parse(Invocation, self._get(path))
         _require_own(path, invocation=(invocation_id, answer.id))

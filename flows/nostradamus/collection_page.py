@@ -13,7 +13,7 @@ from flows.nostradamus.http_errors import quote
 from flows.nostradamus.models import Collection
 
 PAGE_KEYS = ("results", "items", "collections", "data")
-"""Where the list is looked for first (A); then under any key."""
+"""The keys under which the list is looked for first (A); then under any key."""
 
 _DEEPEST = 3
 """Objects around the list that are looked into."""
@@ -56,7 +56,7 @@ def _has_id(entry: Any) -> bool:
 
 
 def _following(body: Any) -> dict[str, Any] | None:
-    """What ``next`` says (A): its URL's parameters alone are taken, so that the token goes nowhere else."""
+    """The page that ``next`` names (A): its URL's parameters alone are taken, so that the token goes nowhere else."""
     if not isinstance(body, dict) or "next" not in body:
         return {}
     if not body["next"]:

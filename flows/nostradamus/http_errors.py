@@ -77,7 +77,7 @@ def failure(error: httpx.HTTPError, *, repeatable: bool) -> DealcastError:
 
 
 def quote(response: httpx.Response) -> str:
-    """What the body says, in at most 300 characters; its shape is not documented (S), so any body will do."""
+    """The text of the body, in at most 300 characters; its shape is not documented (S), so any body will do."""
     content = redacted(response)
     try:
         body = json.loads(content)

@@ -1,4 +1,4 @@
-"""What the platform says, as small frozen types. Unknown keys are ignored, so that an addition breaks nothing."""
+"""The platform's answers, as small frozen types. Unknown keys are ignored, so that an addition breaks nothing."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ UploadMode = Literal["append", "override"]
 """``append`` merges by id (S), ``override`` replaces all data of the type (D)."""
 
 RequestMode = Literal["append", "override", "delete"]
-"""What an accepted request was: an upload, or a delete of deals by id (D*)."""
+"""The kind of an accepted request: an upload, or a delete of deals by id (D*)."""
 
 FORECAST_MONTH = ("month",)
 FORECAST_REVENUE = ("revenue", "estimatedrevenue")
-"""What the two fields of a prediction may be named, in lower case and letters only: asked for where their values leave it open (A)."""
+"""The names of the two fields of a prediction, in lower case and letters only: asked for where their values leave it open (A)."""
 
 
 Message = Annotated[str | None, BeforeValidator(lambda said: said if said is None or isinstance(said, str) else json.dumps(said))]
-"""What an answer says in words; where it is an object, its JSON."""
+"""The words of an answer; where it is an object, its JSON."""
 
 
 class _Answer(BaseModel):
@@ -48,7 +48,7 @@ class _Request(_Answer):
 
 
 class Accepted(_Request):
-    """What a request was accepted as. No other field of its answer is read: an odd one must not make the id lost."""
+    """The id that a request was accepted under. No other field of its answer is read: an odd one must not make the id lost."""
 
 
 class UploadRequest(_Request):

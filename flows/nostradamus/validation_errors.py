@@ -32,7 +32,7 @@ CORRECT = {
     ("closed-unless-open", "other-columns", "optional", "required", "required-sibling", "unique", "all-columns", "added-after-creation"),
     "expectations/schema.py: COLUMNS",
 )
-"""Where each fact that a validation can show to be wrong is corrected."""
+"""The place where each fact that a validation can show to be wrong is corrected."""
 
 _CASES = "failure cases"
 """Pandera lists the failing values behind this word: they are people's data, and without bound."""

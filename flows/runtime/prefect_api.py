@@ -1,4 +1,4 @@
-"""How Prefect's server is set up where dealcast starts it."""
+"""Settings of the Prefect servers that dealcast starts."""
 
 from __future__ import annotations
 

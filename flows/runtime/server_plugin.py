@@ -1,4 +1,4 @@
-"""What a Prefect server imports where dealcast is installed, as an entry point of `prefect.collections`; workers import it too.
+"""The module that a Prefect server imports where dealcast is installed, as an entry point of `prefect.collections`; workers import it too.
 
 So whoever starts a server, `dealcast up`, `prefect server start` or a sync its temporary one, has it work as `sqlite_turns` says.
 """

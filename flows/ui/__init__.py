@@ -1,1 +1,1 @@
-"""What people see of a run in Prefect: artifacts, charts, reports, final states, run names, events."""
+"""The view of a run in Prefect: artifacts, charts, reports, final states, run names, events."""

@@ -1,4 +1,4 @@
-"""What a run shows in the Prefect UI: few artifacts, one key per kind and collection, so that the UI keeps their history.
+"""Artifacts of a run in the Prefect UI: few artifacts, one key per kind and collection, so that the UI keeps their history.
 
 Nothing of a row is in them but its line, and the form of its id and of what failed.
 """
@@ -67,7 +67,7 @@ def show_report(collection: str, markdown: str, headline: str) -> None:
 
 
 def show_certificate(collection: str, certificate: Mapping[str, Any]) -> None:
-    """What was sent, what the platform made of it, with which versions."""
+    """Record of what was sent and what the platform made of it, with which versions."""
     text = f"```json\n{json.dumps(certificate, indent=1)}\n```"
     _show(create_markdown_artifact, text, artifact_key("certificate", collection), "What was sent, and what became of it")
 
@@ -102,7 +102,7 @@ def show_gone(collection: str, stats: ExportStats) -> None:
 
 
 def show_progress(collection: str, percent: float, words: str) -> bool:
-    """How far the run is, with what it waits for in the platform's own words; False while the last update is too young.
+    """Progress of the run, with what it waits for in the platform's own words; False while the last update is too young.
 
     Where ``collection`` is one of many, its run shows how far they all are, not each.
     """

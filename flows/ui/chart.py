@@ -49,7 +49,7 @@ def draw(history: Mapping[str, float], months: Months) -> str:
 
 
 def _legend() -> str:
-    """What the colours say."""
+    """The legend of the colours."""
     entries = [(_LEFT, _WON, "won"), (_LEFT + 70, _PREDICTED, "forecast")]
     return "".join(
         f'<rect x="{left}" y="10" width="12" height="12" rx="2" fill="{colour}"/>{_text(left + 18, 20, word, "start")}'

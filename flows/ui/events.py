@@ -87,7 +87,7 @@ def condition(state: State[Any], tags: Iterable[str]) -> Condition | None:
 
 
 def _since(earlier: Iterable[FlowRun], before: Condition) -> str:
-    """How long the condition ``before`` had lasted, by the earlier runs, newest first, that are looked at; empty where there is none."""
+    """Duration of the condition ``before``, by the earlier runs, newest first, that are looked at; empty where there is none."""
     said = [(run, known) for run in earlier if run.state and (known := condition(run.state, run.tags))]
     lasted = [run.end_time for run, known in takewhile(lambda each: each[1] == before, said) if run.end_time]
     return f"{before} since {lasted[-1]:%Y-%m-%d %H:%M} UTC at least" if lasted else ""

@@ -1,4 +1,4 @@
-"""How a run ends in Prefect's run list: a name that says what happened, a state whose message says why, a report on failure too."""
+"""The end of a run in Prefect's run list: a name that says what happened, a state whose message says why, a report on failure too."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def concluded(subject: Callable[P, str]) -> Callable[[Callable[P, FlowEnd]], Cal
 
 
 def title(error: BaseException) -> str:
-    """What happened, in a few words: `Blocked by guard`, `Refused: 2 columns`, else the error's name as words."""
+    """The event in a few words: `Blocked by guard`, `Refused: 2 columns`, else the error's name as words."""
     words = _words(type(error))
     if isinstance(error, AppendRejected) and error.columns:
         count = len(error.columns)

@@ -1,4 +1,4 @@
-"""Where a report, certificate or forecast is from: when it was made, by which run, of which collection, on which platform."""
+"""The origin of a report, certificate or forecast: when it was made, by which run, of which collection, on which platform."""
 
 from __future__ import annotations
 

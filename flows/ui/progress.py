@@ -19,7 +19,7 @@ _SAID_EVERY = 60.0
 """Seconds after which a wait is said again although nothing changed."""
 
 _SAID: dict[str, tuple[str, float]] = {}
-"""What is waited for -> the words that were logged last, and when."""
+"""The words that were logged last, and when, by what is waited for."""
 
 
 @contextmanager

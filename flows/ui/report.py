@@ -1,4 +1,4 @@
-"""What is left of a run for people: report, certificate, quarantine, and the artifacts in the Prefect UI."""
+"""Files of a run for people: report, certificate, quarantine, and the artifacts in the Prefect UI."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a sync ended: what was checked, what the ledger knows of the sending, and the forecast if there is one."""
+    """The end of a sync: what was checked, what the ledger knows of the sending, and the forecast if there is one."""
 
     options: SyncOptions
     folder: Path
@@ -37,7 +37,7 @@ class Outcome:
     forecast: Forecast | None = None
     sent: bool = False
     movement: str = ""
-    """How the forecast's sum moved since the collection's last one, as `+2.1 % since 19 Nov`; empty where there is none."""
+    """Movement of the forecast's sum since the collection's last one, as `+2.1 % since 19 Nov`; empty where there is none."""
 
     @property
     def headline(self) -> str:
@@ -47,7 +47,7 @@ class Outcome:
         sent = (
             f"{counted(self.rows_sent, 'deal')} sent, {self.entry.quarantined:,} quarantined{self._gone}"
             if self.sent and self.entry
-            else f"nothing new to send{self.beside}"
+            else f"nothing new to send{self.left_out}"
         )
         if self.forecast is None:
             return sent
@@ -59,7 +59,7 @@ class Outcome:
         if self.checked is not None and self.options.dry_run:
             return f"dry run, {self.checked.rows:,} to send"
         if not self.sent or self.entry is None:
-            return f"{'forecast only' if self.forecast else 'nothing new'}{self.beside}{self.age}"
+            return f"{'forecast only' if self.forecast else 'nothing new'}{self.left_out}{self.age}"
         quarantined = f", {self.entry.quarantined:,} quarantined" if self.entry.quarantined else ""
         sent = f"{self.rows_sent:,} sent{quarantined}{self._gone}{self.age}"
         if self.forecast is None:
@@ -89,7 +89,7 @@ class Outcome:
         return f"{total:,.0f}" + (f" ({self.movement})" if self.movement else "")
 
     @property
-    def beside(self) -> str:
+    def left_out(self) -> str:
         """Deals that are quarantined and gone, for the end of a sentence; empty where there are none."""
         return (f", {self.checked.quarantined:,} quarantined" if self.checked is not None and self.checked.quarantined else "") + self._gone
 
@@ -101,7 +101,7 @@ class Outcome:
 
     @property
     def age(self) -> str:
-        """How old the export is, for the end of a sentence, and whether it is the last one again; empty where nobody knows."""
+        """Age of the export, for the end of a sentence, and whether it is the last one again; empty where nobody knows."""
         if self.checked is None:
             return ""
         modified = self.checked.staged.export.modified
@@ -120,7 +120,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class DoneElsewhere:
-    """How a sync ended that another process did: its forecast and its report lie there."""
+    """The end of a sync that another process did: its forecast and its report lie there."""
 
     collection: str
     headline: str
@@ -180,7 +180,7 @@ def with_history(outcome: Outcome, ledger: Ledger, platform_url: str) -> Outcome
 
 
 def certificate(entry: Entry) -> dict[str, Any]:
-    """What was sent, what the platform made of it, and with which versions: enough to prove a sync later."""
+    """Record of what was sent, what the platform made of it, and with which versions: enough to prove a sync later."""
     return {
         "made": origin(entry.collection),
         "collection": entry.collection,

@@ -1,4 +1,4 @@
-"""What a flow run is about: one collection, or a table of many."""
+"""The subject of a flow run: one collection, or a table of many."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from prefect.context import FlowRunContext
 from flows.options import SyncOptions
 
 PIPELINES = "pipelines"
-"""What the run of a whole export with several pipelines is about."""
+"""The subject of the run of a whole export with several pipelines."""
 
 COLLECTIONS = "collections"
-"""What the run of a table of collections is about."""
+"""The subject of the run of a table of collections."""
 
 _IDS: dict[str, str] = {}
 """Name -> id of the collections that a run was asked for by name."""

@@ -27,7 +27,7 @@ _FULL = 1 << 30
 """Bytes that should be free where syncs are staged."""
 
 _CLOCK = timedelta(seconds=30)
-"""How far this machine's clock may be from the platform's."""
+"""Allowed difference between this machine's clock and the platform's."""
 
 
 def doctor(export: str | None, collection: str | None, max_age: float, *, as_json: bool) -> int:

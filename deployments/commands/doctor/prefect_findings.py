@@ -1,4 +1,4 @@
-"""What ``dealcast doctor`` finds of Prefect: its server, the deployments, their work pools and workers, the automations."""
+"""Findings of ``dealcast doctor`` on Prefect: its server, the deployments, their work pools and workers, the automations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Status = Literal["ok", "warning", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found of one part; ``code`` is the exit code of the error that a sync would end with."""
+    """The finding on one part; ``code`` is the exit code of the error that a sync would end with."""
 
     check: str
     status: Status
@@ -118,7 +118,7 @@ def _server(client: SyncPrefectClient, url: str) -> Finding:
 
 
 def _leases(client: SyncPrefectClient) -> Iterator[Finding]:
-    """Where the server keeps leases; a hosted one does not tell."""
+    """The place where the server keeps leases; a hosted one does not tell."""
     try:
         settings: dict[str, Any] = client.request("GET", "/admin/settings").json()
         storage = settings["server"]["concurrency"]["lease_storage"]

@@ -51,7 +51,7 @@ class Error(BaseModel):
 
 
 class NewCollection(Body):
-    """What a collection is created with (D)."""
+    """The body that creates a collection (D)."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     product: Literal["SalesForecasting"]
@@ -113,7 +113,7 @@ class UploadRequest(Camel):
 
 
 class DeleteArgs(Body):
-    """What to delete (D*): the deals of these ids, or without them all."""
+    """The deals to delete (D*): the deals of these ids, or without them all."""
 
     ids: list[str] | None = None
 
@@ -125,7 +125,7 @@ class Deletion(Body):
 
 
 class ForecastArgs(Body):
-    """What to predict (D)."""
+    """The forecast to make (D)."""
 
     horizon: Annotated[int, Field(ge=1, le=12, description="months to predict"), BeforeValidator(_whole)]
     first_month_to_predict: (
@@ -147,7 +147,7 @@ class NewInvocation(Body):
 
 
 class InvocationResult(Camel):
-    """What one result of an invocation offers (D)."""
+    """The formats that one result of an invocation offers (D)."""
 
     primary_result: bool
     status: Literal["completed", "error"]

@@ -29,7 +29,7 @@ Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
 class SpeedBody(BaseModel):
-    """How long jobs take at least, in seconds."""
+    """Least duration of jobs, in seconds."""
 
     queued_seconds: Seconds
     processing_seconds: Seconds

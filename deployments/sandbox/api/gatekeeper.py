@@ -1,4 +1,4 @@
-"""What every product request passes first: its token, its media type, its size.
+"""Checks that every product request passes first: its token, its media type, its size.
 
 A refusal reads the whole body before it answers, so that a client still sending sees the answer and not a reset.
 """
@@ -57,7 +57,7 @@ def _organisation(tokens: Mapping[str, str], authorization: str) -> str | None:
 
 
 def _media_type(scope: Scope) -> str | None:
-    """What a request's body must be; None where no route takes one."""
+    """The media type that a request's body must have; None where no route takes one."""
     if scope["method"] == "DELETE":
         return "application/json" if _DELETE.fullmatch(scope["path"]) else None
     if scope["method"] != "POST":

@@ -23,7 +23,7 @@ from deployments.sandbox.faults.cuttable import CuttableProtocol
 
 HOST = "127.0.0.1"
 _STOP_SECONDS = 2
-"""How long requests in hand may take when the sandbox stops."""
+"""Seconds that requests in hand may take when the sandbox stops."""
 
 
 @dataclass(frozen=True, slots=True)

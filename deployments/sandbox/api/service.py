@@ -1,4 +1,4 @@
-"""What the routes share: the parts of the platform, wired together, and who is asking."""
+"""Parts that the routes share: the parts of the platform, wired together, and who is asking."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What can go wrong between a client and the platform, on demand."""
+"""Faults between a client and the platform, on demand."""

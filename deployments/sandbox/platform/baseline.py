@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 COLUMNS = ["creationDatetime", "closedDatetime", "status", "stage", "value"]
-"""What the baseline reads of a deal."""
+"""The columns of a deal that the baseline reads."""
 
 Floats: TypeAlias = np.ndarray[tuple[int], np.dtype[np.floating[Any]]]
 
@@ -145,7 +145,7 @@ def _season(monthly: pd.Series[float], month: int) -> float:
 
 
 def _pipeline(history: pd.DataFrame, open_deals: pd.DataFrame, origin: int, month: int) -> float:
-    """What the open deals are expected to bring in ``month``: value x the chance to be won then, given their stage and age."""
+    """Expected revenue of the open deals in ``month``: value x the chance to be won then, given their stage and age."""
     closed = history[history["status"] != "open"]
     is_won = closed["status"] == "closed_won"
     lag = closed["closed"] - closed["created"]

@@ -28,7 +28,7 @@ BATCH_ROWS = 60_000
 
 NULLS = ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"]
 NULLS += ["<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
-"""What ``pandas.read_csv`` reads as nothing."""
+"""The words that ``pandas.read_csv`` reads as nothing."""
 
 _MARKS = "\x1a\x1c"
 """The cells of the row added at the end: the first of these that is not the separator."""

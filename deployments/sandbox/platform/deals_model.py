@@ -67,7 +67,7 @@ def _well_formed(cells: _Array) -> _Array:
 
 
 def _exists(cells: _Array) -> _Array:
-    """Whether the calendar has the day and the clock the time.
+    """True where the calendar has the day and the clock the time.
 
     Arrow refuses a whole array for one value, without saying which; and it knows a year 0000, which the calendar does not.
     """
@@ -170,7 +170,7 @@ CELLS = pandera.DataFrameSchema(
     },
     name=NAME,
 )
-"""What each cell must be."""
+"""The rules for each cell."""
 
 COLUMNS = tuple(CELLS.columns)
 """All 35, in the order of the specification's example (S)."""
@@ -179,7 +179,7 @@ ACROSS = {
     ("creationDatetime", "addDatetime"): pandera.Check(_added_after_creation, name=ADDED_AFTER_CREATION, error=ADDED_AFTER_CREATION),
     ("status", "closedDatetime"): pandera.Check(_closed_unless_open, name=CLOSED_UNLESS_OPEN, error=CLOSED_UNLESS_OPEN, ignore_na=False),
 }
-"""What two cells of a row must be to each other."""
+"""The rules between two cells of a row."""
 
 UNIQUE = pandera.DataFrameSchema({"id": pandera.Column(TEXT, unique=True, nullable=True)}, name=NAME)
-"""What the ids of a whole file must be; a null id is the cell's own failure, said once."""
+"""The rule for the ids of a whole file; a null id is the cell's own failure, said once."""

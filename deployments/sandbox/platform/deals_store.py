@@ -59,7 +59,7 @@ class Deals:
             sync(self._folder)
 
     def any(self, collection: str) -> bool:
-        """Whether the collection holds a deal."""
+        """True where the collection holds a deal."""
         return next(self.tables(collection, ["id"]), None) is not None
 
     def tables(self, collection: str, columns: Sequence[str] = COLUMNS) -> Iterator[pa.Table]:

@@ -1,4 +1,4 @@
-"""What the platform remembers besides deals: collections, upload requests and invocations, in one SQLite file.
+"""Store of everything but deals: collections, upload requests and invocations, in one SQLite file.
 
 One connection under one lock: every statement here is short. ``synchronous=FULL`` makes a committed row survive a power
 cut, which is what a 202 promises. Ids are opaque; ``seq`` is the order of acceptance.
@@ -177,7 +177,7 @@ class Store:
         return [row[0] for row in collections], [row[0] for row in invocations]
 
     def is_stuck(self, job: Upload | Invocation) -> bool:
-        """Whether the fault ``stuck`` holds a job, now."""
+        """True while the fault ``stuck`` holds a job."""
         [row] = self._rows(f"SELECT fate = 'stuck' FROM {_TABLE[type(job)]} WHERE id = ?", job.id)  # noqa: S608 - one of our two tables
         return bool(row[0])
 

@@ -57,7 +57,7 @@ class Validation:
 
     @property
     def passed(self) -> bool:
-        """Whether the platform would take the file."""
+        """True where the platform would take the file."""
         return self.message is None
 
 

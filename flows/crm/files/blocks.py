@@ -135,7 +135,7 @@ def _last_row_end(text: bytearray) -> int:
 
 
 def _count(text: bytearray, byte: int, end: int) -> int:
-    """How often ``byte`` is in ``text`` before ``end``, counted in slices that the processor's cache holds."""
+    """Number of times that ``byte`` is in ``text`` before ``end``, counted in slices that the processor's cache holds."""
     if text.find(byte, 0, end) < 0:
         return 0
     raw = np.frombuffer(text, np.uint8, end)

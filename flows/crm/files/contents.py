@@ -1,4 +1,4 @@
-"""What is in the file: unpacked, its encoding settled, handed on as UTF-8 bytes or as a sheet's rows."""
+"""The content of the file: unpacked, its encoding settled, handed on as UTF-8 bytes or as a sheet's rows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NO_BOMB, _LARGEST_RATIO = 256 << 20, 200
 """Bytes that any archive may unpack to, and how many times its size a larger one may."""
 
 DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, zipfile.LargeZipFile)
-"""What reading a damaged archive raises, if only at its end."""
+"""The errors that reading a damaged archive raises, if only at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Contents:
 
 
 def form_of(encoding: str, separator: str | None, member: str | None, unread: Sequence[str], guess: str | None = None) -> str:
-    """How a table is written, in words: its encoding and separator, the file or sheet that is read, the sheets that are not."""
+    """The form of a table, in words: its encoding and separator, the file or sheet that is read, the sheets that are not."""
     parts = [f"{encoding} (a guess, by the letters {guess}; --encoding names another)" if guess else encoding]
     if separator is not None:
         parts.append(f"separator {separator!r}")
@@ -83,7 +83,7 @@ def read_contents(path: Path, location: str, members: tuple[str, ...] = (), enco
 
 
 def damaged(location: str, error: Exception) -> ExportUnreadable:
-    """What to say where reading raises one of :data:`DAMAGED`."""
+    """The error to raise where reading raises one of :data:`DAMAGED`."""
     return ExportUnreadable(f"{location} is a damaged archive ({error}). Download it again.")
 
 

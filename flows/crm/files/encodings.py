@@ -43,7 +43,7 @@ _ABSURD = re.compile(
     r"|(?P<rare>[\u0160\u0161\u017d\u017e\u0178\u0192])|(?P<ligature>[\u0152\u0153])(?![Uu])"
     r"|(?<=[a-z])(?P<dash>[\u2013\u2014])(?=[a-z\u2013\u2014])"
 )
-"""What a word in a Western language has not: signs inside it, a capital behind a small letter, letters that Latin-1 lacks."""
+"""Marks that a word in a Western language does not have: signs inside it, a capital behind a small letter, letters that Latin-1 lacks."""
 
 _NORTHERN = frozenset("\u00de\u00fe\u00d0\u00f0\u00dd\u00fd")
 """Letters of Icelandic, in whose place other encodings have those of Turkish, Romanian, Czech."""

@@ -1,4 +1,4 @@
-"""Where the table begins: its separator, the title lines above it, its header row."""
+"""The beginning of the table: its separator, the title lines above it, its header row."""
 
 from __future__ import annotations
 

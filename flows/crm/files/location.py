@@ -1,4 +1,4 @@
-"""Where the export lies: a path, a glob (newest wins), or any fsspec URL; always handed on as a local file."""
+"""The location of the export: a path, a glob (newest wins), or any fsspec URL; always handed on as a local file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from flows.settings import load_settings
 _MAGIC = "*?["
 
 FROM_ENVIRONMENT = "env:"
-"""What an export begins with whose location, with its credentials, is in an environment variable."""
+"""The prefix of an export whose location, with its credentials, is in an environment variable."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class LocalExport:
     path: Path
     modified: datetime | None
     copies: ExitStack
-    """What keeps a fetched copy, private and removed with it."""
+    """The folder that keeps a fetched copy, private and removed with it."""
 
     @cached_property
     def _found(self) -> os.stat_result:

@@ -78,7 +78,7 @@ class TableReader:
 
     @cached_property
     def _shape(self) -> RowShape:
-        """What all rows of a text have to be like."""
+        """The shape that all rows of a text must have."""
         headers, separator = self.layout.headers, self.layout.separator or ","
         try:
             with self._opened(self.layout.offset) as stream:

@@ -1,1 +1,1 @@
-"""What helps a user to a dialect: which one fits, what could be the id, a skeleton to start from."""
+"""Help towards a dialect: the one that fits, candidates for the id, a skeleton to start from."""

@@ -1,4 +1,4 @@
-"""Which dialect fits an export, and what each of the 35 columns would get from it, with an example."""
+"""The dialect that fits an export, and the source of each of the 35 columns in it, with an example."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LEAST = 3
 
 @dataclass(frozen=True, slots=True)
 class DialectFit:
-    """How well a dialect fits: the headers it knows of the export's, and the indispensable columns it cannot fill."""
+    """The fit of a dialect: the headers it knows of the export's, and the indispensable columns it cannot fill."""
 
     name: str
     title: str
@@ -56,7 +56,7 @@ class DialectFit:
 
 @dataclass(frozen=True, slots=True)
 class ColumnFit:
-    """What a target column would get: ``sources`` in the order they are tried, or ``why_empty``.
+    """The source of a target column: ``sources`` in the order they are tried, or ``why_empty``.
 
     ``example`` is the first value among the first rows, ``rows`` how many of those ``sample`` rows get one.
     """
@@ -92,7 +92,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the user says of an export, as for `open_export`."""
+    """The user's own statements about an export, as for `open_export`."""
 
     crm_timezone: str | None = None
     timezone: str | None = None

@@ -1,4 +1,4 @@
-"""What could identify a deal in an export without an id: a column, else the smallest combination, whose values are all distinct."""
+"""Candidates for the id in an export without one: a column, else the smallest combination, whose values are all distinct."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an export is read: what decides its values besides the cells themselves, to be compared with the last completed sync."""
+"""The reading of an export: what decides its values besides the cells themselves, to be compared with the last completed sync."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def with_remembered(options: SyncOptions, before: Mapping[str, Any] | None) -> S
 
 
 def differences(now: Reading, before: Mapping[str, Any] | None) -> list[str]:
-    """What is read differently than ``before``, each by name: `crm_timezone was Europe/Rome, is UTC`."""
+    """The differences from the reading ``before``, each by name: `crm_timezone was Europe/Rome, is UTC`."""
     if before is None:
         return []
     return [

@@ -18,7 +18,7 @@ _FOLLOWING = {
     "currentStageStartDatetime": '["@closedDatetime", "@creationDatetime"]',
     "lastUpdateDatetime": '["@closedDatetime", "@creationDatetime"]',
 }
-"""What is taken where no header is known: these follow from other columns."""
+"""Columns that are filled where no header is known: they follow from other columns."""
 
 _FORMS = {
     "closedDatetime": '{ from = "...", while = "closed" }',
@@ -102,7 +102,7 @@ def _rest(found: Fit) -> Iterator[str]:
 
 
 ID_COST = "made of cells: where one changes, the deal is there twice until a sync with --mode override"
-"""What an id that is no id of the CRM's costs."""
+"""The cost of an id that is not the CRM's own."""
 
 
 def id_line(headers: Sequence[str]) -> str:

@@ -56,7 +56,7 @@ def without(column: pa.Array, values: frozenset[str]) -> pa.Array:
 
 
 def counted(column: pa.Array) -> dict[str, int]:
-    """How often each value is in the column; nulls are not counted."""
+    """Number of times that each value is in the column; nulls are not counted."""
     return {each["values"]: each["counts"] for each in pc.value_counts(column.drop_null()).to_pylist()}
 
 

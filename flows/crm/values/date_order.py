@@ -1,4 +1,4 @@
-"""Which order of day, month and year an export's dates are written in: proven by each way of writing for itself."""
+"""The order of day, month and year in an export's dates: proven by each way of writing for itself."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def allowed_by(text: str, now: datetime, *, past: bool = False) -> Allowed | Non
 
 @dataclass
 class DateOrders:
-    """What the dates of an export show about their order, for each way of writing: the sign, the year's length, the padding.
+    """Evidence of the order of an export's dates, for each way of writing: the sign, the year's length, the padding.
 
     With 01/02/2024 beside 1/2/2024 there are two writers, and what one shows says nothing of the other. ``where`` is anything
     that says where a date stands.
@@ -80,7 +80,7 @@ class DateOrders:
         return any(sign == "." for sign, _ in self.seen) or any(orders_left(self.shown(way)) == {"day-first"} for way in self.ways())
 
     def _apart(self, sign: str, length: int) -> list[int]:
-        """Which of the first two figures are padded in some dates, and in others not."""
+        """Those of the first two figures that are padded in some dates, and in others not."""
         return [place for place in (0, 1) if {"0", "1"} <= {padding[place] for padding in self.seen[sign, length]}]
 
     def _key(self, sign: str, length: int, padding: str) -> str:

@@ -36,7 +36,7 @@ _HOUR = r"(?:[01][0-9]|2[0-3])"
 _REST = r":[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?"
 _NAIVE = rf"^{_DAY}(?:[ T]{_HOUR}{_REST})?$"
 _ZONED = rf"^{_DAY}[ T]{_HOUR}(?:{_REST})?(?:Z|[+-]{_HOUR}(?::?[0-5][0-9])?)$"
-"""What Arrow reads of the years from 1000 on: a cell is read alike whether or not all of its column can be read at once."""
+"""The years that Arrow reads, from 1000 on: a cell is read alike whether or not all of its column can be read at once."""
 
 _TIME = (
     r"(?:(?:,? | at | um | à |T)(?P<hour>\d{1,2})[:.](?P<minute>\d{2})(?:[:.](?P<second>\d{2})(?:[.,]\d+)?)?"
@@ -203,7 +203,7 @@ def _in_figures(found: re.Match[str], readings: Readings, order: Callable[[str],
 
 
 def readings_of(text: str, now: datetime) -> Readings:
-    """What a date in figures would be in each order that its figures allow: year, month and day; none for any other text.
+    """The readings of a date in figures, one for each order that its figures allow: year, month and day; none for any other text.
 
     Two figures in front can be a year only where two stand at the end as well.
     """

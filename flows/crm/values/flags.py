@@ -22,7 +22,7 @@ _LONGEST = 12
 _NO_WORD = '@"\\\n'
 
 DELETED = "deleted in the CRM"
-"""Why a row that its CRM or its warehouse has marked as deleted is no deal."""
+"""The reason for leaving out a row that its CRM or its warehouse has marked as deleted."""
 
 _DELETED_FLAG = re.compile(r"_*(?:fivetran_)?(?:is[ _]?)?(?:(?:deal|opportunity|record)[ _]?)?deleted\??")
 _DELETED_AT = re.compile(r"_*(?:[a-z]+_)*(?:(?:deal|opportunity|record) )?deleted[ _]?(?:at|on|time|date)")
@@ -65,18 +65,18 @@ def first_unread(column: pa.Array) -> int:
 
 
 def marks_deleted(header: str) -> Literal["flag", "filled"] | None:
-    """How a column of this header, in any CRM or warehouse, marks a deleted row: by a yes, or by any time. None if it does not."""
+    """The mark of a deleted row in a column of this header, in any CRM or warehouse: by a yes, or by any time. None if it does not."""
     name = header.strip().casefold()
     return "flag" if _DELETED_FLAG.fullmatch(name) else "filled" if _DELETED_AT.fullmatch(name) else None
 
 
 def is_filled(column: pa.Array) -> pa.Array:
-    """Where a column of times has one: neither empty, nor zeros, nor a no."""
+    """True where a column of times has one: neither empty, nor zeros, nor a no."""
     return pc.invert(pc.fill_null(pc.match_substring_regex(pc.utf8_lower(column), _NEVER.lower()), True))
 
 
 def unread_flag(place: str, text: str, fields: Iterable[str], dialect: str) -> ExportUnmappable:
-    """What to say of a cell at ``place`` that says neither yes nor no, with the TOML that settles it for the flags ``fields``."""
+    """The error for a cell at ``place`` that says neither yes nor no, with the TOML that settles it for the flags ``fields``."""
     shown = text.strip()
     word = shown if len(shown) <= _LONGEST and not any(sign.isdigit() or sign in _NO_WORD for sign in shown) else ""
     said = f"{word!r}" if word else f"a text of {len(text)} characters"

@@ -43,7 +43,7 @@ def _plain(text: str) -> str | None:
 
 
 def rounded(column: pa.Array) -> pa.Array:
-    """Which identifiers are numbers that a spreadsheet rounded (`1.43E+10`): their last digits are lost. False where null."""
+    """True for identifiers that are numbers which a spreadsheet rounded (`1.43E+10`): their last digits are lost. False where null."""
     if not holds(pa.chunked_array([column]), b"+"):
         return pa.repeat(False, len(column))
     return pc.fill_null(pc.match_substring_regex(column, _ROUNDED), False)

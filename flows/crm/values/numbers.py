@@ -58,7 +58,7 @@ def to_numbers(
 
 
 def _odd(column: pa.Array, known: Style | None, *, integer: bool) -> pa.Array:
-    """Where a cell is not plain, or its point may be another's comma: by the cell alone, whatever else is in the column."""
+    """True where a cell is not plain, or its point may be another's comma: by the cell alone, whatever else is in the column."""
     odd = pc.invert(pc.fill_null(pc.match_substring_regex(column, _PLAIN_INTEGER if integer else _PLAIN_DECIMAL), True))
     if integer or known == "point":
         return odd
@@ -111,7 +111,7 @@ def _no_cents(found: re.Match[str]) -> bool:
 
 
 def style_shown_by(text: str) -> Style | Literal["either"] | None:
-    """Which decimal sign a number proves; "either" for one such as `1,234`, None for one that reads the same both ways."""
+    """The decimal sign that a number proves; "either" for one such as `1,234`, None for one that reads the same both ways."""
     found = _match(text)
     digits = found["digits"].strip(" '\u2019") if found else ""
     if found and _no_cents(found):

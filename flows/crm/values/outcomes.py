@@ -1,4 +1,4 @@
-"""What the name of a stage says of a deal's outcome: its whole name decides, or nothing does."""
+"""The outcome of a deal by the name of its stage: the whole name decides, or nothing does."""
 
 from __future__ import annotations
 

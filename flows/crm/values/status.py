@@ -82,7 +82,7 @@ class _Telling:
             self._take(f"default:{rest}" if rule.otherwise else f"assumed:{header} names no outcome", _constant(rest, self._rows), left)
 
     def told_status(self) -> Status:
-        """What all the rules made of it."""
+        """The result of all rules together."""
         column = pc.if_else(pc.equal(self.column, _UNKNOWN), None, self.column)
         for rule in self._bound.status_rules:
             if rule.field and not (rule.otherwise or rule.assume) and {status for _, status in rule.words} == set(STATUSES):
@@ -189,7 +189,7 @@ def _to_paste(bound: Bound, last: StatusRule, counts: RowCounts) -> str:
 
 
 def _names_of(rule: StatusRule) -> list[str]:
-    """What a rule says of its field's text, as TOML."""
+    """The text that a rule gives for its field, as TOML."""
     lines = ["known_names = true"] if rule.known_names else []
     by_status = {status: [word for word, says in rule.words if says == status] for status in STATUSES}
     words = ", ".join(f"{status} = {json.dumps(said, ensure_ascii=False)}" for status, said in by_status.items() if said)
