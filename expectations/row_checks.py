@@ -167,6 +167,8 @@ class RowChecks:
         if self.now is None:
             return _nowhere()
         later = pc.greater(self.table[column], f"{self.now.year + rules.YEARS_AHEAD}-12-31T23:59:59")
+        if not pc.any(later).as_py():
+            return _nowhere()
         far = _both(later, self._sound[column])
         self._sound[column] = pc.and_(self._sound[column], pc.invert(far))
         return _where(far)
