@@ -45,8 +45,8 @@ from flows.ledger.unfinished import want_forecast
 INDEX = "_index"
 _OLD_INDEX = "_known"
 
-_ROWS = 100_000
-"""Rows that are read, and written, together."""
+_ROWS = 10_000
+"""Rows that are read, and written, together: their cells take 136 bytes each, in several copies."""
 
 SCHEMA = pa.schema(
     [("id", pa.string()), ("content", pa.uint64()), ("cells", pa.binary(CELL_BYTES * len(CONTENT_COLUMNS)))],
