@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import csv
 import os
 import shutil
@@ -83,6 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # what a test writes is kept, as ever
         config.stash[_PLACE] = Path(tempfile.mkdtemp(prefix="dealcast-suite-"))
+        atexit.register(shutil.rmtree, config.stash[_PLACE], ignore_errors=True)  # after Prefect's own, which are registered later
         os.environ["TMPDIR"], tempfile.tempdir = str(config.stash[_PLACE]), None
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -113,7 +115,6 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     if left or folders:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         print("\nleft behind:", *left, *folders, sep="\n  ")
-    shutil.rmtree(place, ignore_errors=True)
 
 
 def _started_in(place: Path) -> list[psutil.Process]:
