@@ -196,6 +196,6 @@ def test_warnings_are_reported_and_sent(sync: Sync, write_deals: WriteDeals, hel
 def test_that_no_deal_can_be_sent_stops_whatever_may_be_quarantined(sync: Sync, write_deals: WriteDeals, asked: Asked) -> None:
     error = sync(write_deals(0, BAD, BAD), quarantine_limit="100%").result(raise_on_failure=False)
     assert isinstance(error, StoppedByGate)
-    assert "2 of 2 deals would be refused" in str(error)
+    assert "2 of 2 deals are assumed to be refused" in str(error)
     assert "--quarantine-limit" not in str(error)
     assert asked("POST", "*/append") == 0
