@@ -25,7 +25,7 @@ PAGES = {
 
 README = PAGES["README.md"]
 
-OF_OTHERS = {"--no-prompt", "--all", "--prefect-file", "--pool", "--type", "--base-url", "--limit", "--sample", "--write"}
+OF_OTHERS = {"--no-prompt", "--all", "--prefect-file", "--pool", "--type", "--base-url", "--limit", "--sample", "--write", "--openapi"}
 """Options of prefect, pytest, and this project's own modules that are no commands."""
 
 TEST_VARIABLES = {"DEALCAST_FAULTS", "DEALCAST_FUZZ", "DEALCAST_COMPLETE"}

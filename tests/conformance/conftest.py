@@ -34,6 +34,9 @@ FACTS: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_name("facts
 DEAL = {column.name: column.example for column in COLUMNS}
 """The specification's example."""
 
+COMPARISON = "test_the_document_has_what_dealcast_assumes"
+"""The test of `--openapi`."""
+
 LONGEST_WAIT = 900.0
 """Seconds that the platform may take for a few deals, or for a forecast of them."""
 
@@ -46,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--base-url", metavar="URL", help="the platform to check; default: a sandbox")
     group.addoption("--token", metavar="T", help="its API token; default: DEALCAST_TOKEN")
     group.addoption("--full", action="store_true", help="also send data, to throw-away collections")
+    group.addoption("--openapi", metavar="FILE|URL", help="compare this OpenAPI document; without --base-url that is all")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,6 +60,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Three passes over a sandbox of our own, one over a platform that is given."""
     if "platform" in metafunc.fixturenames and metafunc.config.getoption("--base-url", None) is None:
         metafunc.parametrize("platform", ["first", "again", "restarted"], indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With a document and no platform, the comparison alone."""
+    if config.getoption("--openapi", None) and not config.getoption("--base-url"):
+        others = [item for item in items if item.name != COMPARISON]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item.name == COMPARISON]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of `--openapi`."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, text in report.user_properties:
+            if name == "openapi":
+                terminalreporter.section("the OpenAPI document and what dealcast assumes")
+                terminalreporter.write_line(text)
 
 
 @pytest.hookimpl(wrapper=True)
