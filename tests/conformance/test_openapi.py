@@ -51,10 +51,13 @@ ALTERED: list[tuple[Callable[[dict[str, Any]], None], set[str]]] = [
 def test_the_document_has_what_dealcast_assumes(pytestconfig: pytest.Config, record_property: Callable[[str, str], None]) -> None:
     """The one of `--openapi`, or else the sandbox's own, of which nothing may be unknown either."""
     place = pytestconfig.getoption("--openapi", None)
+    unreadable, rows = "", []
     try:
         rows = compare(read(place) if place else own())
     except NotOpenAPI as error:
-        pytest.fail(str(error), pytrace=False)
+        unreadable = str(error)
+    if unreadable:  # outside the handler, so that the sentence is said once
+        pytest.fail(unreadable, pytrace=False)
     if place:
         record_property("openapi", table(rows))
     wrong = [row for row in rows if row.verdict == "differs" or (place is None and row.verdict == "unknown")]
