@@ -85,9 +85,13 @@ class Settings(BaseSettings):
             ) from error
 
 
+_OF_THE_SANDBOX = "DEALCAST_SANDBOX_TOKEN"
+"""Read by `dealcast sandbox` alone."""
+
+
 def unknown_variables() -> dict[str, str | None]:
     """The environment's ``DEALCAST_...`` variables that are no setting, each with the one that it may be meant for."""
-    known = [f"DEALCAST_{name.upper()}" for name in Settings.model_fields]
+    known = [*(f"DEALCAST_{name.upper()}" for name in Settings.model_fields), _OF_THE_SANDBOX]
     unknown = sorted(name for name in os.environ if name.startswith("DEALCAST_") and name not in known)
     return {name: next(iter(difflib.get_close_matches(name, known, n=1)), None) for name in unknown}
 

@@ -41,6 +41,11 @@ def test_a_misspelt_variable_is_named_by_every_command(dealcast: Dealcast, monke
     assert "no setting" not in dealcast("collections", "list").stderr
 
 
+def test_the_sandbox_s_own_variable_is_no_misspelt_setting(dealcast: Dealcast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEALCAST_SANDBOX_TOKEN", "t")
+    assert "no setting" not in dealcast("crms").stderr
+
+
 def test_of_two_of_one_name_none_is_chosen(platform: Nostradamus) -> None:
     twins = [platform.create_collection("twins", zone) for zone in ("Europe/Rome", "UTC")]
     with pytest.raises(UsageError) as error:
