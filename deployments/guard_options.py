@@ -48,7 +48,9 @@ def an_age(context: click.Context, option: click.Parameter, value: str | None) -
     """
     from flows.options import age_of  # noqa: PLC0415 - pydantic takes a while to import
 
-    try:
-        return value if value is None or age_of(value) is not None else None
-    except ValueError as error:
-        raise click.BadParameter(f"{error}.", context, option) from error
+    if value is not None:
+        try:
+            age_of(value)
+        except ValueError as error:
+            raise click.BadParameter(f"{error}.", context, option) from error
+    return value

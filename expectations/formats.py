@@ -5,12 +5,14 @@ Patterns spell ``[0-9]`` and both anchors: RE2 then refuses other scripts' digit
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations.schema import Kind
+from expectations.schema import NULL_WORDS, Kind
 
 _LEAP = "(?:0[48]|[2468][048]|[13579][26])"
 _DAY = (
@@ -70,6 +72,17 @@ def one_chunk(values: pa.ChunkedArray) -> pa.Array:
 def matches(values: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:
     """True if each text matches ``pattern``; null where the text is."""
     return pc.match_substring_regex(values, pattern)
+
+
+@cache
+def _null_words() -> pa.Array:
+    """Made on first use: the first Arrow array imports pandas."""
+    return pa.array(sorted(NULL_WORDS), pa.string())
+
+
+def are_null_words(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """True if a text is a word that the platform may read as an empty cell (A); false where it is null."""
+    return pc.is_in(values, value_set=_null_words())
 
 
 def holds(values: pa.ChunkedArray, signs: bytes) -> bool:

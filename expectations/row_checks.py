@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 
 from expectations import rules
 from expectations.file_profile import FileProfile
-from expectations.formats import ALMOST, LIKELY, amounts, holds, matches, one_chunk, sound, text
-from expectations.schema import COLUMN_NAMES, COLUMNS, NULL_WORDS, SOURCE_LINE, Column, Kind, Null
+from expectations.formats import ALMOST, LIKELY, amounts, are_null_words, holds, matches, one_chunk, sound, text
+from expectations.schema import COLUMN_NAMES, COLUMNS, SOURCE_LINE, Column, Kind, Null
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,12 +31,6 @@ Findings = dict[tuple[str, str], Positions]
 Masks = dict[str, pa.ChunkedArray]
 
 THREADS = 2
-
-
-@cache
-def _null_words() -> pa.Array:
-    """Made on first use: the first Arrow array imports pandas."""
-    return pa.array(sorted(NULL_WORDS), pa.string())
 
 
 _SLOWEST_FIRST = sorted(
@@ -136,7 +130,7 @@ class RowChecks:
         if column.null is Null.FORBIDDEN:
             yield rules.REQUIRED, _where(pc.is_null(values))
             if column.kind is Kind.STRING and not column.choices:  # the others' own rules refuse these words
-                yield rules.NO_NULL_WORD, _where(pc.is_in(values, value_set=_null_words()))
+                yield rules.NO_NULL_WORD, _where(are_null_words(values))
         if column.unique:
             yield rules.UNIQUE, self.profile.duplicated(values)
         if column.choices:

@@ -110,7 +110,7 @@ def show(checked: CheckedDeals) -> None:
 def _verdict(report: CheckReport, dialect: str) -> str:
     lines = [f"{counted(report.passed, 'deal')} can be sent, {report.warnings:,} have a warning"]
     if report.failing:
-        lines.append(f"{report.refusals}")
+        lines.append(report.refusals)
         lines.append(f"{way_on(report, dialect)}Quarantine them with `dealcast sync ... --quarantine-limit {report.failing}`, or fix them.")
     if report.stopped_by:
         lines.append(f"{report.why_stopped}: a sync would send nothing.")

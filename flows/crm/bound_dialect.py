@@ -240,12 +240,12 @@ def bind(dialect: Dialect, contents: Contents, location: str) -> Bound:
     Raises ExportUnreadable for what is no table.
     """
     known = {folded(header) for header in dialect.headers()}
-    bounds = []
-    for sheet in contents.sheets or (contents,):
+    bounds, sheets = [], contents.sheets or (contents,)
+    for sheet in sheets:
         try:
             bounds.append(Bound(dialect, find_layout(sheet, location, lambda cell: folded(cell) in known), sheet))
         except ExportUnreadable:
-            if sheet is (contents.sheets or (contents,))[-1] and not bounds:
+            if sheet is sheets[-1] and not bounds:
                 raise
     best = min(bounds, key=lambda bound: (len(bound.missing), -bound.layout.recognised))
     if best.missing:

@@ -1,4 +1,4 @@
-"""Records that the tasks hand each other: small frozen records that point to staged files, never the data itself.
+"""Records that the tasks hand each other: small, frozen, that point to staged files, never the data itself.
 
 They reach Prefect's logs and survive the process, so they hold counts, ids and paths, and no row's content.
 """

@@ -8,7 +8,6 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.disclosure import name_or_shape
-from expectations.schema import COLUMNS, NULL_WORDS, SOURCE_LINE, Null
+from expectations.formats import are_null_words
+from expectations.schema import COLUMNS, SOURCE_LINE, Null
 from flows.crm import ALL_PIPELINES, Extraction, open_export
 from flows.crm.column_map import DEALS_SCHEMA
 from flows.crm.guide.remembered import reading_of, said
@@ -42,18 +42,12 @@ _STAGES = 1000
 _NULL_WORD = "lost:a word such as NA or null, which the platform is assumed to read as an empty cell"
 
 
-@cache
-def _null_words() -> pa.Array:
-    """Made on first use: the first Arrow array imports pandas."""
-    return pa.array(sorted(NULL_WORDS), pa.string())
-
-
 def without_null_words(deals: pa.Table) -> tuple[pa.Table, dict[str, int]]:
     """``deals``, null words emptied in columns that may be empty, and how many in each; the gate names those of the others."""
     emptied = {}
     for column in COLUMNS:
         cells = deals[column.name]
-        if column.null is Null.FORBIDDEN or not (count := pc.sum(found := pc.is_in(cells, value_set=_null_words())).as_py()):
+        if column.null is Null.FORBIDDEN or not (count := pc.sum(found := are_null_words(cells)).as_py()):
             continue
         emptied[column.name] = count
         place = deals.schema.get_field_index(column.name)

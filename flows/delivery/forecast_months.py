@@ -40,7 +40,7 @@ def check_first_month(newest_deal: Sequence[Any] | None, today: date) -> None:
 def oddities(
     months: Sequence[str], horizon: int, today: date, *, first_month: str | None = None, revenues: Sequence[float] = ()
 ) -> list[str]:
-    """Remarks on the ``months`` (``YYYY-MM-DD``) that were predicted, and of their ``revenues``.
+    """Remarks on the ``months`` (``YYYY-MM-DD``) that were predicted, and on their ``revenues``.
 
     That is past ones, the running one, holes, another number than ``horizon``, another first one than asked for, and negative revenue.
     """

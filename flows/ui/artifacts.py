@@ -1,4 +1,4 @@
-"""Artifacts of a run in the Prefect UI: few artifacts, one key per kind and collection, so that the UI keeps their history.
+"""Artifacts of a run in the Prefect UI: few, one key per kind and collection, so that the UI keeps their history.
 
 Nothing of a row is in them but its line, and the form of its id and of what failed.
 """

@@ -113,7 +113,7 @@ class UploadRequest(Camel):
 
 
 class DeleteArgs(Body):
-    """The deals to delete (D*): the deals of these ids, or without them all."""
+    """The deals to delete (D*): those of these ids, or without them all."""
 
     ids: list[str] | None = None
 

@@ -1,4 +1,4 @@
-"""Parts that the routes share: the parts of the platform, wired together, and who is asking."""
+"""The platform that the routes share: its parts, wired together, and who is asking."""
 
 from __future__ import annotations
 

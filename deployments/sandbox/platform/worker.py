@@ -34,7 +34,7 @@ _NO_DEALS = "The collection holds no deals: append deals and wait until the requ
 
 @dataclass(slots=True)
 class Speed:
-    """Least time that a job is `queued` and `in_progress` at least, in seconds."""
+    """Least time that a job is `queued` and `in_progress`, in seconds."""
 
     queued_seconds: float
     processing_seconds: float

@@ -1,4 +1,4 @@
-"""True if rows have the shape that the header promises: as many cells, and none that swallowed the rows after it."""
+"""The shape that the header promises for each row: as many cells, and none that swallowed the rows after it."""
 
 from __future__ import annotations
 

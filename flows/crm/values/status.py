@@ -1,4 +1,4 @@
-"""True if a deal is won, lost or open: flags and status columns first, stage names last, as the dialect says."""
+"""The status of a deal, won, lost or open: flags and status columns first, stage names last, as the dialect says."""
 
 from __future__ import annotations
 
