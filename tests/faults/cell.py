@@ -5,18 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import StateType
 from prefect.settings import PREFECT_API_URL
 
-from deployments.sandbox import Sandbox
 from expectations.schema import COLUMN_NAMES
 from flows.ledger.store import Ledger
 from flows.nostradamus import Nostradamus
@@ -46,6 +45,19 @@ LATER = {**NOW, "3": "300.00", "7": "100.00"}
 THEN = {"same": NOW, "changed": LATER, "reverted": {**BEFORE, "6": "100.00", "1": "100.00"}}
 
 
+class Double(Protocol):
+    """Something that stands for the platform: the sandbox, or the second double."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def token(self) -> str: ...
+
+    def control(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Set or clear `faults`, set the `speed`, list or forget the `requests`."""
+
+
 @dataclass
 class Cell:
     """A kill point, a fault, a story of the export; and what came of it."""
@@ -68,7 +80,7 @@ class Cell:
         return read_journal(self.folder / "journal")
 
 
-def run_cell(cell: Cell, sandbox: Sandbox) -> Cell:
+def run_cell(cell: Cell, sandbox: Double) -> Cell:
     """Run the cell to its end and judge it; any problem is a sentence in ``problems``."""
     cell.folder.mkdir(parents=True)
     with Nostradamus(sandbox.url, sandbox.token) as platform:
@@ -77,7 +89,7 @@ def run_cell(cell: Cell, sandbox: Sandbox) -> Cell:
     return cell
 
 
-def _problems(cell: Cell, sandbox: Sandbox, platform: Nostradamus, collection: str) -> Iterator[str]:
+def _problems(cell: Cell, sandbox: Double, platform: Nostradamus, collection: str) -> Iterator[str]:
     export = cell.folder / "deals.csv"
     sandbox.control("DELETE", "faults")
     if cell.story == "reverted":
@@ -194,7 +206,7 @@ def _about_traces(cell: Cell, collection: str) -> Iterator[str]:
         yield f"{len(running)} Prefect runs look alive"
 
 
-def _about_again(cell: Cell, sandbox: Sandbox, collection: str) -> Iterator[str]:
+def _about_again(cell: Cell, sandbox: Double, collection: str) -> Iterator[str]:
     """The same sync once more says that nothing is new, posts nothing and invokes nothing."""
     sandbox.control("DELETE", "requests")
     if (code := sync(cell, sandbox, collection, None)) != child.NOTHING_NEW:
@@ -203,7 +215,7 @@ def _about_again(cell: Cell, sandbox: Sandbox, collection: str) -> Iterator[str]
         yield f"once more posted {posts}"
 
 
-def sync(cell: Cell, sandbox: Sandbox, collection: str, kill: str | None, journal: str = "journal") -> int:
+def sync(cell: Cell, sandbox: Double, collection: str, kill: str | None, journal: str = "journal") -> int:
     """Run the sync in a process of its own and return its exit code, negative where a signal ended it."""
     process = start_sync(cell.folder, sandbox, collection, kill, journal)
     process.join(HANG)
@@ -216,7 +228,7 @@ def sync(cell: Cell, sandbox: Sandbox, collection: str, kill: str | None, journa
 
 def start_sync(
     folder: Path,
-    sandbox: Sandbox,
+    sandbox: Double,
     collection: str,
     kill: str | None = None,
     journal: str = "journal",
