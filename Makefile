@@ -57,7 +57,7 @@ wheel: $(READY) ## build a wheel into dist/
 
 lock: ## resolve both locks again: what develops dealcast, and the part of it that runs it (needs uv)
 	uv pip compile $(RESOLVE) --all-extras --output-file requirements-dev.lock pyproject.toml
-	uv pip compile $(RESOLVE) --extra s3 --extra gs --extra sftp --extra build --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
+	uv pip compile $(RESOLVE) --extra s3 --extra gs --extra sftp --extra postgres --extra build --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
 
 clean: ## remove .venv and everything made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

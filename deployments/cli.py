@@ -82,7 +82,12 @@ def main() -> None:
     "--forecast", type=click.Choice(["if-new", "always", "never"]), default="if-new", show_default=True, help="When to invoke one."
 )
 @click.option("--no-forecast", is_flag=True, help="The same as --forecast never.")
-@click.option("--out", metavar="DIR", help="Where forecast, certificate, report and quarantine go. Default: in DEALCAST_HOME.")
+@click.option(
+    "--out",
+    metavar="DIR|URL",
+    help="Where forecast, certificate, report and quarantine go; default: in DEALCAST_HOME. A URL gets the history of forecasts"
+    " instead, as DEALCAST_FORECASTS does: an fsspec URL of a folder, .parquet or .csv, or SQLALCHEMY-URL#TABLE.",
+)
 @voice_options
 def sync(no_forecast: bool, forecast: str, pipelines: str | None, quiet: bool, as_json: bool, **options: Any) -> None:
     """Send an export's new and changed deals to a collection and download a forecast.

@@ -102,6 +102,8 @@ def show(outcome: Outcome, *, brief: bool = False) -> None:
     console.print(f"{known_as(outcome.options.collection)}: {outcome.headline}", highlight=False, soft_wrap=True)
     if outcome.forecast is not None and outcome.forecast.months and not brief:
         console.print(forecast_table(outcome.forecast))
+    for each in outcome.undelivered:
+        console.print(f"not delivered to {each}", highlight=False, soft_wrap=True)
     console.print(f"files: {outcome.folder}", highlight=False, soft_wrap=True)
 
 
@@ -135,6 +137,7 @@ def as_json(outcome: Outcome | DoneElsewhere) -> dict[str, Any]:
         "months": [{"month": month, "revenue": revenue} for month, revenue in outcome.forecast.months] if outcome.forecast else [],
         "forecast_unread": (outcome.forecast.unread or None) if outcome.forecast else None,
         "forecast_notes": list(outcome.forecast.notes) if outcome.forecast else [],
+        "undelivered": list(outcome.undelivered),
         "folder": str(outcome.folder),
     }
 

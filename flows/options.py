@@ -70,6 +70,46 @@ def is_id(value: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", value) is not None
 
 
+FROM_ENVIRONMENT = "env:"
+"""The prefix of a location that is, with its credentials, in an environment variable."""
+
+
+def is_target(value: str) -> bool:
+    """Tell whether ``value`` is where forecasts are delivered to, beside the folder of a sync's own files."""
+    return "://" in value or value.startswith(FROM_ENVIRONMENT)
+
+
+def is_database(target: str) -> bool:
+    """Tell whether a target of forecasts is a table in a database: a URL of a kind that no file has."""
+    from fsspec import available_protocols  # noqa: PLC0415 - most commands deliver nothing
+
+    scheme = target.partition("://")[0].rpartition("::")[2]
+    return "://" in target and scheme not in available_protocols()
+
+
+def checked_target(value: str) -> str:
+    """``value``, where forecasts are delivered to: a folder or a .parquet or .csv file at an fsspec URL, or SQLALCHEMY-URL#TABLE.
+
+    Raises:
+        ValueError: it is a URL of no kind that is known, or names no table.
+    """
+    if not value.startswith(FROM_ENVIRONMENT) and is_database(value):
+        from sqlalchemy import make_url  # noqa: PLC0415 - as above
+        from sqlalchemy.exc import ArgumentError, NoSuchModuleError  # noqa: PLC0415 - as above
+
+        url, mark, table = value.rpartition("#")
+        if not mark or not re.fullmatch(r"(\w+\.)?\w+", table):
+            raise ValueError("write a database's URL with the table after it, such as postgresql://host/database#forecasts")
+        try:
+            kind = make_url(url)
+            kind if kind.drivername == "postgres" else kind.get_dialect()
+        except (ArgumentError, NoSuchModuleError):
+            raise ValueError("neither fsspec nor SQLAlchemy knows a URL of that kind") from None
+        except ImportError:  # of the driver, without which each sync says so and goes on
+            return value
+    return value
+
+
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -143,7 +183,11 @@ class SyncOptions(BaseModel):
     forecast: Literal["if-new", "always", "never"] = Field(
         "if-new", description="invoke a forecast after new data, after every sync, or never"
     )
-    out: str | None = Field(None, description="folder for forecast, certificate, report and quarantine; default: in DEALCAST_HOME")
+    out: str | None = Field(
+        None,
+        description="folder for forecast, certificate, report and quarantine, by default in DEALCAST_HOME; or a URL to which the history "
+        "of forecasts is delivered, as DEALCAST_FORECASTS",
+    )
 
     @field_validator("export")
     @classmethod
@@ -154,6 +198,18 @@ class SyncOptions(BaseModel):
                 "put the URL into an environment variable and give env:NAME"
             )
         return value
+
+    @field_validator("out")
+    @classmethod
+    def _a_target_without_credentials(cls, value: str | None) -> str | None:
+        if value is None or not is_target(value):
+            return value
+        if has_credentials(value) or "?" in value:
+            raise ValueError(
+                "the URL has a user or query, which may be credentials, and a run's parameters are shown to everyone: "
+                "put the URL into an environment variable and give env:NAME, or set DEALCAST_FORECASTS"
+            )
+        return checked_target(value)
 
     @field_validator("collection")
     @classmethod

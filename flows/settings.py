@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from flows.errors import UsageError
 from flows.nostradamus import Nostradamus
-from flows.options import SyncOptions
+from flows.options import FROM_ENVIRONMENT, SyncOptions, checked_target, is_target
 from flows.runtime.prefect_settings import load_prefect
 
 
@@ -26,6 +26,11 @@ class Settings(BaseSettings):
     token_block: str | None = Field(None, description="name of a Prefect Secret block that holds the token, in place of DEALCAST_TOKEN")
     home: Path = Field(Path("~/.dealcast"), description="folder for the ledger, staging and forecasts")
     ledger: str | None = Field(None, description="where syncs are remembered: a folder or any fsspec URL; default: `ledger` in the home")
+    forecasts: SecretStr | None = Field(
+        None,
+        description="where the history of forecasts is delivered to: a folder or a .parquet or .csv file, at any fsspec URL, or "
+        "`SQLALCHEMY-URL#TABLE`",
+    )
     deadline: float = Field(3600.0, gt=0, description="seconds from acceptance until a request or invocation counts as overdue")
     poll_delay: float = Field(
         1.0, gt=0, description="the shortest time between two polls, in seconds; later ones wait a tenth of the time so far"
@@ -44,6 +49,13 @@ class Settings(BaseSettings):
     )
     extra_suite: Path | None = Field(None, description="a Great Expectations suite (JSON) whose expectations join the gate's")
 
+    @field_validator("forecasts")
+    @classmethod
+    def _a_target(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            checked_target(value.get_secret_value())
+        return value or None
+
     @property
     def ledger_url(self) -> str:
         """The ledger's location, as an fsspec URL or a path."""
@@ -56,7 +68,18 @@ class Settings(BaseSettings):
 
     def out_folder(self, options: SyncOptions) -> Path:
         """The folder for a sync's files."""
-        return Path(options.out).expanduser() if options.out else self.home_folder / "forecasts" / options.collection
+        own = options.out is not None and not is_target(options.out)
+        return Path(str(options.out)).expanduser() if own else self.home_folder / "forecasts" / options.collection
+
+    def forecast_targets(self, options: SyncOptions) -> list[str]:
+        """The URLs to which the history of forecasts is delivered, with their credentials.
+
+        Raises:
+            UsageError: a variable that names one is not set, or is of no kind that is known.
+        """
+        named = [self.forecasts.get_secret_value()] if self.forecasts else []
+        named += [options.out] if options.out is not None and is_target(options.out) else []
+        return list(dict.fromkeys(map(_target, named)))
 
     @property
     def has_token(self) -> bool:
@@ -83,6 +106,18 @@ class Settings(BaseSettings):
             raise UsageError(
                 f"DEALCAST_TOKEN_BLOCK names the block {self.token_block!r}, which Prefect does not know: create it as a Secret block."
             ) from error
+
+
+def _target(named: str) -> str:
+    """The target itself, or the one that the environment variable of ``env:NAME`` holds; a path becomes an absolute one."""
+    variable = named.removeprefix(FROM_ENVIRONMENT) if named.startswith(FROM_ENVIRONMENT) else ""
+    target = os.environ.get(variable, "") if variable else named
+    if not target:
+        raise UsageError(f"Forecasts go to {named}, and the environment has no variable {variable}: put the URL into it.")
+    try:
+        return checked_target(target) if "://" in target else str(Path(target).expanduser().absolute())
+    except ValueError as error:
+        raise UsageError(f"Forecasts cannot be delivered to {variable or 'DEALCAST_FORECASTS'}: {error}.") from error
 
 
 _OF_THE_SANDBOX = "DEALCAST_SANDBOX_TOKEN"

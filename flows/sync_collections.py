@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from flows.delivery.backoff import MAX_POLLS, is_transient
 from flows.errors import StillProcessing, UsageError
-from flows.options import SyncOptions
+from flows.options import SyncOptions, is_target
 from flows.runtime.step_log import say
 from flows.side_by_side import THREADS, ended_as_one, show_ended, states_of
 from flows.sync_deals import sync_export
@@ -52,7 +52,7 @@ def read_collections(path: str) -> Table:
         UsageError: the file cannot be read, a column is no option, a value none of its option's, a collection or a folder is there twice.
     """
     lines = read_lines(path, ["collection"], SyncOptions.model_fields)
-    check_unique(path, "out", {line: row for line, row in lines.items() if row.get("out")})
+    check_unique(path, "out", {line: row for line, row in lines.items() if row.get("out") and not is_target(row["out"])})
     return {row["collection"]: _options(path, line, row) for line, row in lines.items()}
 
 

@@ -90,6 +90,7 @@ def resume_sync(collection: str, request_id: str | None = None, forget: bool = F
 
 def sync_export(options: SyncOptions, deals: StagedDeals | None = None) -> FlowEnd:
     """The story: from an export, or the ``deals`` of one of its pipelines, to the report."""
+    load_settings().forecast_targets(options)  # a wrong one is told before anything is sent
     data_process.start_data_process()
     options = options.model_copy(update={"collection": id_of(options.collection)})
     with open_run(options.collection) as run:
@@ -170,7 +171,11 @@ def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: Run) -> FlowE
     if last:
         when = f"{last.upload.completed_at:%Y-%m-%d %H:%M} UTC"
         none = f"Nothing new since the last completed sync (request {last.upload.id}, completed {when})"
-    return Completed(name="NothingNew", message=f"{none}: nothing was sent, nothing invoked{outcome.left_out}{outcome.age}.", data=outcome)
+    return Completed(
+        name="NothingNew",
+        message=f"{none}: nothing was sent, nothing invoked{outcome.left_out}{outcome.age}{outcome.not_delivered}.",
+        data=outcome,
+    )
 
 
 def reconcile_pending(collection: str, run: Run) -> None:

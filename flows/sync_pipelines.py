@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from flows.deals.records import StagedDeals
 from flows.deals.staged_file import stage_pipelines
 from flows.errors import StoppedByGuard, UsageError
-from flows.options import SyncOptions, counted
+from flows.options import SyncOptions, counted, is_target
 from flows.runtime import data_process
 from flows.runtime.data_process import in_data_process
 from flows.runtime.staging_area import staging_folder
@@ -109,7 +109,7 @@ def sync_pipelines(options: SyncOptions, pipelines: str) -> State[Any]:
 
 
 def _options_of(options: SyncOptions, pipeline: str, collection: str) -> SyncOptions:
-    out = str(Path(options.out) / collection) if options.out else None
+    out = str(Path(options.out) / collection) if options.out and not is_target(options.out) else options.out
     try:
         return SyncOptions.model_validate(options.model_dump() | {"pipeline": pipeline, "collection": collection, "out": out})
     except ValidationError as error:

@@ -306,7 +306,7 @@ def publish_report(outcome: Outcome) -> Outcome:
     """Everything -> report: ``report.md`` and ``certificate.json`` beside the forecast, and the Prefect artifacts."""
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
-    outcome = with_history(outcome, ledger, settings.platform_url)
+    outcome = with_history(outcome, ledger, settings)
     publish(outcome, ledger)
     _show(outcome)
     say("report", outcome.headline)

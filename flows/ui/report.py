@@ -14,12 +14,15 @@ from typing import Any
 from flows.crm.files.location import sha256_of
 from flows.deals.guard import in_words
 from flows.deals.records import CheckedDeals
+from flows.delivery.forecast_targets import deliver_history
 from flows.delivery.lifecycle import Forecast
+from flows.errors import UsageError
 from flows.ledger.forecast_history import Invoked, add_forecast, movement, read_history
 from flows.ledger.store import Entry, Ledger
 from flows.options import SyncOptions, counted
 from flows.runtime.atomic_files import write_whole
 from flows.runtime.step_log import say
+from flows.settings import Settings
 from flows.ui.origin import origin, origin_line
 
 REPORT = "report.md"
@@ -38,6 +41,8 @@ class Outcome:
     sent: bool = False
     movement: str = ""
     """Movement of the forecast's sum since the collection's last one, as `+2.1 % since 19 Nov`; empty where there is none."""
+    undelivered: tuple[str, ...] = ()
+    """The targets to which the history of forecasts could not be delivered this time, each with the reason."""
 
     @property
     def headline(self) -> str:
@@ -49,9 +54,8 @@ class Outcome:
             if self.sent and self.entry
             else f"nothing new to send{self.left_out}"
         )
-        if self.forecast is None:
-            return sent
-        return f"{sent}, {self.forecast.unread or f'forecast of {self._months}: {self._sum}'}"
+        forecast = f", {self.forecast.unread or f'forecast of {self._months}: {self._sum}'}" if self.forecast else ""
+        return f"{sent}{forecast}{self.not_delivered}"
 
     @property
     def short(self) -> str:
@@ -92,6 +96,12 @@ class Outcome:
     def left_out(self) -> str:
         """Deals that are quarantined and gone, for the end of a sentence; empty where there are none."""
         return (f", {self.checked.quarantined:,} quarantined" if self.checked is not None and self.checked.quarantined else "") + self._gone
+
+    @property
+    def not_delivered(self) -> str:
+        """Targets that were not reached, for the end of a sentence; empty where all were."""
+        count = len(self.undelivered)
+        return f", not delivered to {counted(count, 'place')} (the next sync makes up for it)" if count else ""
 
     @property
     def _gone(self) -> str:
@@ -165,18 +175,36 @@ def publish(outcome: Outcome, ledger: Ledger) -> None:
         ledger.prune(entry.collection)
 
 
-def with_history(outcome: Outcome, ledger: Ledger, platform_url: str) -> Outcome:
-    """Add the outcome's forecast to the collection's history, and to the outcome how its sum moved since the one before."""
+def with_history(outcome: Outcome, ledger: Ledger, settings: Settings) -> Outcome:
+    """Add the outcome's forecast to the collection's history, deliver that to where people look, and say how the sum moved.
+
+    A place that is not reached is said, and no reason to fail.
+    """
+    made = _invoked(outcome, settings.platform_url)
+    if made is not None and outcome.forecast is not None:
+        add_forecast(ledger, made, outcome.forecast.months)
+        outcome = replace(outcome, movement=movement(read_history(ledger, made.collection), made.invocation_id))
+    if outcome.options.dry_run:
+        return outcome
+    try:
+        failed = deliver_history(ledger, outcome.options.collection, settings.forecast_targets(outcome.options))
+    except UsageError as error:
+        failed = (str(error),)
+    for each in failed:
+        say("report", f"forecasts not delivered to {each}; the next sync makes up for it")
+    return replace(outcome, undelivered=failed)
+
+
+def _invoked(outcome: Outcome, platform_url: str) -> Invoked | None:
+    """The origin of the outcome's forecast; None where there is none whose months are known."""
     entry, forecast = outcome.entry, outcome.forecast
     if entry is None or forecast is None or not forecast.months or entry.forecast is None or entry.upload.completed_at is None:
-        return outcome
+        return None
     invoked_at = entry.forecast.accepted_at or entry.upload.completed_at
     request, currency = str(entry.upload.id), outcome.options.currency
-    made = Invoked(
+    return Invoked(
         entry.upload.completed_at, invoked_at, currency, platform_url, entry.collection, request, forecast.invocation_id, entry.fingerprint
     )
-    add_forecast(ledger, made, forecast.months)
-    return replace(outcome, movement=movement(read_history(ledger, entry.collection), forecast.invocation_id))
 
 
 def certificate(entry: Entry) -> dict[str, Any]:
@@ -222,6 +250,10 @@ def report_text(outcome: Outcome, name: str | None = None) -> str:
         parts.append(_platform(outcome.entry, sent=outcome.sent))
     if outcome.checked is not None:
         parts += [_gate(outcome.checked), _came(outcome.checked)]
+    if outcome.undelivered:
+        parts.append(
+            "\n".join(["## Not delivered", "", "The next sync makes up for it.", "", *(f"* {each}" for each in outcome.undelivered)])
+        )
     parts.append(f"Files: `{outcome.folder}`")
     return "\n\n".join(parts) + "\n"
 

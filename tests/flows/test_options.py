@@ -36,6 +36,16 @@ WRONG = [
     *(("mode", value) for value in ("merge", "")),
     *(("forecast", value) for value in ("yes", "")),
     *(("date_order", value) for value in ("dmy",)),
+    *(
+        ("out", value)
+        for value in (
+            "postgresql://bi:pw@host/db#forecasts",  # a run's parameters are shown to everyone
+            "s3://bucket/forecasts.csv?sig=1",
+            "postgresql://host/db",  # names no table
+            "postgresql://host/db#a b",
+            "nosuch://host/db#forecasts",
+        )
+    ),
     ("limit", 0),
     ("horizont", 3),
 ]
@@ -86,3 +96,18 @@ def test_a_platform_url_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("DEALCAST_PLATFORM_URL", url)
     with pytest.raises(UsageError, match="DEALCAST_PLATFORM_URL"):
         load_settings().platform()
+
+
+@pytest.mark.parametrize("value", ["forecasts", "s3://bucket/forecasts", "postgresql://host/db#bi.forecasts", "env:FORECASTS"])
+def test_forecasts_go_to_a_folder_a_url_or_a_table(value: str) -> None:
+    assert SyncOptions(**PLAIN, out=value).out == value
+
+
+@pytest.mark.parametrize("value", ["postgresql://host/db", "nosuch://x#y"])
+def test_a_wrong_place_for_forecasts_stops_before_anything_is_read(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEALCAST_FORECASTS", value)
+    with pytest.raises(UsageError, match="DEALCAST_FORECASTS"):
+        load_settings()
+    monkeypatch.setenv("DEALCAST_FORECASTS", "env:NOWHERE")
+    with pytest.raises(UsageError, match="NOWHERE"):
+        load_settings().forecast_targets(SyncOptions(**PLAIN))

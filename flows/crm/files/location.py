@@ -16,14 +16,11 @@ from typing import Any
 
 from flows.crm.files.joined_parts import joined, part_opener, parts_of
 from flows.errors import ExportNotFound, ExportUnreadable, UsageError
-from flows.options import shown_url
+from flows.options import FROM_ENVIRONMENT, shown_url
 from flows.runtime.staging_area import staging_folder
 from flows.settings import load_settings
 
 _MAGIC = "*?["
-
-FROM_ENVIRONMENT = "env:"
-"""The prefix of an export whose location, with its credentials, is in an environment variable."""
 
 
 @dataclass(frozen=True)
