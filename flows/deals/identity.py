@@ -24,20 +24,36 @@ EQUAL_ROWS = "equal to another row in every column"
 """The name that such rows are counted under."""
 
 _CONTENT = [name for name in COLUMN_NAMES if name != "lastSyncedAt"]
-_NUMBER = r"^[0-9]+(?:\.0+)?$"
+_NUMBER = r"^[0-9]+(?:\.0+|,0{1,2})?$"
+_GROUPED = r"^[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:\.[0-9]{3}){2,})$"
+_UUID = r"^\{?[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}?$"
 _SUFFIX = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345", np.uint8)
 
 
 def spelling_keys(ids: pa.Array) -> pa.Array:
     """The key that all spellings of one id have in common.
 
-    That is its text without blanks around it, the digits of `007` and `7.0`, the first 15 characters of Salesforce's 18.
+    That is its text without blanks around it, the digits of `007`, `7.0` and `1,007`, the first 15 characters of Salesforce's 18, and
+    a UUID in small letters without braces.
     """
     ids = plain_ids(ids)
-    numbers = pc.fill_null(pc.match_substring_regex(ids, r"^0[0-9]|^[0-9]+\.0+$"), False)
+    numbers = pc.fill_null(pc.match_substring_regex(ids, rf"^0[0-9]|^[0-9]+(?:\.0+|,0{{1,2}})$|{_GROUPED}"), False)
     if pc.any(numbers).as_py():
-        plain = pc.replace_substring_regex(ids, r"^0*([0-9]+?)(?:\.0+)?$", r"\1")
+        ids = pc.if_else(pc.match_substring_regex(ids, _GROUPED), pc.replace_substring_regex(ids, "[.,]", ""), ids)
+        plain = pc.replace_substring_regex(ids, r"^0*([0-9]+?)(?:\.0+|,0{1,2})?$", r"\1")
         ids = pc.if_else(pc.match_substring_regex(ids, _NUMBER), plain, ids)
+    return _short(_small(ids))
+
+
+def _small(ids: pa.Array) -> pa.Array:
+    """UUIDs in small letters without braces, the others as they are."""
+    if not pc.any(pc.is_in(pc.binary_length(ids), pa.array([36, 38], pa.int32()))).as_py():
+        return ids
+    return pc.if_else(pc.match_substring_regex(ids, _UUID), pc.ascii_lower(pc.utf8_trim(ids, "{}")), ids)
+
+
+def _short(ids: pa.Array) -> pa.Array:
+    """Salesforce's 18 characters as its 15."""
     places = pc.indices_nonzero(pc.fill_null(pc.equal(pc.binary_length(ids), 18), False))
     places = places.filter(pc.match_substring_regex(ids.take(places), "^[0-9A-Za-z]*$"))
     if len(places):
@@ -82,7 +98,7 @@ class Spellings:
         odd = pa.concat_arrays(self._odd)
         keys = spelling_keys(odd)
         all_long = len(odd) == self._rows and pc.all(pc.equal(pc.binary_length(odd), 18)).as_py()
-        if all_long:
+        if all_long or (len(odd) == self._rows and pc.count_distinct(keys).as_py() == pc.count_distinct(odd).as_py()):
             return
         found: dict[str, tuple[int, str]] = {}
         for table in batches(staged, ("id", SOURCE_LINE)):
@@ -127,8 +143,8 @@ def refuse_held_spellings(to_send: Iterable[pa.Array], gone: Iterable[pa.Array])
 def _two_spellings(where: str, first: tuple[int, str], second: tuple[int, str]) -> str:
     return (
         f"{where} writes one id in two ways: line {first[0]} as {id_shape(first[1])}, line {second[0]} as {id_shape(second[1])}."
-        " The platform would hold one deal twice. Give the id column one form in the export (as text, without leading zeros or `.0`,"
-        " and Salesforce's ids all with 15 or all with 18 characters)."
+        " The platform would hold one deal twice. Give the id column one form in the export (as text, without leading zeros, `.0` or"
+        " separators, UUIDs in one case, and Salesforce's ids all with 15 or all with 18 characters)."
     )
 
 

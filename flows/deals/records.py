@@ -48,20 +48,13 @@ class StagedDeals:
     @property
     def remarks(self) -> tuple[str, ...]:
         """Remarks on the reading of the export: what was assumed or guessed, and what contradicts itself."""
-        told = {ASSUMED: "assumed, since", _LOST: "empty:"}
+        told = {ASSUMED: "assumed, since", _LOST: "empty:", "default:": "the default"}
         said = [
             f"{column} of {rows:,} of {self.deals:,} deals is {why} {how.removeprefix(kind)}"
             for column, hows in self.filled.items()
             for how, rows in hows.items()
             for kind, why in told.items()
             if how.startswith(kind)
-        ]
-        said += [
-            f"{column} of {rows:,} of {self.deals:,} deals is {what} {how.removeprefix(label)}"
-            for column, hows in self.filled.items()
-            for how, rows in hows.items()
-            for label, what in (("lost:", "empty:"), ("default:", "the default"))
-            if how.startswith(label)
         ]
         if self.undecided:
             names = [f"{stage!r} ({rows:,})" for stage, rows in list(self.undecided.items())[:_STAGES]]

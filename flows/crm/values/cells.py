@@ -15,6 +15,8 @@ from expectations.disclosure import shape
 NUMERIC_CELL = "\ue000"
 """Stands before a fraction that a workbook holds as a number: it has a decimal point whatever the texts beside it show."""
 
+_NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
+
 
 @cache
 def known_nulls() -> frozenset[str]:
@@ -63,6 +65,11 @@ def counted(column: pa.Array) -> dict[str, int]:
 def unmarked(column: pa.Array) -> pa.Array:
     """The column with the marks of numeric cells removed."""
     return pc.replace_substring_regex(column, f"^{NUMERIC_CELL}", "")
+
+
+def narrow(text: str) -> str:
+    """The text with the wide digits and signs of Japanese and Chinese keyboards as those of ASCII."""
+    return text if text.isascii() else text.translate(_NARROW)
 
 
 def masked(text: str) -> str:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from flows.crm.values.dates import NO_DAYS, Order, readings_of, same_both_ways
+from flows.crm.values.dates import NO_DAYS, Order, as_compared, readings_of, same_both_ways
 
 Allowed = frozenset[Order]
 """The orders in which a date, or all dates of one shape, can be read."""
@@ -94,7 +94,7 @@ def orders_left(shown: dict[Allowed, object]) -> Allowed:
 
 def _form(text: str) -> tuple[str, int, str]:
     """The sign, the length of the year, and the first two figures' padding: `0` padded, `1` not, `2` with two figures of their own."""
-    found = _FIGURES.match(" ".join(text.split()))
+    found = _FIGURES.match(as_compared(text))
     if found is None:
         raise ValueError("not a date in figures")
     padding = "".join("0" if figures.startswith("0") else str(len(figures)) for figures in (found[1], found[3]))

@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from importlib import resources
 from typing import Literal
@@ -21,7 +21,8 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.crm.values.cells import by_value, plain
+from flows.crm.values.cells import by_value, narrow, plain
+from flows.crm.values.zones import GREENWICH, offset_named
 
 Order = Literal["day-first", "month-first", "year-first"]
 ORDERS: tuple[Order, ...] = ("day-first", "month-first", "year-first")
@@ -39,41 +40,49 @@ _ZONED = rf"^{_DAY}[ T]{_HOUR}(?:{_REST})?(?:Z|[+-]{_HOUR}(?::?[0-5][0-9])?)$"
 """The years that Arrow reads, from 1000 on: a cell is read alike whether or not all of its column can be read at once."""
 
 _TIME = (
-    r"(?:(?:,? | at | um | à |T)(?P<hour>\d{1,2})[:.](?P<minute>\d{2})(?:[:.](?P<second>\d{2})(?:[.,]\d+)?)?"
-    r"(?: ?(?P<half>[AaPp])\.? ?[Mm]\.?)?)?"
-    r" ?(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?"
+    r"(?:(?:,? | at | um | à |T)(?P<hour>\d{1,2})[:.h](?P<minute>\d{2})(?:[:.](?P<second>\d{2})(?:[.,]\d+)?)?"
+    r"(?: ?(?P<half>[AaPp])\.? ?[Mm]\.?| Uhr)?)?"
+    r" ?(?P<zone>Z|(?:UTC|GMT)?[+-]\d{2}(?::?\d{2})?|[A-Z]{3,4})?"
 )
 _LONGEST = 200
 """Characters of a date: a longer text is none, and patterns take long over it."""
 
 _ISO = re.compile(rf"(?P<year>\d{{4}})[-/.](?P<month>\d{{1,2}})[-/.](?P<day>\d{{1,2}}){_TIME}", re.ASCII)
-_NUMERIC = re.compile(rf"(?P<first>\d{{1,2}})(?P<sep>[-/.])(?P<other>\d{{1,2}})(?P=sep)(?P<last>\d{{4}}|\d{{2}}){_TIME}", re.ASCII)
-_MONTH_FIRST = re.compile(rf"(?P<word>[^\W\d]{{3,}})\.? (?P<day>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<year>\d{{4}}){_TIME}")
+_NUMERIC = re.compile(rf"(?P<first>\d{{1,2}})(?P<sep>[-/.])(?P<other>\d{{1,2}})(?P=sep)(?P<last>\d{{4}}|\d{{2}})\.?{_TIME}", re.ASCII)
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_WEEKDAY = rf"(?:(?P<weekday>{'|'.join(_DAYS)})[a-z]*,? )?"
+_MONTH_FIRST = re.compile(rf"{_WEEKDAY}(?P<word>[^\W\d]{{3,}})\.? (?P<day>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<year>\d{{4}}){_TIME}")
 _DAY_FIRST = re.compile(
-    rf"(?P<day>\d{{1,2}})(?:\.|st|nd|rd|th)?[ -](?:de )?(?P<word>[^\W\d]{{3,}})\.?,?[ -](?:de )?"
+    rf"{_WEEKDAY}(?P<day>\d{{1,2}})(?:\.|st|nd|rd|th)?[ -](?:de )?(?P<word>[^\W\d]{{3,}})\.?,?[ -](?:de )?"
     rf"(?P<year>\d{{4}}|\d{{2}})(?: [\u0433r]\.)?{_TIME}"
 )
+_WORD_WITHIN = re.compile(rf"(?P<year>\d{{4}})(?:-|\.? )(?P<word>[^\W\d]{{3,}})\.?[- ](?P<day>\d{{1,2}})\.?{_TIME}")
 _COMPACT = re.compile(
     r"(?P<year>(?:19|20)\d{2})(?P<month>\d{2})(?P<day>\d{2})(?:T?(?P<hour>\d{2})(?P<minute>\d{2})(?P<second>\d{2}))?(?P<half>)(?P<zone>Z)?",
     re.ASCII,
 )
 _SIGNED = re.compile(r"^(\d{4})[年년.] ?(\d{1,2})[月월.] ?(\d{1,2})[日일.]? ?")
+_CLOCK = re.compile(r"(\d{1,2})[時时시] ?(\d{2})[分분](?: ?(\d{2})[秒초])?")
 _HALVES = re.compile(r"(?:(上午|午前|오전)|下午|午後|오후) ?(\d{1,2}:\d{2}(?::\d{2})?)")
 _HOUR_ALONE = re.compile(r"(?<=\d[T ]\d\d)(?=Z$|[+-]\d\d(?::?\d\d)?$)")
+_SPACED = re.compile(r"^(\d{1,2})\. (\d{1,2})\. (?=\d{2})", re.ASCII)
+_BEHIND_OFFSET = re.compile(r"((?:[+-]\d{2}:?\d{2}|Z)) ?(?:\([^()]*\)|\[[\w/+-]+\])$", re.ASCII)
+"""The zone's name behind its offset, as JavaScript and Java write it."""
+
 _SERIAL = re.compile(r"(?P<serial>\d{5})(?:[.,](?P<fraction>\d+))?", re.ASCII)
-_UNIX = re.compile(r"(?P<seconds>1\d{9})(?:\d{3})?(?:\.\d+)?", re.ASCII)
+_UNIX = re.compile(r"(?P<seconds>1\d{9})(?:\d{3}){0,3}(?:\.\d+)?", re.ASCII)
 _SERIAL_ZERO = datetime(1899, 12, 30)  # noqa: DTZ001 -- a spreadsheet serial has no zone
 _SERIALS = range(20_000, 80_000)  # 1954 to 2119
 
 _NONE = re.compile(
-    r"(?:0001-01-01|0+(?P<sign>[-/.])0+(?P=sign)0+|1900[-/.]0?1[-/.]00?|00?[-/.]0?1[-/.](?:1900|00)|0?1[-/.]00?[-/.](?:1900|00))"
+    r"0(?:\.0+)?|0{8}|(?:0001-01-01|0+(?P<sign>[-/.])0+(?P=sign)0+|1900[-/.]0?1[-/.]00?|00?[-/.]0?1[-/.](?:1900|00)|0?1[-/.]00?[-/.](?:1900|00))"
     r"(?:[ T]00?:00(?::00(?:\.0+)?)?(?:Z|\+00(?::?00)?)?)?",
     re.ASCII,
 )
-NO_DAYS = ("1899-12-30", "1899-12-31", "1900-01-01")
+NO_DAYS = ("1899-12-30", "1899-12-31", "1900-01-01", "1970-01-01")
 """The zeros of databases, spreadsheets and programming languages: written where there is no date."""
 
-_AFTER_NO_DAYS = pa.scalar(datetime(1900, 1, 2), pa.timestamp("s"))  # noqa: DTZ001 -- compared with times of no zone
+_AFTER_NO_DAYS = pa.scalar(datetime(1970, 1, 2), pa.timestamp("s"))  # noqa: DTZ001 -- compared with times of no zone
 
 
 Readings = dict[Order, tuple[str, str, str]]
@@ -163,12 +172,13 @@ def to_iso(text: str, now: datetime, order: Callable[[str], Order]) -> str | Non
     """One value in ISO 8601 (a day, a local time, or an instant), or None if it cannot be read surely."""
     if len(text) > _LONGEST:
         return None
-    text = " ".join(text.split())
+    text = as_compared(text)
     if _NONE.fullmatch(text):
         return NO_DAYS[0]
     text = _SIGNED.sub(r"\1-\2-\3 ", text).rstrip()
+    text = _CLOCK.sub(lambda found: ":".join(part for part in found.groups() if part), text)
     text = _HALVES.sub(lambda found: f"{found[2]} {'AM' if found[1] else 'PM'}", text)
-    text = _HOUR_ALONE.sub(":00", text)
+    text = _HOUR_ALONE.sub(":00", _BEHIND_OFFSET.sub(r"\1", text))
     try:
         return _number(text) or _written(text, now, order)
     except (ValueError, OverflowError):
@@ -188,9 +198,11 @@ def _number(text: str) -> str | None:
 def _written(text: str, now: datetime, order: Callable[[str], Order]) -> str | None:
     if found := _ISO.fullmatch(text) or _COMPACT.fullmatch(text):
         return _iso(found, int(found["year"]), int(found["month"]), int(found["day"]))
-    if found := _MONTH_FIRST.fullmatch(text) or _DAY_FIRST.fullmatch(text):
+    if found := _MONTH_FIRST.fullmatch(text) or _DAY_FIRST.fullmatch(text) or _WORD_WITHIN.fullmatch(text):
         month = _months().get(found["word"].casefold().replace("\u0307", ""), 0)  # a dot that a Turkish capital leaves behind
-        return _iso(found, _year(found["year"], now), month, int(found["day"]))
+        day = date(_year(found["year"], now), month, int(found["day"]))
+        weekday = found.groupdict().get("weekday")
+        return _iso(found, day.year, day.month, day.day) if weekday in {None, _DAYS[day.weekday()]} else None
     found = _NUMERIC.fullmatch(text)
     return _in_figures(found, readings_of(text, now), order) if found else None
 
@@ -202,12 +214,17 @@ def _in_figures(found: re.Match[str], readings: Readings, order: Callable[[str],
     return _iso(found, *(int(part) for part in readings[chosen])) if chosen in readings else None
 
 
+def as_compared(text: str) -> str:
+    """A date's text with single blanks, none between the figures of `31. 1. 2024`, and signs of one width."""
+    return _SPACED.sub(r"\1.\2.", " ".join(narrow(text).split()))
+
+
 def readings_of(text: str, now: datetime) -> Readings:
     """The readings of a date in figures, one for each order that its figures allow: year, month and day; none for any other text.
 
     Two figures in front can be a year only where two stand at the end as well.
     """
-    found = _NUMERIC.fullmatch(" ".join(text.split()))
+    found = _NUMERIC.fullmatch(as_compared(text))
     if found is None:
         return {}
     first, other, last = found["first"], found["other"], found["last"]
@@ -235,15 +252,19 @@ def _year(text: str, now: datetime) -> int:
 
 def _iso(found: re.Match[str], year: int, month: int, day: int) -> str:
     if found["hour"] is None:
+        if re.fullmatch("[A-Z]{3,4}", found["zone"] or "") and found["zone"] not in GREENWICH:
+            raise ValueError(found["zone"])
         return datetime(year, month, day).date().isoformat()  # noqa: DTZ001 -- a day has no zone
     hour, half = int(found["hour"]), (found["half"] or "").casefold()
     if half and not 1 <= hour <= 12:
         raise ValueError(hour)
     if half:
         hour = hour % 12 + (12 if half == "p" else 0)
-    time = datetime(year, month, day, hour, int(found["minute"]), int(found["second"] or 0))  # noqa: DTZ001 -- the zone follows
-    zone = found["zone"] or ""
-    return time.isoformat() + (zone if zone[:1] in {"+", "-", ""} else "Z")
+    minute, second = int(found["minute"]), int(found["second"] or 0)
+    end_of_day = not half and (hour, minute, second) == (24, 0, 0)
+    time = datetime(year, month, day, 0 if end_of_day else hour, minute, second) + timedelta(days=end_of_day)  # noqa: DTZ001 -- the zone follows
+    zone = re.sub(r"^(?:UTC|GMT)(?=[+-])", "", found["zone"] or "")
+    return time.isoformat() + (zone if zone[:1] in {"+", "-", ""} else offset_named(zone, time))
 
 
 @cache

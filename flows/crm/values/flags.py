@@ -24,8 +24,20 @@ _NO_WORD = '@"\\\n'
 DELETED = "deleted in the CRM"
 """The reason for leaving out a row that its CRM or its warehouse has marked as deleted."""
 
-_DELETED_FLAG = re.compile(r"_*(?:fivetran_)?(?:is[ _]?)?(?:(?:deal|opportunity|record)[ _]?)?deleted\??")
-_DELETED_AT = re.compile(r"_*(?:[a-z]+_)*(?:(?:deal|opportunity|record) )?deleted[ _]?(?:at|on|time|date)")
+_OWNER = "fivetran|airbyte|ab_cdc|sdc|dlt|dbt|hevo|hs|property|meta|soft|source|etl"
+_WHAT = "deal|opportunity|record|row"
+_IN_OTHER_WORDS = (
+    r"gel\u00f6scht|supprim\u00e9e?|eliminad[oa]|eliminat[oa]|exclu\u00edd[oa]|apagad[oa]|verwijderd|usuni\u0119t[yae]|borttagen|slettet"
+    r"|poistettu|smaz\u00e1n[oa]?|silindi|\u0443\u0434\u0430\u043b[\u0435\u0451]\u043d[\u043e\u0430]?|\u524a\u9664\u6e08\u307f|\u5df2\u5220\u9664"
+)
+_DELETED_FLAG = re.compile(
+    rf"_*(?:(?:{_OWNER})_)*(?:is[ _]?)?(?:(?:{_WHAT})[ _]?)?deleted(?:[ _]?flag)?\??|delete[ _]?flag"
+    rf"|(?:(?:ist|est|est\u00e1|\u00e8|is|\u00e9) )?(?:{_IN_OTHER_WORDS})\??"
+)
+_DELETED_AT = re.compile(
+    rf"_*(?:[a-z]+_)*(?:(?:{_WHAT}) )?deleted[ _]?(?:at|on|time|date)|(?:date|time)[ _]?deleted|deletion[ _]?(?:date|time)"
+    rf"|(?:{_IN_OTHER_WORDS}) (?:am|le|el|il|em|op|den)"
+)
 _NEVER = r"^(?:[0:./ TZ+-]*|-?infinity|f|false|no|n)$"
 
 Words = Mapping[str, str]

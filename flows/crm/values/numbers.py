@@ -10,14 +10,17 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.crm.values.cells import NUMERIC_CELL, by_value, plain
+from flows.crm.values.cells import NUMERIC_CELL, by_value, narrow, plain
 
 Style = Literal["point", "comma"]
 
 _PLAIN_DECIMAL = r"^[0-9]+(?:\.[0-9]+)?$"
 _PLAIN_INTEGER = r"^[0-9]+$"
 _EITHER = r"^[1-9][0-9]{0,2}\.[0-9]{3}$"
-_CURRENCY = r"(?:[A-Z]{0,3}[$€£¥₹₽₩₪₺₫₱₴₦]|[A-Z]{3}|kr|zł|Kč|Ft|lei)"
+_CURRENCY = (
+    r"(?:[A-Z]{0,3}[$€£¥₹₽₩₪₺₫₱₴₦]|[A-Z]{3}|[Kk]r\.?|zł|Kč|Ft|lei|Fr\.|Rs\.?|RM|S/\.?"
+    r"|\u0440\u0443\u0431\.?|\u0433\u0440\u043d\.?|\u043b\u0432\.?|円|元)"  # Cyrillic: roubles, hryvnias, leva
+)
 _LONGEST = 200
 """Characters of a number: a longer text is none, and patterns take long over it."""
 
@@ -99,7 +102,7 @@ def currency_of(text: str) -> str:
 def _match(text: str) -> re.Match[str] | None:
     if len(text) > _LONGEST:
         return None
-    found = _WRITTEN.fullmatch(" ".join(text.split()).removeprefix("+"))
+    found = _WRITTEN.fullmatch(" ".join(narrow(text).split()).removeprefix("+"))
     if found is None or bool(found["open"]) != bool(found["close"]) or (found["before"] and found["after"]):
         return None
     return None if found["dash"] not in {None, "-", "\u2212"} and not _no_cents(found) else found

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from importlib import resources
+from zoneinfo import ZoneInfo
+
+GREENWICH = ("Z", "UTC", "GMT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +32,24 @@ class Zones:
     def as_object(self) -> dict[str, object]:
         """The same for JSON."""
         return {"read_as": self.read_as, "columns": dict(self.columns), "sent_in": self.sent_in}
+
+
+def offset_named(name: str, time: datetime) -> str:
+    """The offset that a zone's letters name at a local ``time``: `CET` on a day of winter is `+01:00`.
+
+    Raises ValueError for letters that stand for several zones, and for those of the other half of the year: `CET` in July may mean either.
+    """
+    if name in GREENWICH:
+        return "Z"
+    for zone, names in _letters().items():
+        local = time.replace(tzinfo=ZoneInfo(zone))
+        if name in names[bool(local.dst())]:
+            return local.isoformat()[-6:]
+    raise ValueError(name)
+
+
+@cache
+def _letters() -> dict[str, tuple[list[str], list[str]]]:
+    """For each zone its letters in winter and in summer."""
+    said = tomllib.loads((resources.files("flows.crm.values") / "words" / "zones.toml").read_text("utf-8"))
+    return {zone: (names[0].split(), names[1].split() if len(names) > 1 else []) for zone, names in said.items()}

@@ -36,6 +36,16 @@ PIPEDRIVE = {
         ("_ab_cdc_deleted_at", "2024-02-01T10:00:00Z", ""),
         ("_sdc_deleted_at", "2024-02-01 10:00:00+00", "null"),
         ("deleted_at", "2024-02-01", "0000-00-00 00:00:00"),
+        ("_dlt_deleted", "true", "false"),
+        ("property_hs_is_deleted", "true", ""),
+        ("row_deleted", "Y", "N"),
+        ("deleted_flag", "1", "0"),
+        ("Date deleted", "2024-02-01", ""),
+        ("is_archived", "true", "false"),
+        ("archivedAt", "2024-02-01T10:00:00Z", ""),
+        ("Gelöscht", "WAHR", "FALSCH"),
+        ("Est supprimé", "VRAI", "FAUX"),
+        ("Eliminado el", "01/02/2024", ""),
     ],
 )
 def test_deleted_deals_are_dropped_by_name(header: str, gone: str, kept: str, export: Export, tmp_path: Path) -> None:
@@ -44,6 +54,12 @@ def test_deleted_deals_are_dropped_by_name(header: str, gone: str, kept: str, ex
     assert [len(frame) for frame in extraction] == [2]
     assert extraction.counts.non_rows == {"deleted in the CRM": 1}
     assert extraction.gone == {export.deals[1]["Record ID"]}
+
+
+@pytest.mark.parametrize("header", ["Contacts deleted", "contacts_deleted", "Deleted by", "Not deleted", "Undeleted", "Last deleted email"])
+def test_other_columns_that_speak_of_deleting_say_nothing_of_the_deal(header: str, export: Export, tmp_path: Path) -> None:
+    location = Export([deal | {header: "1"} for deal in export.deals]).write(tmp_path / "deals.csv")
+    assert extract(location)[1].deals == 3
 
 
 @pytest.mark.parametrize("header", ["_fivetran_deleted", "is_deleted"])
