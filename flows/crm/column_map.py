@@ -17,7 +17,7 @@ from flows.crm.dialect import MOMENTS, Recipe, Source
 from flows.crm.format_inference import FormatInference, units_of
 from flows.crm.row_counts import RowCounts
 from flows.crm.values.cells import counted, one_chunk, unmarked, without
-from flows.crm.values.dates import Clock, to_datetimes
+from flows.crm.values.dates import Clock, in_platform_form, to_datetimes
 from flows.crm.values.derivations import derive
 from flows.crm.values.flags import first_unread, to_booleans, unread_flag
 from flows.crm.values.identifiers import plain_ids, rounded
@@ -92,6 +92,8 @@ class Mapping:
         recipe = self.bound.dialect.columns.get(name, ())
         if self.bound.dialect.verbatim:
             column = self._without_rounded(name, self.raw(name)) if name in _IDENTIFIERS else self.raw(name)
+            if KINDS[name] is Kind.DATETIME:
+                column = in_platform_form(column, self._clock(name))
             self._count(name, "direct", len(column) - column.null_count)
             return column
         if name == "status":
@@ -163,8 +165,7 @@ class Mapping:
     def _convert(self, name: str, column: pa.Array, kind: Kind) -> tuple[pa.Array, int]:
         apostrophe = self.bound.dialect.leading_apostrophe
         if kind is Kind.DATETIME:
-            clock = Clock(self.zones.of(self.bound.header_of(name)), self.zones.sent_in, self.inference.now)
-            return to_datetimes(column, clock, self.inference.order, days=name in self.bound.dialect.days)
+            return to_datetimes(column, self._clock(name), self.inference.order, days=name in self.bound.dialect.days)
         if kind in {Kind.DECIMAL, Kind.INTEGER}:
             known = self.inference.known_style
             return to_numbers(column, self.inference.style, integer=kind is Kind.INTEGER, known=known, apostrophe=apostrophe)
@@ -172,6 +173,9 @@ class Mapping:
             blank = "false" if name in self.bound.dialect.blank_is_false else None
             return to_booleans(column, blank=blank, own=self.bound.dialect.flag_words)
         return unmarked(column) if self.inference.reader.contents.rows is not None else column, 0
+
+    def _clock(self, name: str) -> Clock:
+        return Clock(self.zones.of(self.bound.header_of(name)), self.zones.sent_in, self.inference.now)
 
     def _latest(self, source: Source) -> tuple[pa.Array, int]:
         parts = [self._part(Source("field", (name,)), Kind.DATETIME) for name in source.names if self.bound.position_of(name) is not None]

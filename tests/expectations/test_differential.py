@@ -65,8 +65,11 @@ def _as_one(column: str, rule: str, value: str | None) -> str:
 
 
 def platform_cells(csv: Path) -> Cells | None:
-    """The sandbox's verdict on the file as uploaded, in the gate's words; None where it refuses the file unread."""
-    verdict = validate(csv)
+    """The sandbox's verdict on the file as uploaded, in the gate's words; None where it refuses the file unread.
+
+    It is as strict about datetimes as the gate, which lets none with a fraction or an offset be sent.
+    """
+    verdict = validate(csv, strict_datetimes=True)
     if not verdict.passed and not verdict.failures:
         return None
     return _first([((failure.row, failure.column), _in_our_words(failure.column, failure.check)) for failure in verdict.failures])

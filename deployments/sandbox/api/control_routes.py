@@ -2,10 +2,11 @@
 
 * ``GET /_sandbox/``                this text
 * ``GET | PUT /_sandbox/speed``     ``{"queued_seconds", "processing_seconds"}``: how long jobs take at least
+* ``GET | PUT /_sandbox/rules``     ``{"strict_datetimes"}``: true refuses fractions and offsets in datetimes, which are taken at first
 * ``GET | POST | DELETE /_sandbox/faults``  list, set one, clear all (which also lets go on what is stuck)
 * ``GET | DELETE /_sandbox/requests``       the product requests so far; ``?method=POST&path=*/append`` picks some
 * ``GET /_sandbox/uploads``         the upload requests of ``?organisation=sandbox`` in the order of acceptance
-* ``POST /_sandbox/reset``          forget all data, jobs, faults and requests; back to the initial speed
+* ``POST /_sandbox/reset``          forget all data, jobs, faults and requests; back to the initial speed and rules
 """
 
 from __future__ import annotations
@@ -53,6 +54,25 @@ async def set_speed(body: SpeedBody, platform: ThePlatform) -> SpeedBody:
     """Change the speed, for jobs under way too."""
     platform.worker.speed = Speed(body.queued_seconds, body.processing_seconds)
     platform.worker.change()
+    return body
+
+
+class Rules(BaseModel):
+    """What the documentation leaves open of the validation."""
+
+    strict_datetimes: bool
+
+
+@router.get("/rules")
+async def rules(platform: ThePlatform) -> Rules:
+    """Return the rules."""
+    return Rules(strict_datetimes=platform.worker.strict_datetimes)
+
+
+@router.put("/rules")
+async def set_rules(body: Rules, platform: ThePlatform) -> Rules:
+    """Change the rules, for uploads that are not judged yet."""
+    platform.worker.strict_datetimes = body.strict_datetimes
     return body
 
 

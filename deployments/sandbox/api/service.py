@@ -44,6 +44,7 @@ class Platform:
         self.remove_strays()
         self.faults.clear()
         self.worker.speed = self._initial_speed
+        self.worker.strict_datetimes = False
         await self.worker.start()
 
 

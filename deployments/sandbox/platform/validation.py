@@ -6,6 +6,7 @@ Pandera's own (``SchemaErrors.message``), made from a bounded sample of the fail
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ import pyarrow.compute as pc
 from pandera.errors import SchemaErrors
 
 from deployments.sandbox.platform.csv_reader import UnreadableCsv, read_batches
-from deployments.sandbox.platform.deals_model import ACROSS, CELLS, NAME, TEXT, UNIQUE
+from deployments.sandbox.platform.deals_model import NAME, UNIQUE, Model, deals_model
 
 SAMPLE = 100
 """Failing rows that the report takes from each check of each column."""
@@ -27,6 +28,8 @@ FAILURES = 200_000
 """Failing cells after which reading stops: the file is refused whole anyway (S)."""
 
 UNIQUENESS = "field_uniqueness"
+
+_TEXT = pd.ArrowDtype(pa.string())
 
 Report = dict[str, dict[str, list[dict[str, str]]]]
 
@@ -63,6 +66,7 @@ class Validation:
 
 @dataclass(slots=True)
 class _Findings:
+    model: Model
     rows: int = 0
     failures: list[Failure] = field(default_factory=list)
     sampled: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -70,9 +74,9 @@ class _Findings:
     ids: list[pa.ChunkedArray] = field(default_factory=list)
 
 
-def validate(csv: bytes | Path, separator: str = ",") -> Validation:
-    """Judge a deals CSV, given as its bytes or as a file."""
-    findings = _Findings()
+def validate(csv: bytes | Path, separator: str = ",", *, strict_datetimes: bool = False) -> Validation:
+    """Judge a deals CSV, given as its bytes or as a file; ``strict_datetimes`` refuses fractions and offsets."""
+    findings = _Findings(deals_model(strict_datetimes=strict_datetimes))
     try:
         for table in read_batches(csv, separator):
             _judge(table, findings)
@@ -88,9 +92,9 @@ def validate(csv: bytes | Path, separator: str = ",") -> Validation:
 
 
 def _judge(table: pa.Table, findings: _Findings) -> None:
-    deals = table.to_pandas(types_mapper={pa.string(): TEXT}.get)
+    deals = table.to_pandas(types_mapper={pa.string(): _TEXT}.get)
     deals.index = pd.RangeIndex(findings.rows, findings.rows + len(deals))
-    failures = [failure for errors in _errors(deals) for failure in _failing_cells(errors)]
+    failures = [failure for errors in _errors(deals, findings.model) for failure in _failing_cells(errors)]
     findings.rows += len(deals)
     if "id" in deals:
         findings.ids.append(table["id"])
@@ -99,9 +103,9 @@ def _judge(table: pa.Table, findings: _Findings) -> None:
         findings.sample.append(deals.loc[_sample_rows(failures, findings)] if len(deals) else deals)
 
 
-def _errors(deals: pd.DataFrame) -> Iterator[SchemaErrors]:
-    yield from _refusal(CELLS, deals)
-    for columns, check in ACROSS.items():
+def _errors(deals: pd.DataFrame, model: Model) -> Iterator[SchemaErrors]:
+    yield from _refusal(model.cells, deals)
+    for columns, check in model.across.items():
         if set(columns) <= set(deals.columns):
             yield from _refusal(pandera.DataFrameSchema(name=NAME, checks=check), deals[list(columns)])
 
@@ -122,7 +126,7 @@ def _failing_cells(errors: SchemaErrors) -> Iterator[Failure]:
             yield Failure(int(row), _BLAMED.get(check, column), check)
 
 
-_BLAMED = {str(check.name): columns[-1] for columns, check in ACROSS.items()}
+_BLAMED = {str(check.name): columns[-1] for columns, check in deals_model().across.items()}
 
 
 def _sample_rows(failures: list[Failure], findings: _Findings) -> list[int]:
@@ -137,18 +141,23 @@ def _sample_rows(failures: list[Failure], findings: _Findings) -> list[int]:
 
 def _reports(findings: _Findings) -> Iterator[Report]:
     if findings.sample:
-        for errors in _errors(pd.concat(findings.sample)):
+        for errors in _errors(_as_objects(pd.concat(findings.sample)), findings.model):
             yield errors.message
+
+
+def _as_objects(sample: pd.DataFrame) -> pd.DataFrame:
+    """The cells as the documented report shows them: `NaN` for an empty one, `dtype: object` for a column of text."""
+    return sample.astype(object).where(sample.notna(), math.nan)
 
 
 def _judge_ids(findings: _Findings) -> Iterator[Report]:
     ids = pa.chunked_array([chunk for column in findings.ids for chunk in column.chunks], pa.string())
     if pc.count_distinct(ids).as_py() == len(ids) - ids.null_count:
         return
-    series = pd.Series(ids, dtype=TEXT)
+    series = pd.Series(ids, dtype=_TEXT)
     repeated = series[series.duplicated(keep=False) & series.notna()]
     findings.failures += [Failure(int(row), "id", UNIQUENESS) for row in repeated.index[:FAILURES]]
-    for errors in _refusal(UNIQUE, repeated[repeated.isin(repeated.unique()[:SAMPLE])].to_frame("id")):
+    for errors in _refusal(UNIQUE, _as_objects(repeated[repeated.isin(repeated.unique()[:SAMPLE])].to_frame("id"))):
         yield errors.message
 
 

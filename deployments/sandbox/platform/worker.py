@@ -48,6 +48,7 @@ class Worker:
         self._deals = deals
         self._uploads = uploads
         self.speed = speed
+        self.strict_datetimes = False
         self._lanes: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
@@ -126,7 +127,7 @@ class Worker:
             return
         if upload.fate == "spoil":
             path.write_bytes(re.sub(rb"closed_won|closed_lost|open", b"spoilt", path.read_bytes()))
-        verdict = validate(path, upload.separator)
+        verdict = validate(path, upload.separator, strict_datetimes=self.strict_datetimes)
         if verdict.passed:
             self._deals.merge(upload.collection, path, upload.separator, replace_all=upload.operation == "override")
         self._store.end_upload(upload, verdict.message, verdict.errors)

@@ -21,6 +21,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from expectations.formats import holds
 from flows.crm.values.cells import by_value, narrow, plain
 from flows.crm.values.zones import GREENWICH, offset_named
 
@@ -38,6 +39,9 @@ _REST = r":[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?"
 _NAIVE = rf"^{_DAY}(?:[ T]{_HOUR}{_REST})?$"
 _ZONED = rf"^{_DAY}[ T]{_HOUR}(?:{_REST})?(?:Z|[+-]{_HOUR}(?::?[0-5][0-9])?)$"
 """The years that Arrow reads, from 1000 on: a cell is read alike whether or not all of its column can be read at once."""
+
+_WHOLE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]+)?(?: ?(?:Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?))?$"
+_PLAIN_LENGTH = len("2024-05-01T08:00:00")
 
 _TIME = (
     r"(?:(?:,? | at | um | à |T)(?P<hour>\d{1,2})[:.h](?P<minute>\d{2})(?:[:.](?P<second>\d{2})(?:[.,]\d+)?)?"
@@ -110,6 +114,19 @@ def to_datetimes(column: pa.Array, clock: Clock, order: Callable[[str], Order], 
         except pa.ArrowInvalid:
             continue
     return _mixed(plain(column), clock, order, days=days)
+
+
+def in_platform_form(column: pa.Array, clock: Clock) -> pa.Array:
+    """The column with each whole date and time of ISO 8601 as ``yyyy-mm-ddTHH:MM:SS``; any other text stays as it is.
+
+    A fraction is cut, an offset told in the collection's zone, and a blank in place of the T makes no difference.
+    """
+    longest = pc.max(pc.binary_length(column)).as_py() or 0
+    if longest <= _PLAIN_LENGTH and clock.crm == clock.collection and not holds(pa.chunked_array([column]), b" "):
+        return column
+    fits = pc.fill_null(_fits(column, _WHOLE), False)
+    read, _ = to_datetimes(column.filter(fits), clock, lambda _: "year-first")
+    return pc.replace_with_mask(column, fits, pc.coalesce(read, column.filter(fits)))
 
 
 def _mixed(column: pa.Array, clock: Clock, order: Callable[[str], Order], *, days: bool) -> tuple[pa.Array, int]:

@@ -61,6 +61,16 @@ def test_speed_changes_for_requests_under_way(sandbox: Sandbox, api: Client, col
     assert api.settled(path)["status"] == "completed"
 
 
+def test_strict_datetimes_are_switched_on_until_a_reset(sandbox: Sandbox, api: Client, collection: str, deals_csv: DealsCsv) -> None:
+    content = deals_csv({"lastSyncedAt": "2024-05-01T08:00:00.5+02:00"})
+    assert api.append(collection, content)["status"] == "completed"
+    assert b"2024-05-01T08:00:00.5+02:00" in api.dump(collection)
+    assert sandbox.control("PUT", "rules", {"strict_datetimes": True}) == sandbox.control("GET", "rules")
+    assert api.append(collection, content)["message"] == "Validation failed"
+    sandbox.control("POST", "reset")
+    assert sandbox.control("GET", "rules") == {"strict_datetimes": False}
+
+
 def test_a_rejected_file_changes_nothing(api: Client, collection: str, deals_csv: DealsCsv) -> None:
     api.append(collection, deals_csv({}))
     for operation in ("append", "override"):

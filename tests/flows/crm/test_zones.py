@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from deployments.cli import main
+from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
 from flows.crm import Said, fit, known_dialects, open_export
 from flows.crm.dialect import load_dialect
 from tests.flows.crm.conftest import FIXTURES, Export, extract
 
 ROME = "Europe/Rome"
+
+
+Canonical = Callable[..., str]
+
+
+@pytest.fixture
+def canonical(tmp_path: Path) -> Canonical:
+    """Write deals in the platform's own columns, each the cells that differ from the same moment everywhere."""
+
+    def write(*deals: dict[str, str]) -> str:
+        same = {column.name: "2024-05-01T08:00:00" if column.kind is Kind.DATETIME else column.example for column in COLUMNS}
+        with (tmp_path / "canonical.csv").open("w", newline="", encoding="utf-8") as sink:
+            writer = csv.DictWriter(sink, COLUMN_NAMES)
+            writer.writeheader()
+            writer.writerows(same | {"id": str(number)} | deal for number, deal in enumerate(deals))
+        return str(tmp_path / "canonical.csv")
+
+    return write
 
 
 def _times(location: str, crm: str = "hubspot", **options: str) -> str:
@@ -83,6 +104,38 @@ def test_every_dialect_says_what_its_times_are() -> None:
     for dialect in known_dialects():
         text = (Path(__file__).parents[3] / "flows" / "crm" / "dialects" / f"{dialect.name}.toml").read_text("utf-8")
         assert dialect.verbatim or "\ntimezone = " in text, dialect.name
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("2024-06-18T12:30:45Z", "2024-06-18T14:30:45"),
+        ("2024-12-31T23:30:45+00:00", "2025-01-01T00:30:45"),
+        ("2024-06-18T12:30:45.123456789-0400", "2024-06-18T18:30:45"),
+        ("2024-06-18 12:30:45,5 +02", "2024-06-18T12:30:45"),
+        ("2024-06-18T12:30:45.999", "2024-06-18T12:30:45"),
+        ("2024-06-18 12:30:45", "2024-06-18T12:30:45"),
+        ("2024-06-18T12:30:45", "2024-06-18T12:30:45"),
+        *(
+            (text, text)
+            for text in ("2024-06-18", "2024-06-18T12:30", "2024-02-30T08:00:00Z", "0001-01-01T00:00:00Z", "18/06/2024 12:30:45", "soon")
+        ),
+    ],
+)
+def test_the_platform_s_own_columns_are_sent_without_fraction_and_offset(canonical: Canonical, written: str, sent: str) -> None:
+    """As in any export; what is no whole ISO time stays as it is, for the gate to name."""
+    location = canonical({"lastUpdateDatetime": written, "name": written}, {}, {"lastUpdateDatetime": ""})
+    frame, _ = extract(location, "canonical", timezone=ROME)
+    assert frame["lastUpdateDatetime"].fillna("").tolist() == [sent, "2024-05-01T08:00:00", ""]
+    assert frame["name"][0] == written
+
+
+def test_the_platform_s_own_columns_are_read_in_the_zone_that_is_said(canonical: Canonical) -> None:
+    location = canonical({}, {"lastUpdateDatetime": "2024-05-01T08:00:00Z"}, {"lastUpdateDatetime": "2024-05-01"})
+    frame, _ = extract(location, "canonical", timezone=ROME, crm_timezone="America/New_York")
+    assert frame["lastUpdateDatetime"].tolist() == ["2024-05-01T14:00:00", "2024-05-01T10:00:00", "2024-05-01"]
+    assert frame["creationDatetime"].tolist() == ["2024-05-01T14:00:00"] * 3
+    assert _times(location, "canonical", timezone=ROME, crm_timezone="America/New_York").endswith(f"America/New_York, sent in {ROME}")
 
 
 def test_check_and_crms_say_it(export: Export, tmp_path: Path) -> None:
