@@ -58,7 +58,7 @@ async def set_speed(body: SpeedBody, platform: ThePlatform) -> SpeedBody:
 
 
 class Rules(BaseModel):
-    """What the documentation leaves open of the validation."""
+    """Rules of the validation that the documentation leaves open."""
 
     strict_datetimes: bool
 
