@@ -86,6 +86,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_PLACE] = Path(tempfile.mkdtemp(prefix="dealcast-suite-"))
         atexit.register(shutil.rmtree, config.stash[_PLACE], ignore_errors=True)  # after Prefect's own, which are registered later
         os.environ["TMPDIR"], tempfile.tempdir = str(config.stash[_PLACE]), None
+    worker = getattr(config, "workerinput", {}).get("workerid", "main")
+    os.environ["PREFECT_HOME"] = str(Path(os.environ["TMPDIR"]) / f"prefect-{worker}")  # never the user's own
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
