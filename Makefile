@@ -46,9 +46,10 @@ bench: $(READY) ## benchmarks against their yardsticks; N= deals, PART= some of 
 fuzz: $(READY) ## the differential test of the gate and the fuzzing of the sandbox, at full budget
 	DEALCAST_FUZZ=full $(BIN)/python -m pytest tests/expectations/test_differential.py tests/deployments/sandbox/test_contract.py
 
-faults: $(READY) ## the whole crash and fault matrix
+faults: $(READY) ## the whole crash and fault matrix, and the tests too slow for each commit
 	$(BIN)/python -m tests.faults
-	DEALCAST_FAULTS=full $(BIN)/python -m pytest tests/faults tests/flows/test_durability.py tests/flows/ledger/test_on_disk.py tests/flows/test_guarded_sync.py tests/flows/test_resync.py tests/flows/test_secrets.py tests/deployments/test_sharing_out.py
+	DEALCAST_FAULTS=full $(BIN)/python -m pytest tests/faults tests/flows/test_durability.py tests/flows/ledger/test_on_disk.py tests/flows/test_guarded_sync.py tests/flows/test_resync.py tests/flows/test_secrets.py
+	$(BIN)/python -m pytest -m slow -n auto --dist loadgroup
 
 wheel: $(READY) ## build a wheel into dist/
 	@rm -rf build dist

@@ -88,6 +88,7 @@ def test_a_good_run_shows_its_tasks_its_message_and_the_chart(stage: Stage, sync
     _shoot(page, "good-forecast")
 
 
+@pytest.mark.slow
 def test_a_refused_file_says_which_columns_and_that_no_forecast_ran(stage: Stage, sync: Sync, page: Page) -> None:
     stage.sandbox.control("POST", "faults", {"kind": "spoil", "method": "POST", "path": "*/append"})
     run = sync("refused")
@@ -101,6 +102,7 @@ def test_a_refused_file_says_which_columns_and_that_no_forecast_ran(stage: Stage
     _shoot(page, "refused-report")
 
 
+@pytest.mark.slow
 def test_a_blocked_guard_says_by_which_numbers(stage: Stage, sync: Sync, page: Page, tmp_path: Path) -> None:
     sync("blocked")
     small = tmp_path / "small.csv"
@@ -114,6 +116,7 @@ def test_a_blocked_guard_says_by_which_numbers(stage: Stage, sync: Sync, page: P
     _shoot(page, "blocked-report")
 
 
+@pytest.mark.slow
 def test_a_waiting_run_says_what_it_waits_for(stage: Stage, page: Page) -> None:
     """Its name in the list has the platform's word; the await task is drawn as waiting, not as failed."""
     with Nostradamus(stage.sandbox.url, stage.sandbox.token) as platform:

@@ -57,6 +57,7 @@ def test_scheduled_deployments_say_in_which_zone_their_clock_is(name: str) -> No
     assert schedule["timezone"]
 
 
+@pytest.mark.slow
 def test_the_server_takes_the_file_as_it_is_and_again_without_a_trace(stage: Stage) -> None:
     before = {found["name"]: found["id"] for found in stage.ask("deployments/filter", {})}
     assert set(before) == set(declared())

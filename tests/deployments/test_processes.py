@@ -123,6 +123,7 @@ def test_without_a_prefect_server_a_command_has_its_own_for_as_long_as_it_lives(
     assert (home / "forecasts" / collection / "certificate.json").exists()
 
 
+@pytest.mark.slow
 def test_a_temporary_server_says_nothing_of_its_end(home: Path, collection: str, write_deals: WriteDeals) -> None:  # noqa: ARG001 - the home sets the environment
     """What it logs while it is shut down, a write cut short with its traceback among it, would follow a command that went well."""
     environment = without_a_server(PREFECT_LOGGING_SERVER_LEVEL="DEBUG")
@@ -133,6 +134,7 @@ def test_a_temporary_server_says_nothing_of_its_end(home: Path, collection: str,
     assert "TaskRunRecorder stopped" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_temporary_server_that_cannot_start_is_told(home: Path, write_deals: WriteDeals) -> None:  # noqa: ARG001 - the home sets the environment
     environment = without_a_server(PREFECT_API_DATABASE_CONNECTION_URL="sqlite+aiosqlite:////nowhere/at/all.db")
     command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", "c"]
@@ -142,7 +144,7 @@ def test_a_temporary_server_that_cannot_start_is_told(home: Path, write_deals: W
     assert "set PREFECT_API_URL" in ended.stderr
 
 
-@pytest.mark.parametrize("while_they", ["wait for the platform", "were asked to come back later"])
+@pytest.mark.parametrize("while_they", ["wait for the platform", pytest.param("were asked to come back later", marks=pytest.mark.slow)])
 def test_many_collections_end_at_a_signal_and_say_how_to_go_on(
     while_they: str,
     home: Path,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_what_fails_at_a_worker_is_told_with_its_reason_and_exit_code(
     stage: Stage,
     worker: None,  # noqa: ARG001 - it does the work
@@ -52,7 +53,7 @@ def test_what_fails_at_a_worker_is_told_with_its_reason_and_exit_code(
 
 
 @pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed")
-@pytest.mark.skipif(os.environ.get("DEALCAST_FAULTS") != "full", reason="five processes on busy cores; DEALCAST_FAULTS=full runs it")
+@pytest.mark.slow
 def test_two_workers_on_postgresql_share_the_runs_and_none_is_lost_or_done_twice() -> None:
     """The benchmark with a few collections; it ends 1 where a run is lost, done twice or not right."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DEALCAST_", "PREFECT_"))}

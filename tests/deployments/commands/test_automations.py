@@ -58,6 +58,7 @@ def _emitted(stage: Stage, since: datetime) -> list[str]:
 
 
 @pytest.mark.usefixtures("worker")
+@pytest.mark.slow
 def test_failure_failure_recovery_is_told_twice(stage: Stage) -> None:
     with Nostradamus(stage.sandbox.url, stage.sandbox.token) as platform:
         collection = platform.create_collection("acme-alerts", "Europe/Rome").id
