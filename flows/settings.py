@@ -45,7 +45,14 @@ class Settings(BaseSettings):
     )
     allow_http: bool = Field(False, description="send the token over http:// to hosts that are not loopback")
     unpacked_limit: int = Field(
-        4096, gt=0, description="MB that an export's archive may hold unpacked; one of over 256 MB may not unpack to 200 times its size"
+        4096,
+        gt=0,
+        description="MB that an export's archive may hold unpacked, and a dump; one of over 256 MB may not be 200 times its packed size",
+    )
+    workbook_limit: int = Field(
+        704,
+        gt=0,
+        description="MB of memory that opening a workbook may take, and a second for every 50; a large one may take 32 times its size",
     )
     extra_suite: Path | None = Field(None, description="a Great Expectations suite (JSON) whose expectations join the gate's")
 
@@ -92,7 +99,13 @@ class Settings(BaseSettings):
         Raises:
             UsageError: no token is set, the block cannot be loaded, or the URL would send the token in clear.
         """
-        return Nostradamus(self.platform_url, self._token(), allow_http=self.allow_http, upload_timeout=self.upload_timeout)
+        return Nostradamus(
+            self.platform_url,
+            self._token(),
+            allow_http=self.allow_http,
+            upload_timeout=self.upload_timeout,
+            largest_dump=self.unpacked_limit << 20,
+        )
 
     def _token(self) -> str:
         if self.token_block is None:

@@ -24,11 +24,15 @@ from flows.crm.values.identifiers import plain_ids, rounded
 from flows.crm.values.numbers import to_numbers
 from flows.crm.values.status import Status, tell_status
 from flows.crm.values.zones import Zones
+from flows.errors import ExportUnmappable
 
 DEALS_SCHEMA = pa.schema([(name, pa.string()) for name in COLUMN_NAMES])
 """Deals as they are mapped, and as they are sent: text throughout."""
 
 KINDS = {column.name: column.kind for column in COLUMNS}
+LONGEST_ID = 1000
+"""Bytes of an identifier; CRMs have some 40."""
+
 _IDENTIFIERS = ("id", "companyId", "contactId")
 
 
@@ -216,11 +220,22 @@ class Mapping:
 
     def _without_rounded(self, name: str, column: pa.Array) -> pa.Array:
         """An identifier that a spreadsheet rounded could be that of several, and is none."""
+        self._refuse_long(name, column)
         lost = rounded(column)
         if not pc.any(lost).as_py():
             return column
         self._count(name, "lost:rounded by a spreadsheet", pc.sum(lost).as_py())
         return pc.if_else(lost, None, column)
+
+    def _refuse_long(self, name: str, column: pa.Array) -> None:
+        """Raise ExportUnmappable for an identifier that is none: each is held in memory as long as the export is read."""
+        lengths = pc.fill_null(pc.binary_length(column), 0)
+        if len(column) and (longest := pc.max(lengths)).as_py() > LONGEST_ID:
+            line = self.lines[pc.index(lengths, longest).as_py()]
+            raise ExportUnmappable(
+                f"{self.inference.reader.location}, line {line}: {name} has {longest} bytes, and an id has at most {LONGEST_ID}, "
+                "which no setting raises. Name the column that has the ids in a dialect, or fix the row."
+            )
 
     @property
     def overdue(self) -> int:

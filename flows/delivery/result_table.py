@@ -7,12 +7,17 @@ import io
 import json
 import math
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any, TypeVar
 
+from flows.errors import ExportUnreadable
 from flows.nostradamus import FORECAST_MONTH, FORECAST_REVENUE, ResultFormat
+from flows.runtime.atomic_files import private_folder
+from flows.settings import load_settings
 
 Months = tuple[tuple[str, float], ...]
 """Predictions as (month ``YYYY-MM-DD``, revenue), in order of month."""
@@ -25,6 +30,9 @@ _DEEPEST = 3
 
 _BEYOND = "(cells beyond the header)"
 """As a decimal comma makes them, which would leave the wrong number in the column before."""
+
+_LARGEST_REVENUE = 1e15
+"""Of a month: no sum or share of such numbers leaves the range of floats."""
 
 _Cell = TypeVar("_Cell")
 Rows = list[dict[str, Any]]
@@ -56,6 +64,8 @@ def read_months(content: bytes, form: ResultFormat) -> Reading:
     revenue = _one({name: amounts for name in names if (amounts := _numbers(columns[name]))}, FORECAST_REVENUE)
     if month is None or revenue is None or _BEYOND in names:
         return Reading(why_not=f"columns {', '.join(names)}")
+    if any(abs(amount) > _LARGEST_REVENUE for amount in revenue):
+        return Reading(why_not=f"its {form} has a revenue beyond {_LARGEST_REVENUE:.0e}")
     return Reading(tuple(sorted(zip(month, revenue, strict=True))))
 
 
@@ -114,14 +124,17 @@ def _from_csv(content: bytes) -> Rows:
 
 
 def _from_xlsx(content: bytes) -> Rows:
-    from python_calamine import CalamineError, load_workbook  # noqa: PLC0415 - only a finished forecast needs it
+    from flows.crm.files.workbooks import open_sheets  # noqa: PLC0415 - only a finished forecast needs it
+    from flows.crm.values.cells import NUMERIC_CELL  # noqa: PLC0415 - as above
 
-    try:
-        rows = load_workbook(io.BytesIO(content)).get_sheet_by_index(0).to_python()
-    except CalamineError as error:
-        raise ValueError(str(error)) from error
-    header, *rest = rows or [[]]
-    return [dict(zip(map(str, header), row, strict=False)) for row in rest]
+    with tempfile.NamedTemporaryFile(dir=private_folder(load_settings().home_folder / "staging")) as copy:
+        copy.write(content)
+        copy.flush()
+        try:
+            header, *rest = [cells for _, cells in open_sheets(Path(copy.name), "forecast.xlsx")[0].rows()]
+        except ExportUnreadable as error:
+            raise ValueError(str(error)) from error
+    return [dict(zip(header, (cell.removeprefix(NUMERIC_CELL) for cell in row), strict=False)) for row in rest]
 
 
 _READERS = {"json": _from_json, "csv": _from_csv, "xlsx": _from_xlsx}

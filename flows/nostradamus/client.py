@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 import time
 from collections.abc import Iterator, Sequence
@@ -28,8 +29,14 @@ _LONGEST_ANSWER = 60.0
 _TRANSPORT_HEADERS = ("content-encoding", "content-length", "transfer-encoding")
 """Headers of how a body came, which are not true of it any more once it is unpacked."""
 
-_LARGEST_ANSWER = 32 << 20
+_LARGEST_ANSWER = 16 << 20
 """Bytes of an answer, unpacked, dumps excepted: thousands of times what any takes, and few enough to be held."""
+
+_MOST_PAGES = 1000
+"""Pages of collections that are asked for: a list may have no end."""
+
+_ENCODINGS = ("gzip", "deflate", "identity", "")
+"""Encodings of a body that are read; of the others, and of two in a row, a few bytes may unpack to gigabytes at once."""
 
 _UPLOAD_SECONDS_PER_MB = 2.0
 """By how much a platform may take longer to answer a larger upload, which it may read whole before it does."""
@@ -45,13 +52,16 @@ class Nostradamus:
         token: sent as ``Authorization: Token <secret>`` (S), only ever to ``url``'s host: redirects are not followed.
         allow_http: send the token in clear to any host.
         upload_timeout: seconds that the platform may take to answer an upload, besides two for each MB of it.
+        largest_dump: bytes that a collection's dump may have.
 
     Every method raises :class:`NotAuthorized`, :class:`NotFound`, :class:`PlatformRefused` or :class:`UnexpectedAnswer`
     for an answer that says no, :class:`PlatformBusy` for one that asks to come back, :class:`PlatformUnreachable` where
     repeating is safe, and what changes something :class:`OutcomeUnknown` where the request went out and no answer came.
     """
 
-    def __init__(self, url: str, token: str, *, allow_http: bool = False, upload_timeout: float = 300.0) -> None:
+    def __init__(
+        self, url: str, token: str, *, allow_http: bool = False, upload_timeout: float = 300.0, largest_dump: int = 4 << 30
+    ) -> None:
         """Check the URL and open the connection pool; nothing is sent yet."""
         try:
             base = httpx.URL(url)
@@ -72,10 +82,10 @@ class Nostradamus:
                 "DEALCAST_TOKEN is not set, or holds characters that no token has, such as a blank or a line break: "
                 "export the platform's API token under that name."
             )
-        self._upload_timeout = upload_timeout
+        self._upload_timeout, self._largest_dump = upload_timeout, largest_dump
         self._http = httpx.Client(
             base_url=base,
-            headers={"Authorization": f"Token {token}"},
+            headers={"Authorization": f"Token {token}", "Accept-Encoding": "gzip"},
             timeout=_TIMEOUT,
             follow_redirects=False,
             verify=_tls(),
@@ -104,9 +114,16 @@ class Nostradamus:
         limit need not be, since a platform may cap it.
         """
         seen: set[str] = set()
+        pages = size = 0
         following: dict[str, Any] | None = {}
         while following is not None:
             response = self._get("/api/collection", params=following or {"limit": _PAGE, "offset": len(seen)})
+            pages, size = pages + 1, size + len(response.content)
+            if pages > _MOST_PAGES or size > _LARGEST_ANSWER:
+                raise UnexpectedAnswer(
+                    f"GET /api/collection has more than {_MOST_PAGES:,} pages or {_LARGEST_ANSWER >> 20} MiB, and no setting raises that."
+                    " A sync needs of them the collection's timezone alone: --timezone ZONE gives that, and they are not asked for."
+                )
             page, following = page_of(response)
             new = [collection for collection in page if collection.id not in seen]
             if not new:
@@ -216,17 +233,17 @@ class Nostradamus:
     def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
         end = time.monotonic() + _LONGEST_ANSWER + (request["timeout"].read if "timeout" in request else 0.0)
         with self._http.stream(method, path, **request) as response:
-            content = b"".join(_bounded(response, end))
-        headers = [(name, value) for name, value in response.headers.multi_items() if name not in _TRANSPORT_HEADERS]
-        return httpx.Response(response.status_code, headers=headers, content=content, request=response.request)
+            return _read(response, end)
 
     def _stream(self, path: str) -> Iterator[bytes]:
         try:
             with self._http.stream("GET", path) as response:
                 if response.status_code != 200:
-                    response.read()
-                    raise refusal(response)
-                yield from response.iter_bytes()
+                    raise refusal(_read(response, time.monotonic() + _LONGEST_ANSWER))
+                _require_plain(response)
+                yield from _bounded(response, math.inf, self._largest_dump)
+        except _TooLarge as error:
+            raise UnexpectedAnswer(f"GET {path}: {error}; DEALCAST_UNPACKED_LIMIT (MB) bounds it.") from error
         except httpx.HTTPError as error:
             raise failure(error, repeatable=True) from error
 
@@ -241,16 +258,29 @@ class Nostradamus:
 
 
 class _TooLarge(httpx.DecodingError):
-    """An answer beyond :data:`_LARGEST_ANSWER`, which may also be a small one that unpacks to more."""
+    """An answer beyond its bound, which may also be a small one that unpacks to more."""
 
 
-def _bounded(response: httpx.Response, end: float) -> Iterator[bytes]:
+def _read(response: httpx.Response, end: float) -> httpx.Response:
+    """The answer with its body, as `_bounded` has it."""
+    _require_plain(response)
+    content = b"".join(_bounded(response, end))
+    headers = [(name, value) for name, value in response.headers.multi_items() if name not in _TRANSPORT_HEADERS]
+    return httpx.Response(response.status_code, headers=headers, content=content, request=response.request)
+
+
+def _require_plain(response: httpx.Response) -> None:
+    if response.headers.get("content-encoding", "").strip().lower() not in _ENCODINGS:
+        raise _TooLarge("the answer is encoded otherwise than gzip, which was all that was asked for", request=response.request)
+
+
+def _bounded(response: httpx.Response, end: float, largest: int = _LARGEST_ANSWER) -> Iterator[bytes]:
     """An answer's body, which has to be whole by ``end``, on the monotonic clock, and no larger than the limit."""
     size = 0
     for piece in response.iter_bytes():
         size += len(piece)
-        if size > _LARGEST_ANSWER:
-            raise _TooLarge(f"the answer is larger than {_LARGEST_ANSWER >> 20} MiB", request=response.request)
+        if size > largest:
+            raise _TooLarge(f"the answer is larger than {largest >> 20:,} MiB", request=response.request)
         if time.monotonic() > end:
             raise httpx.ReadTimeout(f"the answer was not whole after {_LONGEST_ANSWER:.0f} s", request=response.request)
         yield piece

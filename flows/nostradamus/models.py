@@ -26,6 +26,9 @@ FORECAST_REVENUE = ("revenue", "estimatedrevenue")
 """The names of the two fields of a prediction, in lower case and letters only: asked for where their values leave it open (A)."""
 
 
+_LONGEST_ID = 2000
+"""Characters of an id: a longer one fits no address."""
+
 Message = Annotated[str | None, BeforeValidator(lambda said: said if said is None or isinstance(said, str) else json.dumps(said))]
 """The words of an answer; where it is an object, its JSON."""
 
@@ -37,7 +40,7 @@ class _Answer(BaseModel):
 class _Request(_Answer):
     """An answer that names a request: as ``id`` (S), or as ``requestId``, which a sibling's override uses (D*)."""
 
-    id: str = Field(min_length=1)
+    id: str = Field(min_length=1, max_length=_LONGEST_ID)
 
     @model_validator(mode="before")
     @classmethod
@@ -66,7 +69,7 @@ class Collection(_Answer):
     Which fields a listed collection has is not documented: ``timezone``, an IANA name, is None where the answer names none as a text (A).
     """
 
-    id: str = Field(min_length=1)
+    id: str = Field(min_length=1, max_length=_LONGEST_ID)
     name: str = ""
     timezone: str | None = None
 
@@ -100,7 +103,7 @@ class InvocationResult(_Answer):
 class Invocation(_Answer):
     """A forecast asked for (D)."""
 
-    id: str = Field(min_length=1)
+    id: str = Field(min_length=1, max_length=_LONGEST_ID)
     status: str
     message: Message = None
     invocation_results: dict[str, InvocationResult] | None = None

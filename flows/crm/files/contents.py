@@ -95,6 +95,8 @@ def _contents(path: Path, location: str, members: tuple[str, ...], said: str | N
     if head.startswith(b"\x1f\x8b"):
         return _text(lambda: _unpacked(path, location), location, said)
     if head.startswith(_BOOKS[0]) or (head.startswith(_BOOKS[1]) and _is_workbook(path)):
+        if head.startswith(_BOOKS[1]):
+            _refuse_packed_book(path, location)
         sheets = tuple(Contents("workbook", None, sheet.rows, sheet.name, sheet.others) for sheet in open_sheets(path, location))
         return replace(sheets[0], sheets=sheets)
     if head.startswith(_BOOKS[1]):
@@ -105,6 +107,12 @@ def _contents(path: Path, location: str, members: tuple[str, ...], said: str | N
 def _is_workbook(path: Path) -> bool:
     with zipfile.ZipFile(path) as archive:
         return any(name.startswith(("xl/", "content.xml")) for name in archive.namelist())
+
+
+def _refuse_packed_book(path: Path, location: str) -> None:
+    with zipfile.ZipFile(path) as archive:
+        infos = archive.infolist()
+    _refuse_bomb(sum(info.file_size for info in infos), sum(info.compress_size for info in infos), location)
 
 
 def _member(path: Path, location: str, members: tuple[str, ...], said: str | None) -> Contents:

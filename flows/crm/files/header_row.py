@@ -67,11 +67,21 @@ def _of_text(contents: Contents, location: str, recognises: Recognises) -> Layou
             sample = stream.read(_SAMPLE).decode("utf-8", errors="ignore")
     except UnicodeDecodeError as error:
         raise ExportUnreadable(f"{location} is not valid {contents.encoding}: {error}. Export again as UTF-8.") from error
+    if len(sample) * 4 >= _SAMPLE and _one_row(sample):
+        raise ExportUnreadable(
+            f"{location}, line 1: the first row does not end within {_SAMPLE >> 10} KB, the bound of a header, which no setting raises."
+            " Export fewer columns, or close the quote that opens in it."
+        )
     layouts = [_with_separator(sample, separator, recognises) for separator in SEPARATORS]
     best = max(layouts, key=lambda layout: (layout.recognised, len(layout.headers)))
     if not best.recognised and (sniffed := _sniffed(sample)):
         return _with_separator(sample, sniffed, recognises)
     return best
+
+
+def _one_row(sample: str) -> bool:
+    """True if no line of the sample ends outside of quotes, except by blank lines before it."""
+    return "\n" not in re.sub(r'"[^"]*"?', "", sample.strip())
 
 
 def _sniffed(sample: str) -> str | None:

@@ -33,7 +33,10 @@ _TOGETHER = 4
 _AHEAD = 2
 """Batches that are being read while the rows of another are at work."""
 
-_SLOW_ROWS = 20_000
+_SLOW_ROWS, _HEAVIEST = 20_000, 16 << 20
+_CELL = 16
+"""Bytes that an empty cell weighs."""
+
 _FIRST_ROWS = 1000
 _END = "\0end of rows"
 
@@ -239,7 +242,7 @@ class TableReader:
 
     def _slow(self, rows: Iterator[Row], wanted: Sequence[int]) -> Iterator[RawRows]:
         width = len(self.layout.headers)
-        while batch := list(islice(rows, _SLOW_ROWS)):
+        for batch in _batches(rows):
             full = [(line, cells) for line, cells in batch if any(cell.strip() for cell in cells)]
             if self.contents.rows is None:
                 self._refuse_odd(full)
@@ -249,6 +252,20 @@ class TableReader:
             table = pa.Table.from_arrays(columns, names=[str(position) for position in wanted])
             lines = np.array([line for line, _ in full], dtype=np.int64)
             yield RawRows(table, lines, len(batch) - len(full), sum(1 for _, cells in full if len(cells) < width))
+
+
+def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    """Rows in lists of as many as are held with ease, however long they are."""
+    batch: list[Row] = []
+    weight = 0
+    for row in rows:
+        batch.append(row)
+        weight += sum(map(len, row[1])) + _CELL * len(row[1])
+        if len(batch) == _SLOW_ROWS or weight > _HEAVIEST:
+            yield batch
+            batch, weight = [], 0
+    if batch:
+        yield batch
 
 
 @dataclass

@@ -16,6 +16,7 @@ from openpyxl import Workbook
 
 from flows.delivery.result_table import read_months
 from flows.nostradamus import ResultFormat
+from tests.flows.crm.bombs import cell, workbook
 
 if TYPE_CHECKING:
     from tests.flows.conftest import Asked, Fault, Sync, WriteDeals
@@ -160,3 +161,16 @@ def test_what_is_not_sure_is_not_read(form: ResultFormat, content: bytes, why_no
 )
 def test_a_month_and_a_number_are_known_by_their_values(form: ResultFormat, content: bytes) -> None:
     assert read_months(content, form).months == (("2026-12-01", 1000.5),)
+
+
+def test_revenue_that_no_sum_holds_is_not_read() -> None:
+    content = json.dumps([{"month": first, "revenue": 1e308} for first, _ in MONTHS]).encode()
+    assert read_months(content, "json").why_not == "its json has a revenue beyond 1e+15"
+
+
+def test_a_workbook_of_the_platform_takes_no_more_than_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would have ended the flow's process."""
+    monkeypatch.setenv("DEALCAST_HOME", str(tmp_path / "home"))
+    book = workbook(tmp_path / "corner.xlsx", f'<row r="1048576">{cell("XFD1048576", "x")}</row>')
+    assert read_months(book.read_bytes(), "xlsx").why_not == "its xlsx is no table"
+    assert not [*(tmp_path / "home" / "staging").iterdir()]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+import httpx
 import pytest
 
 from flows.errors import OutcomeUnknown, PlatformUnreachable, UnexpectedAnswer, UsageError
@@ -364,7 +365,7 @@ def test_an_answer_of_ours_needs_not_name_the_collection(server: Answers, client
 def test_a_small_answer_that_unpacks_to_gigabytes_is_cut_off(server: Answers, client: Nostradamus, deals: Path) -> None:
     bomb = gzip.compress(gzip.compress(b" " * (64 << 20)))
     server.will(200, gzip.decompress(bomb), content_encoding="gzip").will(202, gzip.decompress(bomb), content_encoding="gzip")
-    with pytest.raises(UnexpectedAnswer, match="larger than 32 MiB"):
+    with pytest.raises(UnexpectedAnswer, match="larger than 16 MiB"):
         client.upload_status("c", "r")
     with pytest.raises(OutcomeUnknown, match="may or may not have been accepted"):
         client.append("c", deals)
@@ -390,3 +391,35 @@ def test_an_id_that_is_another_address_is_refused(server: Answers, client: Nostr
 def test_half_a_pair_of_surrogates_does_not_lose_the_id(client: Nostradamus, server: Answers) -> None:
     server.will(202, b'{"id": "request-1", "status": "queued", "message": "\\ud800"}')
     assert client.invoke("acme", horizon=3).id == "request-1"
+
+
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "br", "zstd"])
+def test_an_answer_that_is_packed_otherwise_than_asked_is_refused(
+    server: Answers, client: Nostradamus, encoding: str, tmp_path: Path
+) -> None:
+    """Of a few bytes such a body makes gigabytes at once."""
+    server.will(200, gzip.compress(gzip.compress(b"{}")), content_encoding=encoding)
+    with pytest.raises(UnexpectedAnswer, match="encoded otherwise than gzip"):
+        client.upload_status("c", "r")
+    with pytest.raises(UnexpectedAnswer, match="encoded otherwise than gzip"):
+        client.dump("c", tmp_path / "dump.csv")
+    assert server.requests[0][2]["accept-encoding"] == "gzip"
+
+
+def test_a_dump_is_bounded(server: Answers, tmp_path: Path) -> None:
+    server.will(200, gzip.compress(b" " * (3 << 20)), content_encoding="gzip").will(
+        500, gzip.compress(b" " * (64 << 20)), content_encoding="gzip"
+    )
+    with Nostradamus(server.url, TOKEN, largest_dump=2 << 20) as client:
+        with pytest.raises(UnexpectedAnswer, match=r"larger than 2 MiB; DEALCAST_UNPACKED_LIMIT"):
+            client.dump("c", tmp_path / "dump.csv")
+        with pytest.raises(UnexpectedAnswer, match="larger than 16 MiB"):
+            client.dump("c", tmp_path / "dump.csv")
+
+
+def test_a_list_of_collections_without_end_is_given_up(client: Nostradamus, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = iter(range(10**6))
+    monkeypatch.setattr(client, "_get", lambda *_, **__: httpx.Response(200, json=[{"id": f"c{next(pages)}"}]))
+    with pytest.raises(UnexpectedAnswer, match="more than 1,000 pages or 16 MiB, and no setting raises that"):
+        list(client.collections())
+    assert next(pages) <= 1001
