@@ -61,7 +61,7 @@ def test_an_id_of_five_thousand_characters_is_none(tmp_path: Path, export: Expor
 
 def test_the_setting_lets_a_larger_workbook_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEALCAST_HOME", str(tmp_path / "home"))
-    path = str(workbook(tmp_path / "deals.xlsx", f'<row r="3">{cell("XFD2000", "x")}</row>'))
+    path = str(workbook(tmp_path / "deals.xlsx", f'<row r="400">{cell("XFD400", "x")}</row>'))
     monkeypatch.setenv("DEALCAST_WORKBOOK_LIMIT", "150")
     with pytest.raises(ExportUnreadable, match="more than 150 MB of memory"):
         extract(path)
