@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +19,8 @@ CHUNK = 4 << 20
 BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _WESTERN = "cp1252"
 _OTHERS = ("mac-roman", "cp850", "cp1250", "cp1254")
-_SCRIPTS = ["cp1251", "cp1253", "cp1255", "cp1256", "cp932", "gb18030", "big5", "euc_kr"]
+_CYRILLIC = ("koi8-r", "cp866", "iso8859-5", "mac-cyrillic", "cp1251")
+_SCRIPTS = ["cp1251", "cp1253", "cp1255", "cp1256", "cp932", "euc_jp", "gb18030", "big5", "euc_kr"]
 _ENOUGH = 20  # bytes beyond ASCII
 _LEADS = 0xC0  # and above: the first byte of a character that has more
 _WORD = re.compile(rb"[A-Za-z]{0,30}[\x80-\xff][A-Za-z\x80-\xff]*")
@@ -44,6 +46,13 @@ _ABSURD = re.compile(
     r"|(?<=[a-z])(?P<dash>[\u2013\u2014])(?=[a-z\u2013\u2014])"
 )
 """Marks that a word in a Western language does not have: signs inside it, a capital behind a small letter, letters that Latin-1 lacks."""
+
+_MIXED = re.compile(r"[\u0430-\u045f\u03ac-\u03ce][\u0401-\u042f\u0386-\u03ab]")
+_LONE = re.compile(r"(?<=[\u0430-\u045f\u03ac-\u03ce])[\u0401-\u042f\u0386-\u03ab](?!\w)")
+"""Capitals behind small letters, in Cyrillic and Greek: other encodings of these scripts make them of one word in three."""
+
+_ESCAPES = re.compile(rb"\x1b\$[@B]")
+"""The sign of Japanese in seven bits, which reads as ASCII."""
 
 _NORTHERN = frozenset("\u00de\u00fe\u00d0\u00f0\u00dd\u00fd")
 """Letters of Icelandic, in whose place other encodings have those of Turkish, Romanian, Czech."""
@@ -74,6 +83,8 @@ def encoding_of(raw: Raw, head: bytes, location: str) -> Encoding:
         return Encoding(marked)
     if unmarked := unmarked_utf16(head[:4096]):
         return Encoding(unmarked)
+    if _ESCAPES.search(head):
+        return Encoding("iso2022_jp")
     odd = _first_odd_bytes(raw)
     if odd is None:
         return Encoding(marked or "utf-8")
@@ -192,18 +203,19 @@ def _guessed(words: Iterable[bytes], sample: bytes, location: str, line: int) ->
     if guess and absurd == "":
         return Encoding(guess, _letters(words, guess))
     why = f": as {guess} it would have {absurd or 'bytes that stand for nothing'} inside words" if guess else ""
-    others = [f"{name} ({_letters(words, name)})" for name in _OTHERS if _western(sample) and _makes_words(words, name)]
-    likely = f" It could be {', '.join(others)}." if others else ""
+    names = [name for name in (_OTHERS if _western(sample) else _CYRILLIC) if _makes_words(words, name)]
+    likely = f" It could be {', '.join(f'{name} ({_letters(words, name)})' for name in names)}." if names else ""
+    such = names[0] if names else "cp1250"
     raise ExportUnreadable(
-        f"{location}, line {line}: the encoding cannot be settled{why}.{likely} Name it with --encoding, such as --encoding cp1250"
-        ' (or `[file] encoding = "cp1250"` in a dialect of your own), or export again as UTF-8.'
+        f"{location}, line {line}: the encoding cannot be settled{why}.{likely} Name it with --encoding, such as --encoding {such}"
+        f' (or `[file] encoding = "{such}"` in a dialect of your own), or export again as UTF-8.'
     )
 
 
 def _absurd_in(words: Iterable[bytes], encoding: str) -> str | None:
     """The signs that the words would have and no word of a Western language has, none for another script; None if they cannot be read."""
-    found, letters = Counter[str](), set[str]()
-    western = encoding not in {name.replace("_", "-") for name in _SCRIPTS}
+    found, mixed, letters, read = Counter[str](), Counter[str](), set[str](), 0
+    western = encoding not in {name.replace("_", "-") for name in (*_SCRIPTS, *_CYRILLIC)}
     for word in words:
         try:
             text = word.decode(encoding)
@@ -213,6 +225,11 @@ def _absurd_in(words: Iterable[bytes], encoding: str) -> str | None:
             continue  # a word's end may be cut where a character of two bytes has a letter as its second
         letters.update(text)
         found.update(sign.group() for sign in _ABSURD.finditer(text) if western or sign["control"])
+        found.update(sign.group() for sign in _LONE.finditer(text))
+        mixed.update(sign.group() for sign in itertools.islice(_MIXED.finditer(text), 1))
+        read += 1
+    if mixed.total() * 3 > read:
+        found.update(mixed)
     if encoding == _WESTERN and letters & _NORTHERN and (letters & _NOT_ICELANDIC or not letters & _ICELANDIC):
         found.update(letters & _NORTHERN)
     return ", ".join(repr(sign)[1:-1] for sign, _ in found.most_common(_SHOWN))
@@ -220,7 +237,7 @@ def _absurd_in(words: Iterable[bytes], encoding: str) -> str | None:
 
 def _makes_words(words: Iterable[bytes], encoding: str) -> bool:
     """True if all bytes beyond ASCII are letters in this encoding, and no word is absurd."""
-    return _absurd_in(words, encoding) == "" and all(word.decode(encoding).isalpha() for word in words)
+    return _absurd_in(words, encoding) == "" and all(word.decode(encoding, errors="replace").isalpha() for word in words)
 
 
 def _letters(words: Iterable[bytes], encoding: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from flows.crm.files.contents import Contents
+from flows.crm.values.identifiers import visible
 from flows.errors import ExportUnreadable
 
 SEPARATORS = (",", ";", "\t", "|")
@@ -36,8 +37,8 @@ class Layout:
 
 
 def folded(header: str) -> str:
-    """A header as it is compared: without case, surrounding or repeated blanks, and with straight apostrophes."""
-    return " ".join(header.replace("\u2019", "'").split()).casefold()
+    """A header as it is compared: without case, signs of no width, surrounding or repeated blanks, and with straight apostrophes."""
+    return " ".join(visible(header).replace("\u2019", "'").split()).casefold()
 
 
 def find_layout(contents: Contents, location: str, recognises: Recognises) -> Layout:

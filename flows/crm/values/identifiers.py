@@ -14,6 +14,7 @@ from flows.crm.values.cells import by_value
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 """Characters without width: soft hyphen, zero-width space and joiners, direction marks, word joiner, BOM."""
 
+_NOTHING = dict.fromkeys(map(ord, _INVISIBLE))
 _FORMULA = re.compile(r'=\s*"(?P<text>[^"]*)"')
 _ROUNDED = r"^[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]+$"
 
@@ -35,8 +36,13 @@ def _may_be_odd(column: pa.Array) -> bool:
     return bool(len(found)) and (int(found.min()) < ord("!") or int(found.max()) > ord("~") or holds(pa.chunked_array([column]), b"='"))
 
 
+def visible(text: str) -> str:
+    """The text without characters of no width."""
+    return text if text.isascii() else text.translate(_NOTHING)
+
+
 def _plain(text: str) -> str | None:
-    text = text.translate(dict.fromkeys(map(ord, _INVISIBLE))).strip()
+    text = visible(text).strip()
     if formula := _FORMULA.fullmatch(text):
         text = formula["text"].strip()
     return text.removeprefix("'").strip() or None

@@ -34,6 +34,9 @@ def _write(path: Path, names: list[str], encoding: str) -> str:
         (["Michał i Paweł"], "cp1250"),
         (["Škoda Plzeň"], "cp1250"),
         (["Naţional"], "cp1250"),
+        (["Сделка с заводом", "Поставка оборудования"], "iso8859-5"),  # noqa: RUF001 -- Russian
+        (["Сделка с заводом", "Поставка оборудования"], "mac-cyrillic"),  # noqa: RUF001
+        (["Сделка с заводом", "Поставка оборудования"], "koi8-r"),  # noqa: RUF001
     ],
 )
 def test_a_guess_that_makes_no_words_stops_with_encoding_as_the_remedy(names: list[str], encoding: str, tmp_path: Path) -> None:
@@ -42,6 +45,20 @@ def test_a_guess_that_makes_no_words_stops_with_encoding_as_the_remedy(names: li
         extract(location)
     assert not any(name in str(caught.value) for name in names)
     assert extract(location, encoding=encoding)[0]["name"].tolist()[: len(names)] == names
+
+
+@pytest.mark.parametrize(
+    ("names", "encoding"),
+    [
+        (["Сделка с заводом СтройИнвест", "Поставка оборудования", "АвтоВАЗ"], "cp1251"),  # noqa: RUF001 -- Russian
+        (["株式会社サンプル商事", "東京営業所の案件"], "euc-jp"),
+        (["株式会社サンプル商事", "東京営業所の案件"], "cp932"),
+        (["株式会社サンプル商事", "東京営業所の案件"], "iso2022_jp"),
+    ],
+)
+def test_another_script_is_read_where_its_bytes_are_its_words(names: list[str], encoding: str, tmp_path: Path) -> None:
+    location = _write(tmp_path / "deals.csv", names, encoding)
+    assert extract(location)[0]["name"].tolist()[: len(names)] == names
 
 
 @pytest.mark.parametrize(

@@ -33,3 +33,8 @@ def test_title_lines_above_a_header_are_no_header(tmp_path: Path) -> None:
 def test_a_typographic_apostrophe_is_an_apostrophe(tmp_path: Path) -> None:
     (tmp_path / "deals.csv").write_text("ID de fiche d\u2019informations,Montant,Phase de la transaction,Nom de la transaction\n1,2,x,y\n")
     assert fit(str(tmp_path / "deals.csv"), "hubspot").ranking[0].recognised == 4
+
+
+def test_signs_of_no_width_in_a_header_are_nothing(tmp_path: Path) -> None:
+    (tmp_path / "deals.csv").write_text("\ufeff\ufeffRecord ID,Deal\u200b Name,Deal\u00a0Stage,Amount\u2060\n1,2,x,y\n")
+    assert fit(str(tmp_path / "deals.csv"), "hubspot").ranking[0].recognised == 4
