@@ -1,4 +1,4 @@
-"""Print what becomes of a folder of cases: ``python -m tests.flows.crm.cases FOLDER``.
+"""Print what becomes of a folder of cases: ``python -m tests.flows.crm.cases FOLDER``; without FOLDER, of the kinds of ``kinds.py``.
 
 A line for each export in FOLDER, and in its folders ``reports`` and ``exports``: the case, the exit code that `dealcast check` would end
 with, what would be sent (id, status, closing, value of the first deals), and what is said. A dialect (.toml) is loaded. A case that comes
@@ -29,6 +29,7 @@ from flows.deals.selection import check_staged
 from flows.deals.staged_file import stage
 from flows.errors import DealcastError, StoppedByGate
 from flows.options import SyncOptions
+from tests.flows.crm.kinds import write
 
 SHOWN = ("id", "status", "closedDatetime", "value")
 _FIRST = 6
@@ -111,7 +112,11 @@ def _checked(path: Path, case: Case) -> Outcome:
     aside = [f"{count:,} {why}" for why, count in checked.staged.non_rows.items()]
     failed = [f"{rule.severity}: {rule.column} {rule.text} ({rule.failed:,})" for rule in checked.report.failed_rules]
     code = 0 if checked.report.ok else StoppedByGate.exit_code
-    return Outcome(code, deals.select(SHOWN).to_pylist(), "; ".join([*checked.staged.remarks, *aside, *failed]))
+    return Outcome(
+        code,
+        deals.select([*SHOWN, "creationDatetime", "lastUpdateDatetime"]).to_pylist(),
+        "; ".join([*checked.staged.remarks, *aside, *failed]),
+    )
 
 
 def _columns(path: Path) -> list[str]:
@@ -134,10 +139,19 @@ def exports(folder: Path) -> Iterator[Path]:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--width", default=160, show_default=True, help="Columns of the terminal.")
-def main(folder: Path, width: int) -> None:
-    """Print the table of all cases in FOLDER."""
+def main(folder: Path | None, width: int) -> None:
+    """Print the table of all cases in FOLDER, or of every kind that the tests know."""
+    if folder is not None:
+        _print(folder, width)
+        return
+    with TemporaryDirectory(prefix="dealcast-kinds-") as kinds:
+        write(Path(kinds))
+        _print(Path(kinds), width)
+
+
+def _print(folder: Path, width: int) -> None:
     table = Table("case", "exit", "sent", "said", show_lines=True)
     for path in exports(folder):
         became = outcome(path)
