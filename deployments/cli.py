@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any, Literal, ParamSpec
 
 import click
 
-from deployments.command_errors import CommandGroup, end_on_signals, require_file_locks
+from deployments.command_errors import CommandGroup, end_on_signals, quiet_libraries, require_file_locks
 from deployments.export_options import export_options, format_options, voice_options
-from deployments.guard_options import an_age, guard_options
+from deployments.guard_options import an_age, guard_options, hours
+from deployments.project.commands import PROJECT_COMMANDS
 from deployments.temporary_server import temporary_server
 from flows.errors import UsageError
 
@@ -29,7 +29,8 @@ EPILOG = (
 
 @click.group(cls=CommandGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="dealcast")
-def main() -> None:
+@click.option("--config", metavar="FILE", help="The dealcast.toml to read. Default: DEALCAST_CONFIG, or the one in the working directory.")
+def main(config: str | None) -> None:  # noqa: ARG001 - each command reads it
     """Keep a sales-forecasting platform fed with a company's CRM deals.
 
     An export is read, checked with Great Expectations before anything is sent, appended to a collection of the platform,
@@ -46,11 +47,12 @@ def main() -> None:
     Environment:
       DEALCAST_PLATFORM_URL  the platform (default https://nostradamus.u-hopper.com)
       DEALCAST_TOKEN         its API token
+      DEALCAST_CONFIG        a dealcast.toml with settings and collections, such as `dealcast init` writes
       DEALCAST_HOME          where the ledger, staging and forecasts lie (default ~/.dealcast)
       DEALCAST_LEDGER        the ledger, if it is to lie elsewhere: any fsspec URL
     """
     require_file_locks()
-    _quiet_the_libraries()
+    quiet_libraries()
     end_on_signals()
     gc.set_threshold(100_000)  # imports make half a million objects that stay: looking them over again and again takes a fifth of a start
     atexit.register(gc.freeze)  # ... and looking them over for the last time half a second of the end
@@ -156,6 +158,7 @@ def resume(collection: str, request_id: str | None, forget: bool, quiet: bool, a
 
 @main.command()
 @export_options
+@click.option("--collection", metavar="NAME", help="The collection of dealcast.toml whose export and options to take.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found, or the error, as one JSON object on stdout.")
 @click.option("--docs", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Write Great Expectations' Data Docs there.")
 def check(**options: Any) -> None:
@@ -289,14 +292,14 @@ def forecasts(collection: str, since: datetime | None, form: Literal["table", "c
 @main.command()
 @click.argument("export", required=False, metavar="[EXPORT]")
 @click.option("--collection", metavar="NAME", help="A collection, by name or id, that the token must see; its last sync is shown too.")
-@click.option("--max-age", type=click.FloatRange(min=0), metavar="HOURS", default=24.0, show_default=True, help="How old EXPORT may be.")
+@click.option("--max-age", metavar="DURATION", default="24h", callback=hours, show_default=True, help="How old EXPORT may be: 36h, 7d.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object on stdout.")
 def doctor(**options: Any) -> None:
     """Examine what a sync needs, and say what is missing: one line for each part, with the remedy.
 
     Nothing is sent. Ends with 0, or with the exit code that a sync would end with.
 
-    Example: dealcast doctor 'exports/*.csv' --collection acme --max-age 2
+    Example: dealcast doctor 'exports/*.csv' --collection acme --max-age 2h
     """
     from deployments.commands.doctor import doctor as examine  # noqa: PLC0415 - only this command needs it
 
@@ -373,6 +376,10 @@ def automations(block: str | None, webhook: str | None) -> None:
         click.echo(name)
 
 
+for _command in PROJECT_COMMANDS:
+    main.add_command(_command)
+
+
 def _start_data_process() -> None:
     """Start the process that reads and checks, Prefect being imported first: that module imports it too, from wherever it is."""
     from flows.runtime.prefect_settings import load_prefect  # noqa: PLC0415 - a fifth of what `--help` would import
@@ -381,17 +388,6 @@ def _start_data_process() -> None:
     from flows.runtime.data_process import start_data_process  # noqa: PLC0415 - prefect takes a second to import
 
     start_data_process()
-
-
-def _quiet_the_libraries() -> None:
-    """Keep other packages' telemetry, banners and progress bars out of a command's run."""
-    for name, value in {
-        "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-    }.items():
-        os.environ.setdefault(name, value)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The end of a command: every error of dealcast's as one message and its exit code, never as a traceback."""
+"""The frame of a command: the `dealcast.toml` that it reads, and every error of dealcast's as one message and its exit code."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, NoReturn
 
@@ -13,9 +14,47 @@ import click
 
 from flows.errors import DealcastError, FileTrouble, UsageError
 
+_WITHOUT_CONFIG = ("demo", "up", "sandbox", "init")
+"""Commands that are about no project of the user's."""
 
-class _Command(click.Command):
+_OF_ONE_COLLECTION = ("sync", "check", "verify", "resume", "doctor", "forecasts")
+"""Commands whose options a `[collections.NAME]` may hold."""
+
+
+class Command(click.Command):
     """A command whose usage errors and dealcast errors end in one message and the documented exit code."""
+
+    def __init__(self, *arguments: Any, **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        if self.name not in _WITHOUT_CONFIG:
+            self.params.append(click.Option(["--config"], metavar="FILE", hidden=True, expose_value=False))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take from a `dealcast.toml` what the command line does not say."""
+        if self.name not in _WITHOUT_CONFIG and not ctx.resilient_parsing:
+            said = self.make_parser(ctx).parse_args(list(args))[0]
+            try:
+                self._read_config(ctx, said)
+            except DealcastError as error:
+                fail(error, as_json="as_json" in said)
+        return super().parse_args(ctx, args)
+
+    def _read_config(self, ctx: click.Context, said: Mapping[str, Any]) -> None:
+        named = said.get("config") or ctx.find_root().params.get("config")
+        if not (named or os.environ.get("DEALCAST_CONFIG") or os.path.isfile("dealcast.toml")):  # noqa: PTH113 - pathlib takes a moment to import
+            return
+        from deployments.project.config_file import find_project  # noqa: PLC0415 - pydantic takes a moment to import
+
+        project = find_project(named)
+        if project is None:
+            return
+        if not project.named:
+            click.echo(f"dealcast: {project.path} is read.", err=True)
+        ctx.with_resource(project.environment())
+        ctx.obj = project
+        if self.name in _OF_ONE_COLLECTION and "pipelines" not in said:
+            collection = said.get("collection")
+            ctx.default_map = dict(project.checked_options(collection if isinstance(collection, str) else None))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what dealcast raises on purpose never ends in a traceback, and with ``--json`` in an object on stdout too."""
@@ -54,7 +93,7 @@ def fail(error: DealcastError, *, as_json: bool = False) -> NoReturn:
 class CommandGroup(click.Group):
     """A group of such commands."""
 
-    command_class = _Command
+    command_class = Command
 
 
 def require_file_locks() -> None:
@@ -72,3 +111,14 @@ def end_on_signals() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # else it is ignored, as under nohup, or a caller's own
             signal.signal(number, end)
+
+
+def quiet_libraries() -> None:
+    """Keep other packages' telemetry, banners and progress bars out of a command's run."""
+    for name, value in {
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    }.items():
+        os.environ.setdefault(name, value)

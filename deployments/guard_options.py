@@ -54,3 +54,13 @@ def an_age(context: click.Context, option: click.Parameter, value: str | None) -
         except ValueError as error:
             raise click.BadParameter(f"{error}.", context, option) from error
     return value
+
+
+def hours(context: click.Context, option: click.Parameter, value: str) -> float:
+    """A command line's age in hours; a bare number is one already. Raises BadParameter where it is none."""
+    from flows.options import age_of  # noqa: PLC0415 - as above
+
+    try:
+        return float(value) if value.replace(".", "", 1).isdecimal() else age_of(value).total_seconds() / 3600
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", context, option) from error

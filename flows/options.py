@@ -6,6 +6,7 @@ import codecs
 import re
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -28,6 +29,13 @@ def shown_url(location: str) -> str:
         return location
     bare = _USER.sub("", location)
     return _REST.sub("", bare) if _SIGNED.search(bare) else bare
+
+
+def located(location: str, folder: Path) -> str:
+    """A path as it is from ``folder``; a URL, an `env:NAME` and an absolute path as they are."""
+    if "://" in location or "::" in location or location.startswith(FROM_ENVIRONMENT):
+        return location
+    return str(folder / Path(location).expanduser())
 
 
 def has_credentials(location: str) -> bool:
@@ -263,6 +271,11 @@ class SyncOptions(BaseModel):
     def forecast_args(self) -> dict[str, Any] | None:
         """Arguments of the invocation, or None where no forecast is asked for."""
         return None if self.forecast == "never" else {"horizon": self.horizon, "first_month": self.first_month}
+
+    def from_folder(self, folder: Path) -> SyncOptions:
+        """The same with the paths of export, dialect and ``out`` as they are from ``folder``."""
+        paths = {"export": self.export, "out": self.out, "crm": self.crm if self.crm.endswith(".toml") else None}
+        return self.model_copy(update={name: located(path, folder) for name, path in paths.items() if path})
 
     def quarantine_allowance(self, rows: int) -> int:
         """Number of failing rows, of ``rows``, that the quarantine may hold."""

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from flows.errors import UsageError
 from flows.nostradamus import Nostradamus
-from flows.options import FROM_ENVIRONMENT, SyncOptions, checked_target, is_target
+from flows.options import FROM_ENVIRONMENT, SyncOptions, checked_target, is_target, located
 from flows.runtime.prefect_settings import load_prefect
 
 
@@ -23,6 +23,7 @@ class Settings(BaseSettings):
 
     platform_url: str = Field("https://nostradamus.u-hopper.com", description="the platform's base URL (S)")
     token: SecretStr = Field(SecretStr(""), description="the platform's API token")
+    token_file: Path | None = Field(None, description="file that holds the token alone, in place of DEALCAST_TOKEN")
     token_block: str | None = Field(None, description="name of a Prefect Secret block that holds the token, in place of DEALCAST_TOKEN")
     home: Path = Field(Path("~/.dealcast"), description="folder for the ledger, staging and forecasts")
     ledger: str | None = Field(None, description="where syncs are remembered: a folder or any fsspec URL; default: `ledger` in the home")
@@ -55,6 +56,10 @@ class Settings(BaseSettings):
         description="MB of memory that opening a workbook may take, and a second for every 50; a large one may take 32 times its size",
     )
     extra_suite: Path | None = Field(None, description="a Great Expectations suite (JSON) whose expectations join the gate's")
+    config: Path | None = Field(None, description="the `dealcast.toml` that commands read; default: that of the working directory, if any")
+    folder: Path | None = Field(
+        None, description="folder where relative paths of exports, dialects, tables and `out` start; default: the working directory"
+    )
 
     @field_validator("forecasts")
     @classmethod
@@ -88,16 +93,24 @@ class Settings(BaseSettings):
         named += [options.out] if options.out is not None and is_target(options.out) else []
         return list(dict.fromkeys(map(_target, named)))
 
+    def from_folder(self, options: SyncOptions) -> SyncOptions:
+        """The options with their paths as they are from ``folder``."""
+        return options.from_folder(self.folder.expanduser()) if self.folder else options
+
+    def path_of(self, table: str) -> str:
+        """A table's path as it is from ``folder``."""
+        return located(table, self.folder.expanduser()) if self.folder else table
+
     @property
     def has_token(self) -> bool:
         """True if the environment says where the token is."""
-        return bool(self.token.get_secret_value() or self.token_block)
+        return bool(self.token.get_secret_value() or self.token_file or self.token_block)
 
     def platform(self) -> Nostradamus:
-        """Open a client with the token of the environment, or of the named Prefect Secret block.
+        """Open a client with the token of the environment, or of the file or Prefect Secret block that it names.
 
         Raises:
-            UsageError: no token is set, the block cannot be loaded, or the URL would send the token in clear.
+            UsageError: no token is set, the file or block cannot be loaded, or the URL would send the token in clear.
         """
         return Nostradamus(
             self.platform_url,
@@ -108,6 +121,8 @@ class Settings(BaseSettings):
         )
 
     def _token(self) -> str:
+        if self.token_file is not None:
+            return _only_line(self.token_file.expanduser())
         if self.token_block is None:
             return self.token.get_secret_value()
         load_prefect()
@@ -133,13 +148,31 @@ def _target(named: str) -> str:
         raise UsageError(f"Forecasts cannot be delivered to {variable or 'DEALCAST_FORECASTS'}: {error}.") from error
 
 
+def _only_line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"DEALCAST_TOKEN_FILE: {path} cannot be read ({type(error).__name__}). It holds the token, and nothing else."
+        ) from error
+
+
+PATHS = ("token_file", "home", "ledger", "forecasts", "extra_suite", "folder")
+"""Settings that are paths, or may be."""
+
+
+def variable_of(name: str) -> str:
+    """The environment's variable of a setting."""
+    return f"DEALCAST_{name.upper()}"
+
+
 _OF_THE_SANDBOX = "DEALCAST_SANDBOX_TOKEN"
 """Read by `dealcast sandbox` alone."""
 
 
 def unknown_variables() -> dict[str, str | None]:
     """The environment's ``DEALCAST_...`` variables that are no setting, each with the one that it may be meant for."""
-    known = [*(f"DEALCAST_{name.upper()}" for name in Settings.model_fields), _OF_THE_SANDBOX]
+    known = [*map(variable_of, Settings.model_fields), _OF_THE_SANDBOX]
     unknown = sorted(name for name in os.environ if name.startswith("DEALCAST_") and name not in known)
     return {name: next(iter(difflib.get_close_matches(name, known, n=1)), None) for name in unknown}
 
@@ -153,5 +186,5 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        wrong = "; ".join(f"DEALCAST_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors(include_input=False))
+        wrong = "; ".join(f"{variable_of(str(e['loc'][0]))}: {e['msg']}" for e in error.errors(include_input=False))
         raise UsageError(f"The environment is not usable: {wrong}.") from error

@@ -23,6 +23,7 @@ from flows.delivery.backoff import MAX_POLLS, is_transient
 from flows.errors import StillProcessing, UsageError
 from flows.options import SyncOptions, is_target
 from flows.runtime.step_log import say
+from flows.settings import load_settings
 from flows.side_by_side import THREADS, ended_as_one, show_ended, states_of
 from flows.sync_deals import sync_export
 from flows.sync_tables import Line, check_unique, read_lines
@@ -157,7 +158,7 @@ def sync_collections(collections: str, deployment: str | None = None) -> State[A
     Raises:
         UsageError: the table or the deployment cannot be used.
     """
-    table = read_collections(collections)
+    table = read_collections(load_settings().path_of(collections))
     if deployment is None:
         return ended_as_one(states_of(table, lambda name: sync_collection.submit(table[name]), COLLECTIONS), COLLECTIONS)
     runs = hand_out(table, deployment)

@@ -92,7 +92,7 @@ def sync_export(options: SyncOptions, deals: StagedDeals | None = None) -> FlowE
     """The story: from an export, or the ``deals`` of one of its pipelines, to the report."""
     load_settings().forecast_targets(options)  # a wrong one is told before anything is sent
     data_process.start_data_process()
-    options = options.model_copy(update={"collection": id_of(options.collection)})
+    options = load_settings().from_folder(options.model_copy(update={"collection": id_of(options.collection)}))
     with open_run(options.collection) as run:
         options = with_remembered(options, load_baseline(run.ledger, options.collection))
         if not options.dry_run:

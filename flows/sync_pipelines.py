@@ -95,10 +95,10 @@ def sync_pipelines(options: SyncOptions, pipelines: str) -> State[Any]:
         UsageError: the table cannot be used.
         ExportError: the export cannot be read or mapped.
     """
-    table = read_table(pipelines)
+    settings = load_settings()
+    table, options = read_table(settings.path_of(pipelines)), settings.from_folder(options)
     data_process.start_data_process()
     each = {pipeline: _options_of(options, pipeline, collection) for pipeline, collection in table.items()}
-    settings = load_settings()
     with staging_folder(settings.home_folder) as folder:
         find = Steps(settings).find_collection
         zones = states_of(each, lambda pipeline: find.submit(each[pipeline]), PIPELINES, "found", (0, 10))

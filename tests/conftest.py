@@ -164,7 +164,7 @@ def _no_data_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 def home(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A dealcast home of the test's own, pointed at the sandbox, which looks again every few hundredths of a second."""
     home = tmp_path / "home"
-    for name in ("LEDGER", "TOKEN_BLOCK", "ALLOW_HTTP", "EXTRA_SUITE", "ON_UNKNOWN"):
+    for name in ("LEDGER", "TOKEN_FILE", "TOKEN_BLOCK", "CONFIG", "FOLDER", "ALLOW_HTTP", "EXTRA_SUITE", "ON_UNKNOWN"):
         monkeypatch.delenv(f"DEALCAST_{name}", raising=False)
     for name, value in {
         "HOME": str(home),

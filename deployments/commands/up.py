@@ -186,7 +186,7 @@ def _schedule(url: str, every: int) -> None:
 
 def _environment(home: Path, url: str, sandbox: Sandbox) -> dict[str, str]:
     """The environment that the parts run with: all of their state in the home, and the sandbox as the platform."""
-    for name in ("DEALCAST_LEDGER", "DEALCAST_TOKEN_BLOCK"):
+    for name in ("DEALCAST_LEDGER", "DEALCAST_TOKEN_FILE", "DEALCAST_TOKEN_BLOCK", "DEALCAST_FOLDER"):
         os.environ.pop(name, None)
     return {
         **SERVER_SETTINGS,

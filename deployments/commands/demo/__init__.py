@@ -28,7 +28,8 @@ def run_demo(out: str | None) -> None:
     """Start a sandbox on a free port, create a collection, sync the shipped export, and show the forecast."""
     home = private_folder(Path(out or tempfile.mkdtemp(prefix="dealcast-demo-")).absolute())
     os.environ["DEALCAST_HOME"] = str(home)
-    os.environ.pop("DEALCAST_LEDGER", None)
+    for name in ("DEALCAST_LEDGER", "DEALCAST_TOKEN_FILE", "DEALCAST_TOKEN_BLOCK", "DEALCAST_FOLDER"):
+        os.environ.pop(name, None)
     if "PREFECT_API_URL" not in os.environ:
         os.environ["PREFECT_HOME"] = str(home / "prefect")
         private_folder(home / "prefect")

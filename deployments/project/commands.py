@@ -1,0 +1,73 @@
+"""The commands about a user's own folder: init, config, deploy."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deployments.command_errors import Command, CommandGroup
+from deployments.export_options import format_options
+
+
+@click.command(cls=Command)
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--export", metavar="FILE", help="The export to sync: a path, a glob or a URL. Writes a dialect to start from too.")
+@click.option("--crm", metavar="NAME", help="The export's dialect. Default: the one that fits, else the one that is written.")
+@click.option("--collection", metavar="NAME", help="The platform's collection. Default: the folder's name.")
+@format_options
+@click.option("--deploy", "deployments", multiple=True, metavar="NAME[=CRON]", help="A deployment to ask for: see dealcast.toml.")
+@click.option(
+    "--pool-type", type=click.Choice(["process", "docker", "kubernetes"]), default="process", show_default=True, help="Where runs run."
+)
+@click.option("--image", metavar="IMAGE", help="The image of a docker or kubernetes pool, built from deployments/Dockerfile.")
+@click.option("--token-file", metavar="FILE", help="A file that holds the platform's token, where no variable should.")
+def init(**options: Any) -> None:
+    """Write a folder of your own: dealcast.toml, prefect.yaml, .env.example, a README, and with --export a dialect to start from.
+
+    Nothing that exists is overwritten, and nothing is sent. The platform's URL is the one of DEALCAST_PLATFORM_URL.
+
+    \b
+    Examples:
+      dealcast init acme --export 'exports/*.csv' --timezone Europe/Rome
+      dealcast init acme --deploy incremental='*/15 * * * *' --deploy weekly-resync
+    """
+    from deployments.project.init import Wanted, write_folder  # noqa: PLC0415 - pandas takes a second to import
+
+    sys.exit(write_folder(Wanted(**options)))
+
+
+@click.group("config", cls=CommandGroup)
+def config_group() -> None:
+    """Show what a dealcast.toml, the environment and the defaults say together."""
+
+
+@config_group.command("show")
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object on stdout.")
+def show_config(as_json: bool) -> None:
+    """Print each setting and each collection's options, and where they come from. Of the token only whether there is one."""
+    from deployments.project.config_report import show  # noqa: PLC0415 - pydantic takes a moment to import
+
+    show(click.get_current_context().obj, as_json=as_json)
+
+
+@click.command(cls=Command)
+@click.option("--block", metavar="TYPE/NAME", help="A notification block that Prefect knows, such as slack-webhook/alerts.")
+@click.option("--webhook", metavar="URL", help='Post {"text": ...} there instead; makes the block custom-webhook/dealcast-alerts.')
+def deploy(block: str | None, webhook: str | None) -> None:
+    """Make the work pool, the deployments of dealcast.toml, and the automations, on the Prefect server of your settings.
+
+    Writes prefect.yaml beside dealcast.toml anew. Run it again after any change.
+    """
+    from flows.runtime.prefect_settings import keep_loopback_direct, load_prefect  # noqa: PLC0415 - only commands that need prefect
+
+    keep_loopback_direct()
+    load_prefect()
+    from deployments.project.deploy import deploy_project  # noqa: PLC0415 - prefect takes seconds to import
+
+    deploy_project(click.get_current_context().obj, block, webhook)
+
+
+PROJECT_COMMANDS = (init, config_group, deploy)
