@@ -278,7 +278,8 @@ def crms(export: str | None, crm: str | None, write: Path | None, **said: Any) -
 @click.option(
     "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True, help="For people or programs."
 )
-def forecasts(collection: str, since: datetime | None, form: Literal["table", "csv", "json"]) -> None:
+@click.option("--chart", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Draw the newest there too: .svg or .png.")
+def forecasts(collection: str, since: datetime | None, form: Literal["table", "csv", "json"], chart: Path | None) -> None:
     """Show what each month was forecast to be over time, and how far that was from what was won.
 
     The history is the ledger's: every sync that downloads a forecast adds it. Errors are of months that are over, by how many
@@ -286,7 +287,7 @@ def forecasts(collection: str, since: datetime | None, form: Literal["table", "c
     """
     from deployments.commands.forecasts import show_forecasts  # noqa: PLC0415 - pyarrow takes a moment to import
 
-    show_forecasts(collection, since.date() if since else None, form)
+    show_forecasts(collection, since.date() if since else None, form, chart)
 
 
 @main.command()

@@ -338,8 +338,8 @@ def _show(outcome: Outcome) -> None:
     """The outcome as artifacts, the report last and with links to the others."""
     collection, entry = outcome.options.collection, outcome.entry
     shown: list[ArtifactKind] = ["rejected"] if outcome.checked is not None and outcome.checked.quarantined else []
-    if outcome.forecast is not None and outcome.forecast.months:
-        show_forecast(collection, outcome.forecast.invocation_id, outcome.forecast.months, outcome.won_by_month)
+    if outcome.forecast is not None and outcome.chart is not None:
+        show_forecast(collection, outcome.forecast.invocation_id, outcome.chart)
         shown.append("forecast")
     if entry is not None and (outcome.sent or outcome.forecast):
         show_certificate(collection, certificate(entry))

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import click
@@ -18,23 +19,28 @@ from rich.table import Table
 from flows.errors import UsageError
 from flows.ledger.forecast_history import HorizonError, errors_by_horizon, read_history
 from flows.ledger.store import Ledger
+from flows.runtime.atomic_files import write_whole
 from flows.settings import load_settings
+from flows.ui.chart import chart_of, draw
 
 _SHOWN = 6
 """Forecasts side by side in a terminal: the newest ones."""
 
 
-def show_forecasts(collection: str, since: date | None, form: Literal["table", "csv", "json"]) -> None:
+def show_forecasts(collection: str, since: date | None, form: Literal["table", "csv", "json"], chart: Path | None = None) -> None:
     """Print the history of a collection's forecasts; the ledger alone is read.
 
     Args:
         collection: id of the platform's collection.
         since: leave out forecasts of data from before that day.
         form: a revision table and the errors for people, or every row for programs.
+        chart: draw the newest forecast there too, as the file's ending says: .svg or .png.
 
     Raises:
         UsageError: the ledger has no forecast of the collection.
     """
+    if chart is not None and chart.suffix not in (".svg", ".png"):
+        raise UsageError(f"--chart {str(chart)!r}: end the file's name in .svg or .png.")
     ledger = Ledger(load_settings().ledger_url)
     collection = ledger.find(collection)
     history = read_history(ledger, collection, since)
@@ -42,6 +48,9 @@ def show_forecasts(collection: str, since: date | None, form: Literal["table", "
         raise UsageError(f"The ledger has no forecast of {collection}{f' since {since}' if since else ''}. A sync adds one each time.")
     last = ledger.last_completed(collection)
     won: Mapping[str, float] = last.export.get("won_by_month", {}) if last else {}
+    if chart is not None:
+        picture = draw(chart_of(history, won, ledger.name_of(collection) or collection), "png" if chart.suffix == ".png" else "svg")
+        write_whole(chart, [picture])
     errors = errors_by_horizon(history, won, datetime.now(UTC).date())
     if form == "csv":
         writer = csv.DictWriter(sys.stdout, history.column_names, lineterminator="\n")

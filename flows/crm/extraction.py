@@ -108,6 +108,11 @@ class Extraction:
         counts = self._row_filters.pipelines if self._exhausted else self._inference.pipelines
         return dict(counts.most_common())
 
+    @property
+    def currency(self) -> str | None:
+        """The one currency of the amounts read so far, where the export says it."""
+        return self._row_filters.one_currency()
+
     def __iter__(self) -> Iterator[pd.DataFrame]:
         for _, table in self.tables():
             yield deals_frame(table)

@@ -81,6 +81,12 @@ class RowFilters:
         for pipeline, part in self._by_pipeline(rows, counts):
             yield pipeline, self._limited(pipeline, self._one_currency(pipeline, part, counts), counts)
 
+    def one_currency(self) -> str | None:
+        """The currency of all amounts that were kept, as the export names it; None where it names none, several, or none that is one."""
+        seen = {self.currency} if self.currency else set[str]().union(*self._currencies.values())
+        only = seen.pop() if len(seen) == 1 else ""
+        return only if re.fullmatch(r"[A-Z]{3}|\w{0,3}[^\w\s]", only) else None
+
     def finish(self, counts: RowCounts) -> None:
         """Raise UsageError if the chosen pipeline or currency was in no row."""
         chosen = self.pipeline if self.pipeline != ALL else None

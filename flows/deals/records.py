@@ -44,6 +44,8 @@ class StagedDeals:
     """The way it was read, see `flows.crm.guide.remembered`."""
     said: dict[str, str] = field(default_factory=dict)
     """The part of that which the user said."""
+    currency: str | None = None
+    """The one currency of the amounts, where the export says it."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -112,6 +114,7 @@ class CheckedDeals:
             "modified": export.modified and export.modified.isoformat(),
             "read_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "quarantined": self.quarantined,
+            "currency": self.staged.currency,
             "reading": self.staged.reading,
             "said": self.staged.said,
             "newest_deal": self.stats.newest_deal,

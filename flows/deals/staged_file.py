@@ -174,6 +174,7 @@ class _Staging:
             _names(counts.undecided),
             dict(counts.contradictions),
             counts.short_rows,
+            currency=extraction.currency,
         )
 
 

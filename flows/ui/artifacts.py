@@ -27,8 +27,7 @@ from prefect.runtime import flow_run
 
 from expectations import CheckReport, Failure, Severity
 from flows.deals.guard import ExportStats
-from flows.delivery.result_table import Months
-from flows.ui.chart import draw, markdown_image
+from flows.ui.chart import Chart, draw, markdown_image
 from flows.ui.origin import known_as, origin_line
 from flows.ui.run_subject import subject_of_run
 
@@ -72,15 +71,18 @@ def show_certificate(collection: str, certificate: Mapping[str, Any]) -> None:
     _show(create_markdown_artifact, text, artifact_key("certificate", collection), "What was sent, and what became of it")
 
 
-def show_forecast(collection: str, invocation_id: str, months: Months, history: Mapping[str, float]) -> None:
-    """The forecast as a chart and a table."""
-    rows = "\n".join(f"| {month[:7]} | {revenue:,.2f} |" for month, revenue in months)
-    total = sum(revenue for _, revenue in months)
-    image = markdown_image(draw(history, months), f"Revenue by month: won, and forecast for {known_as(collection)}")
-    table = f"| month | revenue |\n|---|---:|\n{rows}"
+def show_forecast(collection: str, invocation_id: str, chart: Chart) -> None:
+    """The forecast as a chart, and as a table beside the one before it."""
+    image = markdown_image(draw(chart), f"Revenue by month: won, and forecast for {known_as(collection)}")
+    unit = f" ({chart.currency})" if chart.currency else ""
+    heads, rules = f"| month | revenue{unit} |", "|---|---:|"
+    rows = [f"| {month} | {revenue:,.2f} |" for month, revenue in chart.months.items()]
+    if (before := chart.before) and chart.before_as_of:
+        heads, rules = f"{heads} last forecast, as of {chart.before_as_of:%-d %b %Y} |", f"{rules}---:|"
+        rows = [f"{row} {f'{before[month]:,.2f}' if month in before else ''} |" for row, month in zip(rows, chart.months, strict=True)]
     made = f"Invocation `{invocation_id}` · {origin_line(collection)}"
-    text = f"# {known_as(collection)}: {total:,.0f} in {len(months)} months\n\n{image}\n\n{table}\n\n{made}\n"
-    _show(create_markdown_artifact, text, artifact_key("forecast", collection), f"{total:,.0f} in {len(months)} months")
+    text = "\n\n".join([f"# {chart.title}", image, "\n".join([heads, rules, *rows]), made, ""])
+    _show(create_markdown_artifact, text, artifact_key("forecast", collection), chart.title.partition(": ")[2])
 
 
 def show_rejected(collection: str, report: CheckReport, place: str | None) -> None:

@@ -1,79 +1,148 @@
-"""The forecast as a picture: months won and months predicted, as one small SVG that Markdown can carry."""
+"""The forecast as a picture: months won, the forecast, the one before it as a line, and the running month, drawn by matplotlib."""
 
 from __future__ import annotations
 
 import base64
+import io
+import threading
 from collections.abc import Mapping
-from xml.sax.saxutils import escape
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import accumulate, repeat
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
-from flows.delivery.result_table import Months
+from flows.nostradamus.client import LOOPBACK
+from flows.options import counted
 
-WIDTH, HEIGHT = 860, 320
-"""Size of the picture, in pixels."""
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from matplotlib.axes import Axes
+
+Picture = Literal["svg", "png"]
 
 SHOWN = 18
 """Months of history at most."""
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 10, 34, 34
-_WON, _PREDICTED, _INK, _LINE = "#94a3b8", "#2563eb", "#475569", "#e2e8f0"
-_LINES = 4
-_LABELS = 12
+_INCHES, _DOTS = (8.6, 3.6), 100
+_WON, _PREDICTED, _BEFORE, _INK, _GRID, _BAND, _PAPER = "#94a3b8", "#2563eb", "#b45309", "#334155", "#e2e8f0", "#fef3c7", "#ffffff"
+_LABELS = 24
+"""Months that have room for a label each."""
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Held while a picture is drawn: matplotlib's settings are the process's own, and many syncs may end at once."""
 
 
-def markdown_image(svg: str, title: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What a picture shows; revenues by ``YYYY-MM``."""
+
+    title: str
+    won: Mapping[str, float]
+    months: Mapping[str, float]
+    as_of: datetime
+    currency: str | None = None
+    before: Mapping[str, float] | None = None
+    before_as_of: datetime | None = None
+    running: str = ""
+    """The running month, of which a part may be won already."""
+    sandbox: bool = False
+
+
+def chart_of(history: pa.Table, won: Mapping[str, float], subject: str, invocation_id: str | None = None) -> Chart:
+    """Make the chart of a forecast, the newest one unless ``invocation_id`` names another, beside the one before it.
+
+    Args:
+        history: the collection's forecasts as `forecast_history.SCHEMA`, oldest first; not empty.
+        won: revenue of won deals by ``YYYY-MM``.
+        subject: the collection as people know it, for the title.
+        invocation_id: of the forecast to show.
+    """
+    made = {row["invocation_id"]: row for row in history.to_pylist()}
+    chosen = invocation_id or next(reversed(made))
+    earlier = [each for each, row in made.items() if row["as_of"] < made[chosen]["as_of"]]
+
+    def months(invocation: str) -> dict[str, float]:
+        return {f"{row['month']:%Y-%m}": row["revenue"] for row in history.to_pylist() if row["invocation_id"] == invocation}
+
+    mine, currency = months(chosen), made[chosen]["currency"]
+    return Chart(
+        f"{subject}: {sum(mine.values()):,.0f}{f' {currency}' if currency else ''} in {counted(len(mine), 'month')}",
+        won,
+        mine,
+        made[chosen]["as_of"],
+        currency,
+        months(earlier[-1]) if earlier else None,
+        made[earlier[-1]]["as_of"] if earlier else None,
+        f"{datetime.now(UTC):%Y-%m}",
+        urlsplit(made[chosen]["platform"]).hostname in LOOPBACK,
+    )
+
+
+def markdown_image(svg: bytes, title: str) -> str:
     """The picture inside Markdown: no file and no network, and nothing in it can run."""
-    return f"![{title}](data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()})"
+    return f"![{title}](data:image/svg+xml;base64,{base64.b64encode(svg).decode()})"
 
 
-def draw(history: Mapping[str, float], months: Months) -> str:
-    """Bars of revenue: ``history`` by ``YYYY-MM`` in grey, the predicted ``months`` in blue."""
-    first = min((month[:7] for month, _ in months), default="9999")
-    won = sorted((month, value) for month, value in history.items() if month < first)[-SHOWN:]
-    bars = [(month, value, _WON) for month, value in won] + [(month[:7], value, _PREDICTED) for month, value in months]
-    top = _round_up(max((value for _, value, _ in bars), default=0.0))
-    wide = (WIDTH - _LEFT - _RIGHT) / max(len(bars), 1)
-    every = -(-len(bars) // _LABELS)
-    parts = [_legend(), *_scale(top)]
-    for place, (month, value, colour) in enumerate(bars):
-        left, high = _LEFT + place * wide, max(value, 0.0) / top * (HEIGHT - _TOP - _BOTTOM)
-        parts.append(
-            f'<rect x="{left + wide * 0.12:.1f}" y="{HEIGHT - _BOTTOM - high:.1f}" width="{wide * 0.76:.1f}" height="{high:.1f}" '
-            f'rx="2" fill="{colour}"><title>{escape(month)}: {value:,.2f}</title></rect>'
-        )
-        if place % every == 0:
-            parts.append(_text(left + wide / 2, HEIGHT - _BOTTOM + 18, escape(month), "middle"))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="#ffffff"/>{"".join(parts)}</svg>'
+def draw(chart: Chart, form: Picture = "svg") -> bytes:
+    """Draw the chart on white, which is readable in a light and in a dark page."""
+    import matplotlib as mpl  # noqa: PLC0415 - half a second of import that only a picture needs
+    from matplotlib.figure import Figure  # noqa: PLC0415 - as above
+
+    style: dict[str, Any] = {"svg.fonttype": "none", "svg.hashsalt": "dealcast", "font.family": "sans-serif", "font.size": 9}
+    style |= dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), _INK)
+    sink = io.BytesIO()
+    with _ONE_AT_A_TIME, mpl.rc_context(style):  # type: ignore[arg-type] # its stubs want each key as a literal
+        figure = Figure(figsize=_INCHES, dpi=_DOTS, facecolor=_PAPER)
+        figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
+        _plot(figure.subplots(), chart)
+        figure.savefig(sink, format=form, metadata={"Date": None, "Creator": None} if form == "svg" else None)
+    return sink.getvalue()
+
+
+def _plot(axes: Axes, chart: Chart) -> None:
+    from matplotlib.patheffects import withStroke  # noqa: PLC0415 - as in `draw`
+
+    first = min(chart.months, default="9999")
+    won = dict([(month, value) for month, value in sorted(chart.won.items()) if month < first][-SHOWN:])
+    line = {month: value for month, value in (chart.before or {}).items() if month >= min(won, default=first)}
+    place = {month: number for number, month in enumerate(_range({**won, **chart.months, **line}))}
+    if chart.running in place:
+        axes.axvspan(place[chart.running] - 0.5, place[chart.running] + 0.5, color=_BAND, zorder=0, label="running month")
+    for values, colour, label in ((won, _WON, "won"), (chart.months, _PREDICTED, "forecast")):
+        axes.bar([place[month] for month in values], list(values.values()), 0.76, color=colour, label=label, zorder=2)
+    if line and chart.before_as_of:
+        days = [place[month] for month in line]
+        last = f"last forecast, as of {chart.before_as_of:%-d %b %Y}"
+        outline = [withStroke(linewidth=4, foreground=_PAPER)]
+        axes.plot(days, list(line.values()), color=_BEFORE, marker="o", markersize=4, label=last, zorder=3, path_effects=outline)
+    every = -(-len(place) // _LABELS)
+    axes.set_xticks(
+        [number for number in place.values() if number % every == 0], [_label(m, n) for m, n in place.items() if n % every == 0]
     )
-
-
-def _legend() -> str:
-    """The legend of the colours."""
-    entries = [(_LEFT, _WON, "won"), (_LEFT + 70, _PREDICTED, "forecast")]
-    return "".join(
-        f'<rect x="{left}" y="10" width="12" height="12" rx="2" fill="{colour}"/>{_text(left + 18, 20, word, "start")}'
-        for left, colour, word in entries
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.set_ylabel(f"revenue, {chart.currency}" if chart.currency else "revenue", parse_math=False)
+    axes.grid(axis="y", color=_GRID, zorder=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(length=0)
+    axes.set_title(chart.title, loc="left", fontweight="bold", fontsize=11, parse_math=False)
+    axes.set_title(f"as of {chart.as_of:%-d %b %Y, %H:%M} UTC{' · sandbox' if chart.sandbox else ''}", loc="right", fontsize=9)
+    order = ("won", "forecast", "last", "running")
+    parts, words = zip(
+        *sorted(zip(*axes.get_legend_handles_labels(), strict=True), key=lambda each: order.index(each[1].split()[0])), strict=True
     )
+    axes.legend(parts, words, loc="upper left", ncols=4, frameon=False, bbox_to_anchor=(-0.01, -0.14))
 
 
-def _scale(top: float) -> list[str]:
-    """Grid lines with their revenue."""
-    parts = []
-    for step in range(_LINES + 1):
-        y = HEIGHT - _BOTTOM - step / _LINES * (HEIGHT - _TOP - _BOTTOM)
-        parts.append(f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="{_LINE}"/>')
-        parts.append(_text(_LEFT - 8, y + 4, f"{top * step / _LINES:,.0f}", "end"))
-    return parts
+def _range(months: Mapping[str, float]) -> list[str]:
+    """Every month from the first to the last of ``months``, those between that have no value too."""
+    if not months:
+        return []
+    first, last = ((int(month[:4]) * 12 + int(month[5:7]) - 1) for month in (min(months), max(months)))
+    return [f"{number // 12}-{number % 12 + 1:02d}" for number in accumulate(repeat(1, last - first), initial=first)]
 
 
-def _text(x: float, y: float, words: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{_INK}">{words}</text>'
-
-
-def _round_up(value: float) -> float:
-    """The next round number whose quarters are round too, so that the grid's lines are."""
-    if value <= 0:
-        return 1.0
-    power = 10.0 ** (len(str(int(value))) - 1)
-    return next(step * power for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if step * power >= value)
+def _label(month: str, number: int) -> str:
+    """The month's name, and below the first one and each January the year."""
+    day = date.fromisoformat(f"{month}-01")
+    return f"{day:%b}\n{day:%Y}" if number == 0 or day.month == 1 else f"{day:%b}"

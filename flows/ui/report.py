@@ -23,6 +23,7 @@ from flows.options import SyncOptions, counted
 from flows.runtime.atomic_files import write_whole
 from flows.runtime.step_log import say
 from flows.settings import Settings
+from flows.ui.chart import Chart, chart_of
 from flows.ui.origin import origin, origin_line
 
 REPORT = "report.md"
@@ -41,6 +42,8 @@ class Outcome:
     sent: bool = False
     movement: str = ""
     """Movement of the forecast's sum since the collection's last one, as `+2.1 % since 19 Nov`; empty where there is none."""
+    chart: Chart | None = None
+    """The forecast as a picture shows it; None where there is none whose months are known."""
     undelivered: tuple[str, ...] = ()
     """The targets to which the history of forecasts could not be delivered this time, each with the reason."""
 
@@ -183,7 +186,9 @@ def with_history(outcome: Outcome, ledger: Ledger, settings: Settings) -> Outcom
     made = _invoked(outcome, settings.platform_url)
     if made is not None and outcome.forecast is not None:
         add_forecast(ledger, made, outcome.forecast.months)
-        outcome = replace(outcome, movement=movement(read_history(ledger, made.collection), made.invocation_id))
+        history, subject = read_history(ledger, made.collection), ledger.name_of(made.collection) or made.collection
+        chart = chart_of(history, outcome.won_by_month, subject, made.invocation_id)
+        outcome = replace(outcome, movement=movement(history, made.invocation_id), chart=chart)
     if outcome.options.dry_run:
         return outcome
     try:
@@ -201,7 +206,7 @@ def _invoked(outcome: Outcome, platform_url: str) -> Invoked | None:
     if entry is None or forecast is None or not forecast.months or entry.forecast is None or entry.upload.completed_at is None:
         return None
     invoked_at = entry.forecast.accepted_at or entry.upload.completed_at
-    request, currency = str(entry.upload.id), outcome.options.currency
+    request, currency = str(entry.upload.id), entry.export.get("currency")
     return Invoked(
         entry.upload.completed_at, invoked_at, currency, platform_url, entry.collection, request, forecast.invocation_id, entry.fingerprint
     )
@@ -244,7 +249,8 @@ def report_text(outcome: Outcome, name: str | None = None) -> str:
     if outcome.forecast is not None:
         rows = [f"| {month[:7]} | {revenue:,.2f} |" for month, revenue in outcome.forecast.months]
         notes = [f"* {note}" for note in outcome.forecast.notes]
-        table = ["| month | revenue |", "|---|---:|", *rows, *([""] if notes else []), *notes]
+        unit = f" ({outcome.chart.currency})" if outcome.chart and outcome.chart.currency else ""
+        table = [f"| month | revenue{unit} |", "|---|---:|", *rows, *([""] if notes else []), *notes]
         parts.append("\n".join(["## Forecast", "", *([outcome.forecast.unread] if outcome.forecast.unread else table)]))
     if outcome.entry is not None:
         parts.append(_platform(outcome.entry, sent=outcome.sent))

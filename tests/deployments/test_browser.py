@@ -84,7 +84,7 @@ def test_a_good_run_shows_its_tasks_its_message_and_the_chart(stage: Stage, sync
     page.goto(f"{stage.url}/artifacts/artifact/{stage.artifacts(run)['forecast']['id']}")
     chart = page.get_by_role("img", name="Revenue by month")
     chart.wait_for(timeout=_LOADED)
-    assert chart.evaluate("image => image.complete && image.naturalWidth") == 860, "the picture is drawn, not merely referred to"
+    assert chart.evaluate("image => image.complete && image.naturalWidth") > 800, "the picture is drawn, not merely referred to"
     _shoot(page, "good-forecast")
 
 

@@ -75,6 +75,10 @@ def test_every_command_takes_a_name(dealcast: Dealcast, platform: Nostradamus, w
     assert "Nothing" in dealcast("resume", *by_name).stdout
     assert "New business" in dealcast("status", "New business").stdout
     assert json.loads(dealcast("forecasts", "New business", "--format", "json").stdout)["collection"] == made.id
+    for ending, begins in (("svg", b"<?xml"), ("png", b"\x89PNG")):
+        dealcast("forecasts", "New business", "--chart", home / f"chart.{ending}")
+        assert (home / f"chart.{ending}").read_bytes().startswith(begins)
+    assert "end the file's name" in dealcast("forecasts", "New business", "--chart", home / "chart.pdf", code=2).output
     dealcast("collections", "verify", "New business", export, "--crm", "canonical")
     platform.create_collection("New business", "UTC")
     refused = dealcast("sync", export, "--crm", "canonical", *by_name, code=2)

@@ -62,6 +62,14 @@ def test_a_chosen_currency_leaves_the_others_out(export: Export, tmp_path: Path)
     assert dict(counts.non_rows) == {"amount not in EUR": 1}
 
 
+@pytest.mark.parametrize(("named", "known"), [("EUR", "EUR"), ("A note of someone", None), ("", None)])
+def test_the_one_currency_is_known_where_the_export_says_it(export: Export, tmp_path: Path, named: str, known: str | None) -> None:
+    """By it a forecast is labelled; a cell that names no currency is shown to nobody."""
+    with open_export(export.each(Currency=named).write(tmp_path / "deals.csv"), crm="hubspot") as extraction:
+        assert list(extraction)
+        assert extraction.currency == known
+
+
 def test_an_amount_without_a_currency_is_in_the_only_one_or_in_none(export: Export, tmp_path: Path) -> None:
     unnamed = export.each(Currency="EUR").with_deal(2, {"Currency": ""})
     assert len(extract(unnamed.write(tmp_path / "one.csv"), currency="EUR")[0]) == 3
