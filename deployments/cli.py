@@ -12,7 +12,7 @@ from typing import Any, Literal, ParamSpec
 import click
 
 from deployments.command_errors import CommandGroup, end_on_signals, quiet_libraries, require_file_locks
-from deployments.export_options import export_options, format_options, voice_options
+from deployments.export_options import export_options, format_options, own_export_options, voice_options
 from deployments.guard_options import an_age, guard_options, hours
 from deployments.project.commands import PROJECT_COMMANDS
 from deployments.temporary_server import temporary_server
@@ -345,14 +345,15 @@ def demo(out: str | None) -> None:
 @main.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=4200, show_default=True, help="Port of the Prefect UI on loopback.")
 @click.option("--every", type=click.IntRange(min=1), metavar="MINUTES", default=2, show_default=True, help="Time between scheduled syncs.")
-def up(port: int, every: int) -> None:
+@own_export_options
+def up(port: int, every: int, **options: Any) -> None:
     """Run all of it on this machine: Prefect server and UI, sandbox, worker, and a scheduled sync. Ctrl-C ends it all.
 
-    Everything is bound to loopback and keeps its state in DEALCAST_HOME. Open the printed URL.
+    Syncs EXPORT, else a shipped one. All listens on loopback and keeps its state in DEALCAST_HOME. Open the printed URLs.
     """
     from deployments.commands.up import up as run_up  # noqa: PLC0415 - fastapi and pandera take seconds to import
 
-    run_up(port, every)
+    run_up(port, every, options)
 
 
 @main.command()

@@ -37,10 +37,22 @@ def format_options(command: Callable[P, Any]) -> Callable[P, Any]:
 
 def export_options(command: Callable[P, Any]) -> Callable[P, Any]:
     """The argument and options that say how an export is read."""
+    return _export_options(command, required=True)
+
+
+def own_export_options(command: Callable[P, Any]) -> Callable[P, Any]:
+    """The same where an export of the user's own may stand for a shipped one, and from when to predict."""
+    command = click.option("--first-month", metavar="YYYY-MM", help="First month to predict. Default: the one after the last in the data.")(
+        command
+    )
+    return _export_options(command, required=False)
+
+
+def _export_options(command: Callable[P, Any], *, required: bool) -> Callable[P, Any]:
     options = [
-        click.argument("export", metavar="EXPORT"),
+        click.argument("export", metavar="EXPORT" if required else "[EXPORT]", required=required),
         click.option(
-            "--crm", required=True, metavar="NAME", help="Dialect of the export: see `dealcast crms`; `canonical`, or a TOML file."
+            "--crm", required=required, metavar="NAME", help="Dialect of the export: see `dealcast crms`; `canonical`, or a TOML file."
         ),
         click.option("--pipeline", metavar="NAME", help="The one pipeline to take, where the export holds several."),
         click.option("--encoding", metavar="NAME", help="The export's encoding, such as cp1252, where the file does not prove it."),

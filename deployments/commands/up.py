@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -24,10 +25,13 @@ import yaml
 from rich.console import Console
 
 from deployments.commands.demo import CRM_TIMEZONE, EXPORT, FIRST_MONTH, TIMEZONE
+from deployments.export_options import checked_options
 from deployments.sandbox import Sandbox, running
 from deployments.temporary_server import server_protection
+from flows.crm.files.location import fetch
 from flows.errors import DealcastError, UsageError
 from flows.nostradamus import Nostradamus
+from flows.options import FROM_ENVIRONMENT, SyncOptions
 from flows.runtime.atomic_files import private_folder
 from flows.runtime.prefect_api import SERVER_SETTINGS
 from flows.runtime.prefect_settings import refresh_prefect
@@ -53,16 +57,20 @@ class _Stopped(Exception):
     """Ctrl-C, SIGTERM or the terminal's end."""
 
 
-def up(port: int, every: int) -> None:
+def up(port: int, every: int, options: Mapping[str, Any]) -> None:
     """Run everything until Ctrl-C, SIGTERM or the terminal's end.
 
     Args:
         port: the Prefect UI's port on loopback; another free one is taken where it is not free.
         every: minutes between two scheduled syncs.
+        options: of the command line, how to read an export of the user's own; without one, a shipped export is synced.
 
     Raises:
+        UsageError: an option is wrong.
+        ExportError: there is no such export.
         DealcastError: a part did not start, or ended by itself; the message names its log.
     """
+    own = own_sync(options)
     stop = threading.Event()
 
     def on_signal(_: int, __: FrameType | None) -> None:
@@ -71,7 +79,7 @@ def up(port: int, every: int) -> None:
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         with suppress(_Stopped), ExitStack() as stack:
-            _Laptop(private_folder(load_settings().home_folder.absolute()), stop, stack).run(_free(port), every)
+            _Laptop(private_folder(load_settings().home_folder.absolute()), stop, stack).run(_free(port), every, own)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -85,7 +93,7 @@ class _Laptop:
         self.console = Console(highlight=False, soft_wrap=True)
         self.children: dict[str, subprocess.Popen[bytes]] = {}
 
-    def run(self, port: int, every: int) -> None:
+    def run(self, port: int, every: int, own: SyncOptions | None) -> None:
         """Start part after part, then show what runs until told to stop."""
         self.say("up", f"everything runs on this machine and keeps its state in {self.home}; Ctrl-C ends it all")
         sandbox = self.stack.enter_context(running(self.home / "sandbox"))
@@ -94,19 +102,23 @@ class _Laptop:
         environment = _environment(self.home, url, sandbox)
         os.environ.update(environment)
         refresh_prefect()
-        collection = _collection(sandbox)
-        export = self.stack.enter_context(as_file(files("deployments.commands.demo") / EXPORT))
+        shipped = self.stack.enter_context(as_file(files("deployments.commands.demo") / EXPORT))
+        synced = own or SyncOptions(
+            export=str(shipped), crm="hubspot", crm_timezone=CRM_TIMEZONE, timezone=TIMEZONE, collection=COLLECTION, first_month=FIRST_MONTH
+        )
+        collection = _collection(sandbox, synced.collection, synced.timezone or "UTC")
         self.start("server", ["server", "start", "--host", HOST, "--port", str(port)], environment)
         self.until("server", lambda: _answers(f"{url}/api/health"))
-        self.say("prefect", f"{url}   the UI: runs, artifacts, deployments; it asks once for the secret:")
+        self.say("runs", f"{url}/v2/runs   in Prefect's UI, which asks once for the secret:")
         self.say("secret", f"{environment['PREFECT_API_AUTH_STRING']}   a command in another terminal wants it as PREFECT_API_AUTH_STRING")
         _tidy()
         self.start("worker", ["worker", "start", "--pool", POOL, "--type", "process", "--name", "this machine"], environment)
-        self.deploy(deployments(export, collection), environment)
+        self.deploy(deployments(synced.model_copy(update={"collection": collection})), environment)
+        self.say("deployed", f"{url}/v2/deployments")
         _schedule(url, every)
         self.say("schedule", f"every {every} minutes; the first run begins in some {_FIRST_RUN.seconds} seconds")
         self.say("logs", f"{self.home / 'logs'}")
-        self.watch(url)
+        self.watch(url, collection)
 
     def say(self, part: str, text: str) -> None:
         """One line on stdout."""
@@ -141,8 +153,10 @@ class _Laptop:
             if self.children[name].poll() or time.monotonic() - begun > _PATIENCE:
                 raise self.broken(name)
 
-    def watch(self, url: str) -> None:
-        """Say how each run ended, until told to stop."""
+    def watch(self, url: str, collection: str) -> None:
+        """Say how each run ended, and once where the forecast is, until told to stop."""
+        from flows.ui.artifacts import artifact_key  # noqa: PLC0415 - prefect reads its settings when it is imported
+
         seen: set[str] = set()
         while not self.stop.wait(_LOOK):
             for name, child in self.children.items():
@@ -151,7 +165,9 @@ class _Laptop:
             for run in _ended(url):
                 if run["id"] not in seen:
                     seen.add(run["id"])
-                    self.say("run", f"{run['name']}   {run['state']['name']}   {url}/runs/flow-run/{run['id']}")
+                    self.say("run", f"{run['name']}   {run['state']['name']}   {url}/v2/runs/flow-run/{run['id']}")
+                    if len(seen) == 1 and run["state"]["type"] == "COMPLETED":
+                        self.say("forecast", f"{url}/v2/artifacts/key/{artifact_key('forecast', collection)}")
         self.say("down", "ending the worker, the server and the sandbox")
 
     def broken(self, name: str) -> DealcastError:
@@ -159,17 +175,40 @@ class _Laptop:
         return DealcastError(f"The {name} did not run as it should: see {self.home / 'logs' / name}.log")
 
 
-def deployments(export: Path, collection: str) -> dict[str, Any]:
-    """The shipped `prefect.yaml` with the demo's export and collection; of its schedules the weekly resync's."""
+def own_sync(options: Mapping[str, Any]) -> SyncOptions | None:
+    """The sync of the user's own export, to a collection of the file's name; None where none is given.
+
+    Raises:
+        UsageError: an option is wrong, says how to read an export and none is given, or no dialect is said.
+        ExportError: there is no such export.
+    """
+    said = {name: value for name, value in options.items() if value not in (None, False, ())}
+    if "export" not in said:
+        if said:
+            named = ", ".join("--" + name.replace("_", "-") for name in said)
+            raise UsageError(f"{named}: of which export? dealcast up EXPORT --crm NAME")
+        return None
+    if "crm" not in said:
+        raise UsageError("Say the export's dialect, --crm NAME: `dealcast crms EXPORT` says which one fits.")
+    location = said["export"]
+    if "://" not in location and not location.startswith(FROM_ENVIRONMENT):
+        location = str(Path(location).expanduser().absolute())
+        fetch(location).close()  # that there is none is told before anything starts
+    name = re.sub(r"[^A-Za-z0-9]+", "-", Path(location).name.partition(".")[0]).strip("-")
+    return checked_options("up", {**said, "export": location, "collection": name or "deals"})
+
+
+def deployments(synced: SyncOptions) -> dict[str, Any]:
+    """The shipped `prefect.yaml` with this sync's export and collection; of its schedules the weekly resync's."""
     document: dict[str, Any] = yaml.safe_load((files("deployments") / "prefect.yaml").read_text(encoding="utf-8"))
-    own = {"export": str(export), "crm": "hubspot", "crm_timezone": CRM_TIMEZONE, "collection": collection, "first_month": FIRST_MONTH}
-    ageless = {"max_age": None}  # the shipped export grows older, and that is no news
+    own = synced.model_dump(mode="json", exclude_unset=True)
+    ageless = {"max_age": None}  # an export that is there once grows older, and that is no news
     for deployment in document["deployments"]:
         parameters = deployment["parameters"]
         if "options" in parameters:
             parameters["options"] = {**parameters["options"], **own, **ageless}
         elif "collection" in parameters:
-            parameters["collection"] = collection
+            parameters["collection"] = synced.collection
         if deployment["name"] != "weekly-resync":
             deployment["schedules"] = []
     return document
@@ -204,11 +243,11 @@ def _environment(home: Path, url: str, sandbox: Sandbox) -> dict[str, str]:
     }
 
 
-def _collection(sandbox: Sandbox) -> str:
-    """The id of the demo's collection, made where it is missing."""
+def _collection(sandbox: Sandbox, name: str, timezone: str) -> str:
+    """The id of the collection of that name, made where it is missing."""
     with Nostradamus(sandbox.url, sandbox.token) as platform:
         held = {collection.name: collection.id for collection in platform.collections()}
-        return held.get(COLLECTION) or platform.create_collection(COLLECTION, TIMEZONE).id
+        return held.get(name) or platform.create_collection(name, timezone).id
 
 
 def _tidy() -> None:

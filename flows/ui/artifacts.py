@@ -28,7 +28,7 @@ from prefect.runtime import flow_run
 from expectations import CheckReport, Failure, Severity
 from flows.deals.guard import ExportStats
 from flows.ui.chart import Chart, draw, markdown_image
-from flows.ui.origin import known_as, origin_line
+from flows.ui.origin import known_as, origin_line, ui_link
 from flows.ui.run_subject import subject_of_run
 
 ArtifactKind = Literal["report", "progress", "rejected", "gone", "forecast", "certificate"]
@@ -57,7 +57,7 @@ def artifact_key(kind: ArtifactKind, collection: str) -> str:
 
 def links(collection: str, kinds: Iterable[ArtifactKind]) -> str:
     """Markdown links to the collection's other artifacts, with their history."""
-    return " · ".join(f"[{kind}](/artifacts/key/{artifact_key(kind, collection)})" for kind in kinds)
+    return " · ".join(f"[{kind}]({ui_link(f'artifacts/key/{artifact_key(kind, collection)}')})" for kind in kinds)
 
 
 def show_report(collection: str, markdown: str, headline: str) -> None:

@@ -20,9 +20,9 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events import emit_event
-from prefect.utilities.urls import url_for
 
 from flows.errors import CollectionBusy, DealcastError, StoppedByGuard, error_named
+from flows.ui.origin import ui_link
 
 Condition = Literal["well", "failing", "blocked"]
 
@@ -71,7 +71,7 @@ def tell_change(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:  # noq
             "was": before,
             "since": _since(earlier, before),
             "deployment": deployment,
-            "link": url_for(ended) or "",
+            "link": ui_link(f"runs/flow-run/{ended.id}"),
         },
     )
 

@@ -7,12 +7,22 @@ from urllib.parse import urlsplit
 
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_CLOUD_UI_URL, PREFECT_UI_URL
 
 from flows.errors import DealcastError
 from flows.ledger.store import Ledger
 from flows.nostradamus.client import LOOPBACK
 from flows.options import shown_url
 from flows.settings import load_settings
+
+
+def ui_link(path: str) -> str:
+    """The address of a page in Prefect's current UI; without its server where Prefect's settings name none.
+
+    An own server has the current UI below `/v2`: without that, a deep link opens the one before it.
+    """
+    base = PREFECT_UI_URL.value() or ""
+    return f"{base}/{path}" if base.startswith(PREFECT_CLOUD_UI_URL.value()) else f"{base}/v2/{path}"
 
 
 def known_as(collection: str) -> str:

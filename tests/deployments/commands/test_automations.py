@@ -86,7 +86,7 @@ def test_failure_failure_recovery_is_told_twice(stage: Stage) -> None:
     assert " · export not found" in texts[0].splitlines()[0], "the run's name says the collection, the day, and what happened"
     assert "acme-alerts" in texts[1].splitlines()[0]
     assert "; before: failing since 20" in texts[1]
-    assert all("Deployment on-demand" in text and f"{stage.url}/runs/flow-run/" in text for text in texts)
+    assert all("Deployment on-demand" in text and f"{stage.url}/v2/runs/flow-run/" in text for text in texts)
 
 
 @pytest.mark.parametrize(

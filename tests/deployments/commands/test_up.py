@@ -17,9 +17,14 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
-from deployments.commands.up import deployments
+from deployments.commands.up import deployments, own_sync
+from flows.errors import DealcastError, ExportNotFound, UsageError
+from flows.options import SyncOptions
 from tests.conftest import HANG, wait_for
+
+SYNCED = SyncOptions(export="/exports/deals.csv", crm="hubspot", collection="acme")
 
 
 def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path) -> None:
@@ -36,7 +41,7 @@ def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path) -> 
             run = wait_for(lambda: next((line for line in lines if line.split()[:1] == ["run"]), None), "the first scheduled run", lines)
             assert "480 sent" in run
             assert "Completed" in run
-            found = re.search(r"(http://127\.0\.0\.1:\d+)/runs/flow-run/(\S+)", run)
+            found = re.search(r"(http://127\.0\.0\.1:\d+)/v2/runs/flow-run/(\S+)", run)
             assert found is not None
             api, run_id = f"{found[1]}/api/flow_runs/{found[2]}", found[2]
             assert httpx.get(api, trust_env=False).status_code == 401, "nobody reads a run without the secret"
@@ -57,15 +62,42 @@ def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path) -> 
     assert not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_of_the_shipped_schedules_only_the_weekly_one_stays(tmp_path: Path) -> None:
+def test_of_the_shipped_schedules_only_the_weekly_one_stays() -> None:
     """The table of pipelines is the team's own: a scheduled run without it could only fail."""
-    document = deployments(tmp_path / "deals.csv", "acme")
+    document = deployments(SYNCED)
     scheduled = {each["name"]: each["schedules"] for each in document["deployments"] if each["schedules"]}
     assert set(scheduled) == {"weekly-resync"}
 
 
-def test_each_shipped_deployment_gets_only_parameters_that_its_flow_has(tmp_path: Path) -> None:
-    for each in deployments(tmp_path / "deals.csv", "acme")["deployments"]:
+def test_each_shipped_deployment_gets_only_parameters_that_its_flow_has() -> None:
+    for each in deployments(SYNCED)["deployments"]:
         module, _, name = each["entrypoint"].rpartition(".")
         parameters = signature(getattr(import_module(module), name).fn).parameters
         assert set(each["parameters"]) <= set(parameters), each["name"]
+
+
+def test_an_export_of_ones_own_goes_to_a_collection_of_its_name(tmp_path: Path) -> None:
+    """Only what was said is in the form: the rest are the options' own defaults."""
+    export = tmp_path / "All deals (2026).csv"
+    export.write_text("Record ID\n1\n")
+    synced = own_sync(
+        {"export": str(export), "crm": "hubspot", "pipeline": None, "assume_open": False, "default": (), "date_order": "day-first"}
+    )
+    assert synced is not None
+    own = {"export": str(export), "crm": "hubspot", "date_order": "day-first", "collection": "All-deals-2026"}
+    form = next(each for each in deployments(synced)["deployments"] if each["name"] == "incremental")["parameters"]["options"]
+    assert form == {**own, "max_age": None}
+    assert own_sync({"export": None, "crm": None, "assume_open": False, "default": ()}) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "said"),
+    [
+        ({"export": "nowhere.csv", "crm": "hubspot"}, ExportNotFound, "nowhere.csv"),
+        ({"export": __file__}, UsageError, "--crm NAME"),
+        ({"date_order": "day-first"}, UsageError, "--date-order: of which export"),
+    ],
+)
+def test_what_up_cannot_sync_is_told_before_anything_starts(options: dict[str, str], kind: type[DealcastError], said: str) -> None:
+    with pytest.raises(kind, match=said):
+        own_sync(options)
