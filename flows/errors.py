@@ -60,6 +60,9 @@ class DealcastError(Exception):
     invoked: bool = False
     """True if a forecast was invoked before it happened; else a report says that none was."""
 
+    details: str = ""
+    """Markdown of what failed, for a report; no text of a deal."""
+
 
 def error_named(name: str) -> type[DealcastError]:
     """The class of that name in the tree; the root where there is none."""

@@ -17,7 +17,7 @@ from prefect.states import Cancelled
 from flows.crm.guide.remembered import differences
 from flows.deals.guard import check_whole, guard, guard_age, guard_deletion, guard_override, guard_reading, load_baseline
 from flows.deals.index_file import begin_send, names_sent, record_upload
-from flows.deals.quarantine import way_on
+from flows.deals.quarantine import stop_beyond_limit
 from flows.deals.records import CheckedDeals, GoneDeals, StagedDeals
 from flows.deals.selection import check_against_ledger
 from flows.deals.staged_file import stage
@@ -136,25 +136,8 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
     )
     if report.stopped_by:
         raise StoppedByGate(f"{report.why_stopped}; nothing was sent. Fix the export, or the suite that DEALCAST_EXTRA_SUITE names.")
-    _stop_beyond_limit(checked, options.quarantine_allowance(report.rows), kept)
+    stop_beyond_limit(checked, options.quarantine_allowance(report.rows), kept)
     return checked
-
-
-def _stop_beyond_limit(checked: CheckedDeals, allowed: int, kept: Path | None) -> None:
-    nothing_left = 0 < checked.quarantined == checked.report.rows
-    if checked.quarantined <= allowed and not nothing_left:
-        return
-    critical = [rule for rule in checked.report.failed_rules if rule.severity == "critical"]
-    worst = "; ".join(f"{rule.column}: {rule.text} ({rule.failed:,})" for rule in critical)
-    raise StoppedByGate(
-        f"{checked.report.refusals}, {allowed:,} may be quarantined; "
-        f"nothing was sent. Failed: {worst}. {way_on(checked.report, checked.staged.export.dialect)}"
-        + (
-            f"Fix the rows named in {kept}."
-            if nothing_left
-            else f"Send the rest with --quarantine-limit {checked.quarantined}, or fix the rows named in {kept}."
-        )
-    )
 
 
 @task(task_run_name="guard_export", **UNCACHED)

@@ -14,6 +14,8 @@ from expectations.rules import CLOSED_NEEDS_DATE, REQUIRED
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE
 from flows.crm.bound_dialect import STAND_INS
 from flows.crm.extraction import QUARANTINE_REASONS
+from flows.deals.records import CheckedDeals
+from flows.errors import StoppedByGate
 
 QUARANTINE_SCHEMA = pa.schema(
     [
@@ -25,6 +27,9 @@ QUARANTINE_SCHEMA = pa.schema(
 """A row per deal: its line in the export, what failed (several joined with ``; ``), and the deal as the 35 columns."""
 
 _JOIN = "; "
+
+_LINES = 3
+"""Lines of the export that a table names for each rule."""
 
 _REMEDIES = {
     ("value", REQUIRED): "have no value: --default value=0 fills them",
@@ -48,6 +53,39 @@ def way_on(report: CheckReport, dialect: str) -> str:
         for result in report.failed_assumptions
     ]
     return known + (f"What is only assumed to be refused is sent, with a warning, by {' '.join(assumed)}. " if assumed else "")
+
+
+def stop_beyond_limit(checked: CheckedDeals, allowed: int, kept: Path | None) -> None:
+    """Stop a sync of which more rows fail than the quarantine may hold, or every one; ``kept`` is where they are.
+
+    Raises:
+        StoppedByGate: with the table of rules as its details.
+    """
+    nothing_left = 0 < checked.quarantined == checked.report.rows
+    if checked.quarantined <= allowed and not nothing_left:
+        return
+    critical = [rule for rule in checked.report.failed_rules if rule.severity == "critical"]
+    worst = "; ".join(f"{rule.column}: {rule.text} ({rule.failed:,})" for rule in critical)
+    error = StoppedByGate(
+        f"{checked.report.refusals}, {allowed:,} may be quarantined; "
+        f"nothing was sent. Failed: {worst}. {way_on(checked.report, checked.staged.export.dialect)}"
+        + (
+            f"Fix the rows named in {kept}."
+            if nothing_left
+            else f"Send the rest with --quarantine-limit {checked.quarantined}, or fix the rows named in {kept}."
+        )
+    )
+    error.details = rules_table(checked.report)
+    raise error
+
+
+def rules_table(report: CheckReport) -> str:
+    """The rules that some row breaks, as a Markdown table; empty where none is broken."""
+    lines = []
+    for rule in report.failed_rules:
+        first = ", ".join(str(failure.line) for failure in rule.samples[:_LINES])
+        lines.append(f"| {rule.column} | {rule.text} | {rule.failed:,} | {rule.severity} | {first} |")
+    return "\n".join(["| column | rule | rows | severity | first lines |", "|---|---|---:|---|---|", *lines]) if lines else ""
 
 
 def open_quarantine(path: Path) -> pacsv.CSVWriter:

@@ -35,7 +35,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What a picture shows; revenues by ``YYYY-MM``."""
+    """The content of a picture; revenues by ``YYYY-MM``."""
 
     title: str
     won: Mapping[str, float]

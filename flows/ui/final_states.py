@@ -18,16 +18,17 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 from prefect.states import Completed, Failed
 
-from flows.errors import AppendRejected, CollectionBusy, DealcastError, FileTrouble, OutcomeUnknown, StoppedByGuard
+from flows.errors import AppendRejected, CollectionBusy, DealcastError, FileTrouble, OutcomeUnknown, StoppedByGate, StoppedByGuard
 from flows.ledger.store import Ledger
 from flows.ledger.unfinished import options_of
 from flows.options import SyncOptions
 from flows.runtime.atomic_files import write_whole
 from flows.runtime.step_log import log_intended_plainly
 from flows.settings import load_settings
-from flows.ui.artifacts import show_progress, show_report
+from flows.ui.artifacts import links, show_progress, show_report
 from flows.ui.events import run_tags, tell_change
 from flows.ui.origin import known_as, origin_line
+from flows.ui.remedies import remedies
 from flows.ui.report import REPORT, Outcome
 from flows.ui.run_subject import COLLECTIONS, PIPELINES, by_id, subject_of_run
 
@@ -127,7 +128,14 @@ def _show_failure(collection: str, error: DealcastError, options: SyncOptions | 
     what, why = title(error), " ".join(str(error).split())
     text = re.sub(r"\n(?! *- )", "\n\n", str(error))  # in Markdown a line after a list would be the list's
     forecast = "" if error.invoked else "**Forecast not invoked.** "
-    report = f"# {known_as(collection)}: {what}\n\n{origin_line(collection)}\n\n{forecast}{text}\n"
+    parts = [f"# {known_as(collection)}: {what}", origin_line(collection), f"{forecast}{text}"]
+    if error.details:
+        parts += ["## What failed", error.details]
+    if isinstance(error, StoppedByGate) and error.details:
+        parts.append(f"The rows: {links(collection, ['rejected'])}")
+    if table := remedies(str(error)):
+        parts += ["## What to do", table]
+    report = "\n\n".join([*parts, ""])
     show_report(collection, report, f"{what}. {why[:_EXCERPT]}")
     if not isinstance(error, CollectionBusy):  # the folder's report is that of the sync that is at work
         _keep_report(collection, options, report)

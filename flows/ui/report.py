@@ -13,6 +13,7 @@ from typing import Any
 
 from flows.crm.files.location import sha256_of
 from flows.deals.guard import in_words
+from flows.deals.quarantine import rules_table
 from flows.deals.records import CheckedDeals
 from flows.delivery.forecast_targets import deliver_history
 from flows.delivery.lifecycle import Forecast
@@ -27,7 +28,6 @@ from flows.ui.chart import Chart, chart_of
 from flows.ui.origin import origin, origin_line
 
 REPORT = "report.md"
-_SAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,11 +304,8 @@ def _gate(checked: CheckedDeals) -> str:
     report = checked.report
     head = f"{report.rows:,} checked, {checked.rows:,} to send, {checked.unchanged:,} unchanged, {checked.quarantined:,} quarantined"
     lines = ["## What was checked", "", f"{head}, {report.warnings:,} with a warning"]
-    if report.failed_rules:
-        lines += ["", "| column | rule | rows | severity | first lines |", "|---|---|---:|---|---|"]
-    for rule in report.failed_rules:
-        first = ", ".join(str(failure.line) for failure in rule.samples[:_SAMPLES])
-        lines.append(f"| {rule.column} | {rule.text} | {rule.failed:,} | {rule.severity} | {first} |")
+    if table := rules_table(report):
+        lines += ["", table]
     return "\n".join(lines)
 
 

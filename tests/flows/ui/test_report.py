@@ -16,6 +16,7 @@ from python_calamine import load_workbook
 from deployments.sandbox import Sandbox
 from flows.ledger.forecast_history import read_history
 from flows.ledger.store import Ledger
+from flows.ui.remedies import remedies
 from tests.conftest import FIRST_MONTHS
 
 if TYPE_CHECKING:
@@ -134,3 +135,37 @@ def test_a_second_forecast_says_how_its_sum_moved(sync: Sync, write_deals: Write
     assert "% since" in (tmp_path / "out/report.md").read_text()
     history = read_history(Ledger(str(home / "ledger")), collection)
     assert len(set(history["invocation_id"].to_pylist())) == 2
+
+
+def test_a_failed_report_has_the_rules_the_rows_and_the_remedy_in_both_languages(
+    sync: Sync,
+    write_deals: WriteDeals,
+    tmp_path: Path,
+    home: Path,  # noqa: ARG001 - the home sets the environment
+) -> None:
+    (tmp_path / "out").mkdir()
+    assert sync(write_deals(4, {"value": "-1"}, {"stage": "", "value": "-2"}), out=str(tmp_path / "out")).is_failed()
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "| value | must not be negative | 2 | critical | 6, 7 |" in report
+    assert "| `--quarantine-limit 2` | set `quarantine_limit` to `2` |" in report
+    assert f"{tmp_path / 'out' / 'quarantine.csv'}" in report
+    assert "/v2/artifacts/key/rejected-" in report
+
+
+@pytest.mark.parametrize(
+    ("message", "row"),
+    [
+        ("Send the rest with --quarantine-limit 2, or fix", "| `--quarantine-limit 2` | set `quarantine_limit` to `2` |"),
+        ("run it once with --accept-shrink.", "| `--accept-shrink` | set `accept_shrink` to `true` |"),
+        ("choose one with --pipeline NAME:", "| `--pipeline NAME` | fill in `pipeline` |"),
+        ("have no value: --default value=0 fills them", "| `--default value=0` | add `value=0` to `default` |"),
+        (
+            "is sent by --assume-accepted 'value:not negative' (2, D*)",
+            "| `--assume-accepted 'value:not negative'` | add `value:not negative` to `assume_accepted` |",
+        ),
+        ("from when to predict: --first-month 2026-11.", "| `--first-month 2026-11` | set `first_month` to `2026-11` |"),
+    ],
+)
+def test_an_option_that_a_message_names_is_told_in_the_form_too(message: str, row: str) -> None:
+    assert remedies(message).splitlines()[2:] == [row]
+    assert not remedies("Check the path, and --json; or `dealcast resume --collection acme`.")
