@@ -1,4 +1,8 @@
-"""``python -m tests.faults``: every kill point with every fault, as a table; the exit code says whether all cells hold."""
+"""``python -m tests.faults PART``: what goes wrong, as a table; the exit code says whether all of it holds.
+
+``matrix``: every kill point with every fault. ``axes``: pauses, clocks, foreign and slow answers, a full disk, with both doubles.
+``scenarios``: random sequences of them, ``--count`` from ``--seed`` on; one that fails is lived again with ``--count 1`` and its seed.
+"""
 
 from __future__ import annotations
 
@@ -11,32 +15,54 @@ from pathlib import Path
 
 from tests.faults.server import prefect_server
 
+PARTS = ("matrix", "axes", "scenarios")
+
 
 def main() -> int:
-    """Run the matrix, or ``--sample`` cells of it, and print it as Markdown."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--sample", type=int, help="that many cells, drawn with --seed")
-    parser.add_argument("--seed", type=int, default=0)
+    """Run one part and print it as Markdown."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("part", nargs="?", choices=PARTS, default="matrix")
+    parser.add_argument("--sample", type=int, help="that many cells of the matrix, drawn with --seed")
+    parser.add_argument("--only", default="", help="the cases whose axis or place has this in its name")
+    parser.add_argument("--count", type=int, default=300, help="scenarios")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample, or of the first scenario")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--write", action="store_true", help="put the table into README.md beside this file")
-    parser.add_argument("--minutes", type=float, default=40.0, help="no cell is begun after that")
+    parser.add_argument("--minutes", type=float, default=90.0, help="nothing is begun after that")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dealcast-faults-") as place, prefect_server(Path(place) / "prefect") as url:
         os.environ["PREFECT_API_URL"] = url
-        from tests.faults.matrix import as_table, plan, run_all  # noqa: PLC0415 - prefect reads its API's URL when imported
-        from tests.make_docs import with_parts  # noqa: PLC0415 - as above
-
-        cells = plan(Path(place) / "cells", sample=asked.sample, seed=asked.seed)
-        done = run_all(cells, asked.workers, asked.minutes * 60)
-    print(table := as_table(done))
+        text, holds = (_matrix if asked.part == "matrix" else _worlds)(Path(place) / "cells", asked)
+    print(text)
     if asked.write:
-        page = Path(__file__).with_name("README.md")
-        text = f"{table}\n\nRun on {datetime.now(UTC):%Y-%m-%d}."
-        page.write_text(with_parts(page.read_text(encoding="utf-8"), {"matrix": lambda: text}), encoding="utf-8")
+        from tests.make_docs import with_parts  # noqa: PLC0415 - prefect reads its API's URL when imported
+
+        page, dated = Path(__file__).with_name("README.md"), f"{text}\n\nRun on {datetime.now(UTC):%Y-%m-%d}."
+        page.write_text(with_parts(page.read_text(encoding="utf-8"), {asked.part: lambda: dated}), encoding="utf-8")
+    return 0 if holds else 1
+
+
+def _matrix(place: Path, asked: argparse.Namespace) -> tuple[str, bool]:
+    from tests.faults.matrix import as_table, plan, run_all  # noqa: PLC0415 - prefect reads its API's URL when imported
+
+    cells = plan(place, sample=asked.sample, seed=asked.seed)
+    done = run_all(cells, asked.workers, asked.minutes * 60)
     for cell in done:
         for problem in cell.problems:
             print(f"- {cell.kill} x {cell.fault} ({cell.story}, exits {cell.codes}): {problem}", file=sys.stderr)
-    return 0 if len(done) == len(cells) and all(cell.passed for cell in done) else 1
+    return as_table(done), len(done) == len(cells) and all(cell.passed for cell in done)
+
+
+def _worlds(place: Path, asked: argparse.Namespace) -> tuple[str, bool]:
+    from tests.faults import lives  # noqa: PLC0415 - as above
+
+    if asked.part == "axes":
+        wanted = [life for life in lives.lives_of_axes() if asked.only in f"{life.group}: {life.name} ({life.double})"]
+    else:
+        wanted = lives.lives_of_walks(asked.seed, asked.count)
+    done = lives.live_all(wanted, place, asked.workers, asked.minutes * 60)
+    table = lives.as_axes_table(done) if asked.part == "axes" else lives.as_walks_summary(done)
+    return table, len(done) == len(wanted) and not any(life.problems for life in done)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def _problems(cell: Cell, sandbox: Double, platform: Nostradamus, collection: st
     write_deals(export, NOW)
     final = NOW
     for number in range(MOST_RUNS):
-        killed = {"point": "killed"} in cell.journal
+        killed = any(line["point"] == "killed" for line in cell.journal)
         cell.codes.append(sync(cell, sandbox, collection, None if killed else cell.kill))
         if cell.codes[-1] == -9 and number < MOST_RUNS - 1:
             final = THEN[cell.story]
@@ -236,6 +236,19 @@ def start_sync(
     **settings: str,
 ) -> BaseProcess:
     """Start a sync of ``folder``'s export; ``missing`` is its option, ``settings`` are further ``DEALCAST_...`` variables."""
+    return start_planned(folder, sandbox, collection, child.Plan(kill), journal, missing, settings)
+
+
+def start_planned(
+    folder: Path,
+    sandbox: Double,
+    collection: str,
+    plan: child.Plan,
+    journal: str = "journal",
+    missing: str = "keep",
+    settings: Mapping[str, str] | None = None,
+) -> BaseProcess:
+    """The same with a ``plan`` of what happens to the run."""
     values = {
         "HOME": str(folder / "home"),
         "PLATFORM_URL": sandbox.url,
@@ -244,7 +257,7 @@ def start_sync(
         "POLL_DELAY_MAX": "0.05",
         "DEADLINE": "20",
         "SEND_RETRIES": "1",
-        **settings,
+        **(settings or {}),
     }
     environment = {"PREFECT_API_URL": PREFECT_API_URL.value(), **{f"DEALCAST_{name}": value for name, value in values.items()}}
     options = {
@@ -254,7 +267,7 @@ def start_sync(
         "horizon": 3,
         "first_month": "2025-04",
     } | {"missing": missing}
-    process = _PROCESSES.Process(target=child.run, args=(environment, options, str(folder / journal), kill))
+    process = _PROCESSES.Process(target=child.run, args=(environment, options, str(folder / journal), plan))
     process.start()
     return process
 

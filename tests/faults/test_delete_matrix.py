@@ -75,7 +75,7 @@ def test_a_killed_delete_ends_well_and_takes_no_deal_of_the_export(kill: str, fa
             sandbox.control("POST", "faults", each)
         codes: list[int] = []
         while not codes or (codes[-1] not in (0, child.NOTHING_NEW) and len(codes) < _MOST_RUNS):
-            killed = {"point": "killed"} in read_journal(tmp_path / "journal")
+            killed = any(line["point"] == "killed" for line in read_journal(tmp_path / "journal"))
             codes.append(sync(tmp_path, sandbox, collection, None if killed else kill, "journal"))
             assert set(LEFT) <= held(sandbox, collection, tmp_path), f"a deal of the export is lost: {codes}"
         sandbox.control("DELETE", "faults")
