@@ -46,8 +46,10 @@ bench: $(READY) ## benchmarks against their yardsticks; N= deals, PART= some of 
 fuzz: $(READY) ## the differential test of the gate and the fuzzing of the sandbox, at full budget
 	DEALCAST_FUZZ=full $(BIN)/python -m pytest tests/expectations/test_differential.py tests/deployments/sandbox/test_contract.py
 
-faults: $(READY) ## the whole crash and fault matrix, and the tests too slow for each commit
-	$(BIN)/python -m tests.faults
+faults: $(READY) ## the whole crash and fault matrix, its other axes, 300 random scenarios, and the tests too slow for each commit
+	$(BIN)/python -m tests.faults matrix
+	$(BIN)/python -m tests.faults axes
+	$(BIN)/python -m tests.faults scenarios --count 300
 	DEALCAST_FAULTS=full $(BIN)/python -m pytest tests/faults tests/flows/test_durability.py tests/flows/ledger/test_on_disk.py tests/flows/test_guarded_sync.py tests/flows/test_resync.py tests/flows/test_secrets.py
 	$(BIN)/python -m pytest -m slow -n auto --dist loadgroup
 

@@ -80,7 +80,7 @@ def axes() -> Iterator[Axis]:
         yield Axis("pause", point, (Step(NOW, at=point, act="pause", meanwhile=LATER),))
     for first, second in product((-10.0, 0.0, 10.0), repeat=2):
         if (first, second) != (0.0, 0.0):
-            steps = (Step(NOW, days=first), Step(LATER, days=second), Step(NOW, days=first))
+            steps = (Step(NOW, days=first), Step(LATER, days=second), Step(_LAST, days=first))
             yield Axis("clock", f"{first:+.0f}, {second:+.0f}, {first:+.0f} days", steps)
     for days in (-10.0, 10.0):
         killed = Step(NOW, days=days, at="after write accepted")
@@ -92,5 +92,8 @@ def axes() -> Iterator[Axis]:
     for point in FULL:
         yield Axis("ledger full", point, (Step(NOW), Step(LATER, at=point, act="full")))
 
+
+_LAST = {**LATER, "2": "100.00"}
+"""A third export, in which a deal has a value again that it had before."""
 
 _IMPATIENT: Mapping[str, str] = {"UPLOAD_TIMEOUT": "1"}

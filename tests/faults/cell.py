@@ -236,7 +236,7 @@ def start_sync(
     **settings: str,
 ) -> BaseProcess:
     """Start a sync of ``folder``'s export; ``missing`` is its option, ``settings`` are further ``DEALCAST_...`` variables."""
-    return start_planned(folder, sandbox, collection, child.Plan(kill), journal, missing, settings)
+    return start_planned(folder, sandbox, collection, child.Plan(kill), journal, {"missing": missing}, settings)
 
 
 def start_planned(
@@ -244,11 +244,11 @@ def start_planned(
     sandbox: Double,
     collection: str,
     plan: child.Plan,
-    journal: str = "journal",
-    missing: str = "keep",
-    settings: Mapping[str, str] | None = None,
+    journal: str,
+    options: Mapping[str, Any],
+    settings: Mapping[str, str],
 ) -> BaseProcess:
-    """The same with a ``plan`` of what happens to the run."""
+    """The same with a ``plan`` of what happens to the run, and further ``options``."""
     values = {
         "HOME": str(folder / "home"),
         "PLATFORM_URL": sandbox.url,
@@ -257,17 +257,18 @@ def start_planned(
         "POLL_DELAY_MAX": "0.05",
         "DEADLINE": "20",
         "SEND_RETRIES": "1",
-        **(settings or {}),
+        **settings,
     }
     environment = {"PREFECT_API_URL": PREFECT_API_URL.value(), **{f"DEALCAST_{name}": value for name, value in values.items()}}
-    options = {
+    asked = {
         "export": str(folder / "deals.csv"),
         "crm": "canonical",
         "collection": collection,
         "horizon": 3,
         "first_month": "2025-04",
-    } | {"missing": missing}
-    process = _PROCESSES.Process(target=child.run, args=(environment, options, str(folder / journal), plan))
+        **options,
+    }
+    process = _PROCESSES.Process(target=child.run, args=(environment, asked, str(folder / journal), plan))
     process.start()
     return process
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -37,6 +38,9 @@ from tests.faults.foreign_platform import ForeignPlatform
 
 DONE = (0, child.NOTHING_NEW)
 _MOST_RUNS = 8
+_TRUSTED = {"accept_shrink": True}
+"""Options of every sync: exports go back to smaller values, which the guard would stop; it is tested elsewhere."""
+
 _EXPLAINED = {None: set(), "kill": {-9}, "pause": set(), "term": {143, -15}, "int": {130, -2}, "full": {1}}
 """Exit codes that an act explains, besides those of a platform that fares badly: refused, and not reached or in time."""
 
@@ -67,6 +71,8 @@ class World:
     codes: list[int] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     runs: int = 0
+    dead: set[str] = field(default_factory=set)
+    """The machines whose last run was killed: what it left there goes with the next one there."""
 
     def live(self, steps: Sequence[Step]) -> World:
         """Run the steps, then syncs of the last export until one finds nothing new; any problem is in ``problems``."""
@@ -79,12 +85,12 @@ class World:
             self.take(step)
         newest = steps[-1].meanwhile or steps[-1].deals
         self._settle(Step(newest, machine=steps[-1].machine))
-        self.problems += self._about_data(newest)
-        self.problems += self._about_posts()
-        self.problems += self._about_repeats()
-        self.problems += self._about_invocations()
-        self.problems += self._about_forecast()
-        self.problems += self._about_traces()
+        self.problems += self.about_data(newest)
+        self.problems += self.about_posts()
+        self.problems += self.about_repeats()
+        self.problems += self.about_invocations()
+        self.problems += self.about_forecast()
+        self.problems += self.about_traces()
         return self
 
     def take(self, step: Step) -> int:
@@ -102,10 +108,11 @@ class World:
             raise TimeoutError(f"run {mine} took more than {HANG:.0f} s")
         code = process.exitcode
         self.codes.append(code)
+        (self.dead.add if code == -signal.SIGKILL else self.dead.discard)(step.machine)
         if code not in {*DONE, 5, 6, *_EXPLAINED[step.act if step.at else None], *({2} if step.resume else ())}:
             self.problems.append(f"run {mine} ended with {code}: {self._last_words(mine)}")
         if code in DONE and not step.resume and not met:
-            self.problems += (f"run {mine} ended with {code}, but {problem}" for problem in self._about_data(step.deals))
+            self.problems += (f"run {mine} ended with {code}, but {problem}" for problem in self.about_data(step.deals))
         return code
 
     def _start(self, step: Step) -> BaseProcess:
@@ -116,7 +123,7 @@ class World:
         sandbox = self.double.url if isinstance(self.double, Sandbox) else None
         plan = child.Plan(step.at, step.act, step.days, step.resume, self.runs, sandbox)
         settings = {"LEDGER": str(self.folder / "ledger"), **step.settings}
-        return start_planned(machine, self.double, self.collection, plan, "../journal", settings=settings)
+        return start_planned(machine, self.double, self.collection, plan, "../journal", _TRUSTED, settings)
 
     def _pause(self, process: BaseProcess, step: Step, run: int) -> bool:
         """Wait until the run stops, if it ever does; let its lease end, and another machine sync; then let it go on."""
@@ -173,7 +180,8 @@ class World:
     def _last_words(self, run: int) -> str:
         return str(next((line.get("said") for line in self._journal(run) if line["point"] == "ended"), "no word"))
 
-    def _about_data(self, deals: Mapping[str, str]) -> Iterator[str]:
+    def about_data(self, deals: Mapping[str, str]) -> Iterator[str]:
+        """The platform holds exactly ``deals``, each once and in its newest version."""
         dump = self.folder / "dump.csv"
         with Nostradamus(self.double.url, self.double.token) as platform:
             platform.dump(self.collection, dump)
@@ -182,7 +190,8 @@ class World:
         if sorted(rows) != sorted(deals.items()):
             yield f"the platform holds {sorted(rows)}, the export {sorted(deals.items())}"
 
-    def _about_posts(self) -> Iterator[str]:
+    def about_posts(self) -> Iterator[str]:
+        """The platform saw the POSTs that the runs meant to send, but those that a signal may have come before."""
         points = self._journal()
         meant = sum(line["point"] in ("before POST append", "before POST invocation") for line in points)
         killed = sum(
@@ -191,7 +200,7 @@ class World:
         if not meant - killed <= self._posts() <= meant:
             yield f"the platform saw {self._posts()} POSTs, the runs meant {meant}, {killed} of which may not have gone out"
 
-    def _about_repeats(self) -> Iterator[str]:
+    def about_repeats(self) -> Iterator[str]:
         """Nothing is intended again after it was accepted, within one send of the ledger."""
         last: dict[tuple[Any, ...], str | None] = {}
         for line in self._journal():
@@ -201,7 +210,8 @@ class World:
                     yield f"run {line['run']}: the intent of the {what} again after {last[key]}"
                 last[key] = line[what]
 
-    def _about_invocations(self) -> Iterator[str]:
+    def about_invocations(self) -> Iterator[str]:
+        """No invocation while an upload of the collection was open."""
         if isinstance(self.double, ForeignPlatform):
             asked = [each.open for each in self.double.requests if (each.method, each.path) == ("POST", "/api/invocation")]
         else:
@@ -209,7 +219,8 @@ class World:
         if early := [uploads for uploads in asked if uploads]:
             yield f"invoked while uploads were open: {early}"
 
-    def _about_forecast(self) -> Iterator[str]:
+    def about_forecast(self) -> Iterator[str]:
+        """The newest completed sync has its forecast, and a certificate of it."""
         last = Ledger(str(self.folder / "ledger")).last_completed(self.collection)
         if last is None or last.forecast is None or not last.certified:
             yield f"the newest sync has no forecast: {last}"
@@ -218,9 +229,16 @@ class World:
         ids = [json.loads(path.read_text())["forecast"]["invocation_id"] for path in found]
         if last.forecast.id not in ids:
             yield f"the certificates are of {ids}, the newest forecast is {last.forecast.id}"
+        if isinstance(self.double, ForeignPlatform):
+            predicted = (self.double.job(last.forecast.id or "") or {}).get("predicted", [{}])[0].get("expectedWon")
+            total = sum(float(deal["value"]) for deal in self.double.deals[self.collection].values())
+            if predicted != total:
+                yield f"the newest forecast is of {predicted}, the deals held are worth {total}"
 
-    def _about_traces(self) -> Iterator[str]:
-        if left := [str(path) for path in self.folder.glob("*/home/staging/*")]:
+    def about_traces(self) -> Iterator[str]:
+        """Nothing is left of any run."""
+        clean = (self.folder / machine / "home" / "staging" for machine in ("a", "b") if machine not in self.dead)
+        if left := [str(path) for folder in clean for path in folder.glob("*")]:
             yield f"left in staging: {left}"
         if left := [str(path) for path in (self.folder / "ledger").rglob("*.tmp")]:
             yield f"left in the ledger: {left}"

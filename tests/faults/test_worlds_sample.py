@@ -1,0 +1,97 @@
+"""A sample of the axes and random scenarios, and proof that their judge can say no; ``make faults`` runs all of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.sandbox import Sandbox
+from tests.faults.axes import axes
+from tests.faults.cell import NOW, Double
+from tests.faults.foreign_platform import ForeignPlatform, Recorded, foreign_platform
+from tests.faults.lives import DOUBLES, Life, as_axes_table, as_walks_summary, lives_of_axes, lives_of_walks
+from tests.faults.walk import walk
+from tests.faults.world import Step, World
+
+SAMPLE = [
+    Life("pause", "immediately before its POST", "foreign", next(case.steps for case in axes() if case.where == "after write intended")),
+    Life("ledger full", "at the 202", "sandbox", next(case.steps for case in axes() if case.where == "after POST append")),
+    *lives_of_walks(seed=20261127, count=1),
+]
+
+
+@pytest.fixture
+def doubles(sandbox: Sandbox) -> Iterator[dict[str, Double]]:
+    with foreign_platform(seconds=0.04) as foreign:
+        yield {"sandbox": sandbox, "foreign": foreign}
+
+
+@pytest.mark.parametrize("life", SAMPLE, ids=[f"{life.group} {life.name}" for life in SAMPLE])
+def test_every_invariant_holds(life: Life, doubles: dict[str, Double], tmp_path: Path) -> None:
+    assert World(tmp_path / "world", doubles[life.double]).live(life.steps).problems == []
+
+
+def test_each_axis_is_lived_with_both_doubles() -> None:
+    lives = lives_of_axes()
+    assert {life.group for life in lives} == {"pause", "clock", "foreign answer", "slow answer", "ledger full"}
+    assert {(life.group, life.name) for life in lives if life.double == "sandbox"} == {
+        (life.group, life.name) for life in lives if life.double == "foreign"
+    }
+
+
+def test_a_seed_is_a_scenario_and_others_are_others() -> None:
+    """A failing one can be lived again, and 300 of them come by everything that can happen."""
+    assert walk(7) == walk(7)
+    steps = [step for seed in range(300) for step in walk(seed)]
+    assert len({repr(walk(seed)) for seed in range(300)}) == 300
+    assert {step.act for step in steps if step.at} == {"kill", "pause", "term", "int", "full"}
+    assert {step.machine for step in steps} == {"a", "b"}
+    assert any(step.days for step in steps)
+    assert any(step.resume for step in steps)
+    assert any(step.meanwhile for step in steps)
+
+
+def test_a_life_that_fails_is_shown_with_its_seed() -> None:
+    lives = lives_of_walks(seed=41, count=2)
+    lives[1].problems.append("two forecasts")
+    assert {life.double for life in lives} == set(DOUBLES)
+    assert "1 of 2 hold" in as_walks_summary(lives)
+    assert "scenarios --count 1 --seed 42" in as_walks_summary(lives)
+    axis = Life("clock", "back", "foreign", [Step(NOW)], problems=["lost"])
+    assert "| clock | back |  | FAILS |" in as_axes_table([axis])
+
+
+def journal(folder: Path, *points: dict[str, Any]) -> None:
+    folder.mkdir()
+    (folder / "journal").write_text("".join(json.dumps({"run": 1, **point}) + "\n" for point in points))
+
+
+def test_the_judge_sees_an_invocation_that_came_too_early(tmp_path: Path) -> None:
+    foreign = ForeignPlatform(seconds=0)
+    foreign.requests.append(Recorded("POST", "/api/invocation", open=["append-0001"]))
+    world = World(tmp_path, foreign)
+    assert list(world.about_invocations()) == ["invoked while uploads were open: [['append-0001']]"]
+
+
+def test_the_judge_sees_a_repeat_and_a_post_that_nobody_meant(tmp_path: Path) -> None:
+    foreign = ForeignPlatform(seconds=0)
+    sent = {"point": "after write intended", "fingerprint": "f", "number": 1, "upload": "intended", "forecast": None}
+    journal(tmp_path / "world", sent, {**sent, "point": "after write accepted", "upload": "accepted"}, sent)
+    foreign.requests.append(Recorded("POST", "/api/collection/c/data/deals/append"))
+    world = World(tmp_path / "world", foreign, collection="c")
+    assert list(world.about_repeats()) == ["run 1: the intent of the upload again after accepted"]
+    assert list(world.about_posts()) == ["the platform saw 1 POSTs, the runs meant 0, 0 of which may not have gone out"]
+
+
+def test_the_judge_sees_a_deal_that_is_lost(tmp_path: Path) -> None:
+    (tmp_path / "world").mkdir()
+    with foreign_platform(seconds=0) as foreign:
+        foreign.deals["c"] = {"1": {"id": "1", "value": "100.00"}}
+        world = World(tmp_path / "world", foreign, collection="c")
+        assert list(world.about_data({"1": "100.00"})) == []
+        assert len(list(world.about_data({"1": "100.00", "2": "5.00"}))) == 1
+        assert len(list(world.about_data({"1": "250.00"}))) == 1
