@@ -29,6 +29,9 @@ PAUSES = (
 )
 """Where SIGSTOP strikes. A POST comes right behind each ``intended``: what is paused there is paused immediately before it."""
 
+OUTAGES = ("before POST append", "before poll append", "before write completed", "after POST invocation", "before report")
+"""When Prefect's server is killed."""
+
 FULL = (
     "before write intended",
     "before POST append",
@@ -91,6 +94,8 @@ def axes() -> Iterator[Axis]:
         yield Axis("slow answer", name, (Step(NOW), Step(LATER, faults=(fault,), settings=_IMPATIENT)))
     for point in FULL:
         yield Axis("ledger full", point, (Step(NOW), Step(LATER, at=point, act="full")))
+    for point in OUTAGES:
+        yield Axis("Prefect killed", point, (Step(NOW), Step(LATER, at=point, act="pause", outage=True)))
 
 
 _LAST = {**LATER, "2": "100.00"}

@@ -390,18 +390,27 @@ def _spoilt(answer: bytes, fault: Fault | None) -> bytes:
 
 
 @contextmanager
-def foreign_platform(seconds: float = 0.05) -> Iterator[ForeignPlatform]:
-    """Run one for the length of the block; a job of its takes ``seconds``."""
+def foreign_platform(seconds: float = 0.05, *, away: float = 0.0) -> Iterator[ForeignPlatform]:
+    """Run one for the length of the block; a job of its takes ``seconds``, and connections are refused until it was ``away``."""
     platform = ForeignPlatform(seconds=seconds)
     handler = type("Handler", (_Handler,), {"platform": platform})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler, bind_and_activate=False)
     server.daemon_threads = True
+    server.server_bind()
     platform.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    ended = threading.Event()
+
+    def serve() -> None:
+        ended.wait(away)
+        server.server_activate()
+        server.serve_forever(poll_interval=0.05)
+
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
         yield platform
     finally:
+        ended.set()
         server.shutdown()
         server.server_close()
         thread.join()

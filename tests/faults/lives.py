@@ -16,6 +16,7 @@ from deployments.sandbox import running
 from tests.faults.axes import axes
 from tests.faults.cell import Double
 from tests.faults.foreign_platform import foreign_platform
+from tests.faults.server import PrefectServer
 from tests.faults.walk import walk
 from tests.faults.world import Step, World
 
@@ -34,6 +35,11 @@ class Life:
     problems: list[str] = field(default_factory=list)
 
     @property
+    def kills_prefect(self) -> bool:
+        """True if it kills Prefect's server, so that no other can be lived meanwhile."""
+        return any(step.outage for step in self.steps)
+
+    @property
     def line(self) -> str:
         """The life in one line."""
         return f"{'FAILS' if self.problems else 'ok':5} {self.group}: {self.name} ({self.double}): {self.codes}"
@@ -49,16 +55,23 @@ def lives_of_walks(seed: int, count: int) -> list[Life]:
     return [Life("scenario", str(each), DOUBLES[each % 2], walk(each)) for each in range(seed, seed + count)]
 
 
-def live_all(lives: Sequence[Life], place: Path, workers: int, seconds: float) -> list[Life]:
-    """Live them; those not begun after ``seconds`` are left out."""
+def live_all(lives: Sequence[Life], place: Path, workers: int, seconds: float, server: PrefectServer) -> list[Life]:
+    """Live them, those that kill the ``server`` one by one and last; those not begun after ``seconds`` are left out."""
     end = time.monotonic() + seconds
+    calm = [life for life in lives if not life.kills_prefect]
+    done = _side_by_side(calm, place / "calm", workers, end, server)
+    return done + _side_by_side([life for life in lives if life.kills_prefect], place / "outages", 1, end, server)
+
+
+def _side_by_side(lives: Sequence[Life], place: Path, workers: int, end: float, server: PrefectServer) -> list[Life]:
+    place.mkdir(parents=True)
     free: SimpleQueue[dict[str, Double]] = SimpleQueue()
 
     def one(number: int, life: Life) -> Life | None:
         if time.monotonic() > end:
             return None
         doubles = free.get()
-        world = World(place / str(number), doubles[life.double])
+        world = World(place / str(number), doubles[life.double], server)
         try:
             world.live(life.steps)
         except Exception as error:  # noqa: BLE001 - a life that cannot be lived has failed, and is not the end of the others

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,34 +17,64 @@ from flows.runtime.prefect_api import SERVER_SETTINGS
 from tests.conftest import wait_for
 
 
+class PrefectServer:
+    """A server that can be killed and started again, at the same port and with the same database."""
+
+    def __init__(self, home: Path, settings: Mapping[str, str]) -> None:
+        home.mkdir(parents=True)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}/api"
+        self._log = home / "server.log"
+        self._environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
+        self._environment |= {
+            "PREFECT_HOME": str(home),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            **SERVER_SETTINGS,
+            **settings,
+        }
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self._port)]
+        with self._log.open("a") as log:
+            self._process = server = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log, start_new_session=True)
+        wait_for(lambda: server.poll() is not None or _answers(f"{self.url}/health"), "the Prefect server")
+        assert server.poll() is None, self._log.read_text()
+
+    def kill(self) -> None:
+        """End it without a word."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it, if it runs."""
+        if self._process.poll() is not None:
+            return
+        os.killpg(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+@contextmanager
+def mortal_prefect_server(home: Path, **settings: str) -> Iterator[PrefectServer]:
+    """Run a Prefect server, with ``settings`` in its environment, for the length of the block, unless it is killed before."""
+    server = PrefectServer(home, settings)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
 @contextmanager
 def prefect_server(home: Path, **settings: str) -> Iterator[str]:
-    """Run a Prefect server, with ``settings`` in its environment, for the length of the block; yields its API's URL."""
-    home.mkdir(parents=True)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
-    environment |= {
-        "PREFECT_HOME": str(home),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        **SERVER_SETTINGS,
-        **settings,
-    }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with (home / "server.log").open("w") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-        try:
-            wait_for(lambda: server.poll() is not None or _answers(f"http://127.0.0.1:{port}/api/health"), "the Prefect server")
-            assert server.poll() is None, (home / "server.log").read_text()
-            yield f"http://127.0.0.1:{port}/api"
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            try:
-                server.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(server.pid, signal.SIGKILL)
-                server.wait()
+    """The same where only its API's URL is wanted."""
+    with mortal_prefect_server(home, **settings) as server:
+        yield server.url
 
 
 def _answers(url: str) -> bool:
