@@ -12,6 +12,7 @@ from typing import Any, Literal, ParamSpec
 import click
 
 from deployments.command_errors import CommandGroup, end_on_signals, quiet_libraries, require_file_locks
+from deployments.commands.forget import forget
 from deployments.export_options import export_options, format_options, own_export_options, voice_options
 from deployments.guard_options import an_age, guard_options, hours
 from deployments.project.commands import PROJECT_COMMANDS
@@ -378,7 +379,7 @@ def automations(block: str | None, webhook: str | None) -> None:
         click.echo(name)
 
 
-for _command in PROJECT_COMMANDS:
+for _command in (*PROJECT_COMMANDS, forget):
     main.add_command(_command)
 
 

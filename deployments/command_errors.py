@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -60,6 +62,7 @@ class Command(click.Command):
         """Run the command; what dealcast raises on purpose never ends in a traceback, and with ``--json`` in an object on stdout too."""
         as_json = bool(ctx.params.get("as_json"))
         _name_unknown_variables()
+        _sweep()
         try:
             return super().invoke(ctx)
         except DealcastError as error:
@@ -69,6 +72,15 @@ class Command(click.Command):
         except KeyboardInterrupt:
             click.echo("dealcast: ended by Ctrl-C.", err=True)
             sys.exit(130)
+
+
+def _sweep() -> None:
+    """Remove what a killed command has left of an export, whichever command comes next."""
+    from flows.runtime.staging_area import sweep  # noqa: PLC0415 - it needs the file locks that are asked for first
+
+    home = Path(os.environ.get("DEALCAST_HOME") or "~/.dealcast")
+    with suppress(RuntimeError):  # no home is known
+        sweep(home.expanduser())
 
 
 def _name_unknown_variables() -> None:

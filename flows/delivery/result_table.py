@@ -7,16 +7,14 @@ import io
 import json
 import math
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any, TypeVar
 
 from flows.errors import ExportUnreadable
 from flows.nostradamus import FORECAST_MONTH, FORECAST_REVENUE, ResultFormat
-from flows.runtime.atomic_files import private_folder
+from flows.runtime.staging_area import staging_folder
 from flows.settings import load_settings
 
 Months = tuple[tuple[str, float], ...]
@@ -127,11 +125,11 @@ def _from_xlsx(content: bytes) -> Rows:
     from flows.crm.files.workbooks import open_sheets  # noqa: PLC0415 - only a finished forecast needs it
     from flows.crm.values.cells import NUMERIC_CELL  # noqa: PLC0415 - as above
 
-    with tempfile.NamedTemporaryFile(dir=private_folder(load_settings().home_folder / "staging")) as copy:
-        copy.write(content)
-        copy.flush()
+    with staging_folder(load_settings().home_folder) as folder:
+        copy = folder / "forecast.xlsx"
+        copy.write_bytes(content)
         try:
-            header, *rest = [cells for _, cells in open_sheets(Path(copy.name), "forecast.xlsx")[0].rows()]
+            header, *rest = [cells for _, cells in open_sheets(copy, copy.name)[0].rows()]
         except ExportUnreadable as error:
             raise ValueError(str(error)) from error
     return [dict(zip(header, (cell.removeprefix(NUMERIC_CELL) for cell in row), strict=False)) for row in rest]

@@ -70,6 +70,20 @@ def lock_collection(collection: str, ledger: Ledger, home: Path) -> Iterator[Non
 
 
 @contextmanager
+def lock_on_this_machine(collection: str, ledger: Ledger, home: Path) -> Iterator[None]:
+    """Hold ``collection`` without Prefect, for what sends nothing; a sync on this machine waits for no one, and ends.
+
+    Raises:
+        CollectionBusy: a sync holds it, here or elsewhere.
+    """
+    with _machine_lock(home / "locks" / f"{collection}.lock", collection) as lock:
+        died, recorded = _read(lock), _recorded(ledger, collection)
+        if recorded not in ({}, died):
+            raise _busy(collection, lambda: recorded)
+        yield
+
+
+@contextmanager
 def _machine_lock(path: Path, collection: str) -> Iterator[IO[str]]:
     """Lock the file; it is left empty, unless the process dies."""
     private_folder(path.parent)

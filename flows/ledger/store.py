@@ -268,6 +268,10 @@ class Ledger:
                 for ending in (CONTENT, OLD_CONTENT):
                     self.delete(collection, f"{entry.fingerprint}{ending}")
 
+    def forget(self, collection: str) -> None:
+        """Remove all that is remembered of ``collection``."""
+        self._fs.rm(f"{self._root}/{collection}", recursive=True)
+
     def put(self, collection: str, name: str, data: bytes) -> None:
         """Write one file of ``collection`` so that a reader sees the old or the new one, never a part."""
         self.stream(collection, name, [data])

@@ -19,18 +19,25 @@ def staging_folder(home: Path) -> Iterator[Path]:
     place = private_folder(home / "staging")
     with ExitStack() as at_work:
         with _locked(place, fcntl.LOCK_EX):
-            for left in place.iterdir():
-                with (
-                    suppress(BlockingIOError, FileNotFoundError),
-                    _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB),
-                ):  # not locked: its run is dead
-                    shutil.rmtree(left)
+            _remove_dead(place)
             folder = private_folder(place / uuid4().hex)
             at_work.enter_context(_locked(folder, fcntl.LOCK_EX))
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(home: Path) -> None:
+    """Remove what killed commands have left; nothing where none ever ran."""
+    with suppress(OSError), _locked(home / "staging", fcntl.LOCK_EX):
+        _remove_dead(home / "staging")
+
+
+def _remove_dead(place: Path) -> None:
+    for left in place.iterdir():
+        with suppress(BlockingIOError, FileNotFoundError), _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB):  # not locked: its run is dead
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 @contextmanager
