@@ -14,8 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 from flows.delivery.lifecycle import Forecast
+from flows.errors import printable
 from flows.ui.artifacts import STEPS
 from flows.ui.origin import known_as
 from flows.ui.report import DoneElsewhere, Outcome
@@ -29,6 +31,14 @@ _LONG_ID = re.compile(r"(?<!--collection )(?<![/\w])([0-9a-f]{8})[0-9a-f]{24}(?!
 def short_ids(text: str) -> str:
     """``text`` with ids cut to their first 8 digits; logs and JSON have them whole."""
     return _LONG_ID.sub(r"\1", text)
+
+
+class InertConsole(Console):
+    """A console on which no text of an export or the platform moves the cursor."""
+
+    def render_str(self, text: str, **style: Any) -> Text:
+        """A text or a table's cell, without control characters."""
+        return super().render_str(printable(text), **style)
 
 
 class StepLines(logging.Handler):
@@ -98,7 +108,7 @@ def _live_line(status: Status) -> Iterator[None]:
 
 def show(outcome: Outcome, *, brief: bool = False) -> None:
     """The outcome on stdout: one line, the forecast as a table with bars unless ``brief``, and where the files lie."""
-    console = Console(markup=False)
+    console = InertConsole(markup=False)
     console.print(f"{known_as(outcome.options.collection)}: {outcome.headline}", highlight=False, soft_wrap=True)
     if outcome.forecast is not None and outcome.forecast.months and not brief:
         console.print(forecast_table(outcome.forecast))

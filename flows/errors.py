@@ -34,11 +34,21 @@ where (file, line, column, request id), and what to do next.
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Sequence
 from typing import ClassVar
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """A disk, a quota or a limit that is used up; what raises it names no file."""
+
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""What moves a terminal's cursor, or turns the direction of what stands beside it; tabs and newlines are text."""
+
+
+def printable(text: str) -> str:
+    """``text`` with a replacement character for each control character."""
+    return _CONTROLS.sub("\ufffd", text)
 
 
 class Transient:
@@ -56,6 +66,9 @@ class DealcastError(Exception):
     """The root: catch it to catch everything that dealcast raises on purpose."""
 
     exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
     invoked: bool = False
     """True if a forecast was invoked before it happened; else a report says that none was."""

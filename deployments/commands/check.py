@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from deployments.console import InertConsole
 from deployments.export_options import checked_options
 from expectations import CheckReport, Failure, RuleResult, build_docs
 from flows.deals.content_index import ContentIndex
@@ -88,7 +88,7 @@ def as_object(checked: CheckedDeals) -> dict[str, Any]:
 
 def show(checked: CheckedDeals) -> None:
     """The report in the terminal: what came, what failed by rule, and the first rows to fix."""
-    console, staged, report = Console(markup=False), checked.staged, checked.report
+    console, staged, report = InertConsole(markup=False), checked.staged, checked.report
     export = staged.export
     aside = "".join(f", {count:,} {why}" for why, count in staged.non_rows.items())
     console.print(f"{export.path}: {export.dialect}, {export.form}", highlight=False, soft_wrap=True)

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from flows.errors import UsageError
+from flows.errors import UsageError, printable
 from flows.runtime.time_zones import checked_zone
 from flows.settings import load_settings
 
@@ -20,7 +20,7 @@ def show(*, as_json: bool) -> None:
         click.echo(json.dumps({"collections": [{"id": each.id, "name": each.name, "timezone": each.timezone} for each in found]}))
         return
     for collection in found:
-        click.echo(f"{collection.id}\t{collection.timezone or '-'}\t{collection.name}")
+        click.echo(f"{printable(collection.id)}\t{collection.timezone or '-'}\t{collection.name}")
     if not found:
         click.echo("No collections yet: `dealcast collections create NAME --timezone ZONE` makes one.", err=True)
 

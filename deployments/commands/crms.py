@@ -8,14 +8,14 @@ from pathlib import Path
 from shlex import quote
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from deployments.console import InertConsole
 from expectations.disclosure import name_or_shape, shape
 from expectations.schema import STATUSES
 from flows.crm import ID_COST, NOTHING_SAID, DialectFit, Fit, Said, fit, id_line, known_dialects, skeleton
-from flows.errors import ExportError, UsageError
+from flows.errors import ExportError, UsageError, printable
 
 _LACKS = 4
 """Missing columns shown for a dialect that does not fit."""
@@ -32,7 +32,7 @@ def show_dialects() -> None:
     table = Table("--crm", "reads", "how surely")
     for dialect in known_dialects():
         table.add_row(dialect.name, dialect.title, dialect.source)
-    Console().print(table)
+    InertConsole().print(table)
     click.echo('A TOML of your own may say `extends = "hubspot"` and override any of it; pass its path as --crm.')
 
 
@@ -48,7 +48,7 @@ def show_fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID, w
     if write is not None and write.exists():
         raise UsageError(f"{write} is there already. Name another file, or remove it.")
     found = fit(location, crm, said)
-    console = Console()
+    console = InertConsole()
     console.print(f"{found.path}: {found.form}", highlight=False, markup=False, soft_wrap=True)
     matches = crm is not None or found.chosen.matches
     console.print(_ranking(found.ranking if matches and crm is None else found.ranking[: _CLOSEST + (crm is not None)]))
@@ -58,15 +58,16 @@ def show_fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID, w
     _say_more(found)
     if write is not None:
         write.write_text(skeleton(found), encoding="utf-8")
-        click.echo(f"{write} is a dialect to start from. Next: fill it in, then dealcast crms {quote(location)} --crm {quote(str(write))}")
+        again = f"dealcast crms {_for_a_shell(location)} --crm {_for_a_shell(str(write))}"
+        click.echo(printable(f"{write} is a dialect to start from. Next: fill it in, then {again}"))
     if not matches and write is None:
         console.print(_no_match(found), highlight=False, markup=False, soft_wrap=True)
     if not matches:
         return ExportError.exit_code
     if found.trouble is not None:
-        click.echo(f"As it is, it cannot be read: {found.trouble}", err=True)
+        click.echo(printable(f"As it is, it cannot be read: {found.trouble}"), err=True)
         return ExportError.exit_code
-    click.echo(f"Next: dealcast check {quote(location)} --crm {quote(crm or found.chosen.name)}")
+    click.echo(f"Next: dealcast check {_for_a_shell(location)} --crm {quote(crm or found.chosen.name)}")
     return 0
 
 
@@ -74,7 +75,7 @@ def _ranking(dialects: Sequence[DialectFit]) -> Table:
     table = Table("--crm", "fits", "headers known", "lacks")
     for dialect in dialects:
         fits = "yes" if dialect.fits else "in part" if dialect.matches else "no match"
-        table.add_row(dialect.name, fits, f"{dialect.recognised} of {dialect.headers}", ", ".join(dialect.missing[:_LACKS]))
+        table.add_row(escape(dialect.name), fits, f"{dialect.recognised} of {dialect.headers}", escape(", ".join(dialect.missing[:_LACKS])))
     return table
 
 
@@ -82,7 +83,7 @@ def _no_match(found: Fit) -> str:
     best = found.chosen
     return (
         f"No shipped dialect matches: the best, {best.name}, knows {best.recognised} of {best.headers} headers and cannot fill"
-        f" {len(best.missing)} columns that a deal needs. Write one of your own: dealcast crms {quote(found.path)} --write own.toml"
+        f" {len(best.missing)} columns that a deal needs. Write one of your own: dealcast crms {_for_a_shell(found.path)} --write own.toml"
     )
 
 
@@ -90,15 +91,26 @@ def _say_more(found: Fit) -> None:
     if found.undecided:
         click.echo("Stages that say no outcome, in the rows looked at:")
         for stage, rows in list(found.undecided.items())[:_STAGES]:
-            click.echo(f"  {name_or_shape(stage)}: {rows:,} deals")
+            click.echo(f"  {printable(name_or_shape(stage))}: {rows:,} deals")
     if found.ids:
         click.echo(f"No id was found. What tells all rows apart ({ID_COST}):")
         for headers in found.ids:
             click.echo(f"  [columns] id = {id_line([name_or_shape(header) for header in headers])}")
 
 
+def _for_a_shell(path: str) -> str:
+    """A path as one word of a command line that can be pasted; control characters in the shell's own spelling."""
+    return quote(path) if path.isprintable() else "$'" + "".join(map(_spelled, path)) + "'"
+
+
+def _spelled(sign: str) -> str:
+    if sign in "'\\":
+        return f"\\{sign}"
+    return sign if sign.isprintable() else "".join(f"\\x{byte:02x}" for byte in sign.encode(errors="surrogateescape"))
+
+
 def _columns(found: Fit, crm: str) -> Table:
-    table = Table("column", "from", "for example", title=f"What each column would get with --crm {crm}", title_justify="left")
+    table = Table("column", "from", "for example", title=escape(f"What each column would get with --crm {crm}"), title_justify="left")
     table.add_column("rows", justify="right")
     for column in found.columns:
         if column.why_empty is None:

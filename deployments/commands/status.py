@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from flows.deals.guard import guard_age, in_words, load_baseline
-from flows.errors import NotFound, StoppedByGuard
+from flows.errors import NotFound, StoppedByGuard, printable
 from flows.ledger.store import HOLDER, TIMEZONE, Entry, Ledger
 from flows.nostradamus import Nostradamus
 from flows.options import age_of
@@ -44,7 +44,7 @@ def status(collection: str | None, *, as_json: bool, max_age: str | None, ask: b
     if as_json:
         click.echo(json.dumps({"collections": found}, ensure_ascii=False, default=str))
     else:
-        click.echo("\n".join(_text(each, now) for each in found) or "The ledger knows no collection yet.")
+        click.echo(printable("\n".join(_text(each, now) for each in found)) or "The ledger knows no collection yet.")
     if lost := [each["collection"] for each in found if each.get("platform") == "unknown"]:
         raise NotFound(f"The platform knows these collections no longer, for this token: {', '.join(lost)}.")
     return STALE if any(each["stale"] for each in found) else 0

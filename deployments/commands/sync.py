@@ -13,10 +13,10 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from rich.console import Console
 
 from deployments.commands.doctor.prefect_findings import require_server
-from deployments.console import show, show_json, steps
+from deployments.console import InertConsole, show, show_json, steps
 from deployments.export_options import checked_options
 from deployments.temporary_server import temporary_server
-from flows.errors import DealcastError
+from flows.errors import DealcastError, printable
 from flows.sync_deals import resume_sync, sync_deals
 from flows.ui.report import DoneElsewhere, Outcome
 
@@ -60,7 +60,7 @@ def run_resume(collection: str, request_id: str | None, voice: Voice = Voice(), 
 
 def stderr() -> Console:
     """A console on stderr: colour only on a terminal."""
-    return Console(stderr=True)
+    return InertConsole(stderr=True)
 
 
 def _run(flow: Callable[[], State[Any]], collection: str | None, voice: Voice) -> Outcome | None:
@@ -108,7 +108,7 @@ def _show(state: State[Any], voice: Voice) -> Outcome | None:
     if voice.json:
         show_json(*outcomes, *(each for each in results if isinstance(each, DoneElsewhere)), several=isinstance(result, list))
     elif state.name == "NothingNew" or not outcomes:
-        click.echo(state.message)
+        click.echo(printable(state.message or ""))
     else:
         for outcome in outcomes:
             show(outcome, brief=len(outcomes) > _IN_FULL)

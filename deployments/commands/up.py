@@ -23,6 +23,7 @@ import httpx
 import psutil
 import yaml
 from rich.console import Console
+from rich.markup import escape
 
 from deployments.commands.demo import CRM_TIMEZONE, EXPORT, FIRST_MONTH, TIMEZONE
 from deployments.export_options import checked_options
@@ -122,7 +123,7 @@ class _Laptop:
 
     def say(self, part: str, text: str) -> None:
         """One line on stdout."""
-        self.console.print(f"[bold cyan]{part:>9}[/]  {text}")
+        self.console.print(f"[bold cyan]{part:>9}[/]  {escape(text)}")
 
     def start(self, name: str, command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start a Prefect command with a log of its own."""

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from deployments.console import InertConsole
 from deployments.export_options import checked_options
 from flows.deals.content_index import ContentIndex
 from flows.deals.records import CheckedDeals
@@ -74,7 +74,7 @@ def as_object(found: Comparison, checked: CheckedDeals, *, equal: bool) -> dict[
 
 
 def _print(found: Comparison, checked: CheckedDeals, mode: str, *, equal: bool) -> None:
-    console = Console()
+    console = InertConsole()
 
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)

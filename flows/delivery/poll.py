@@ -25,6 +25,7 @@ from flows.errors import (
 from flows.ledger.store import Entry, Ledger, Sending
 from flows.ledger.unfinished import options_of
 from flows.nostradamus import UploadRequest
+from flows.nostradamus.models import one_line
 from flows.nostradamus.validation_errors import columns, describe, fallen
 from flows.runtime.atomic_files import write_whole
 from flows.runtime.cancellation import is_interrupted
@@ -90,7 +91,7 @@ def poll_forecast(invoked: InvokedForecast, settings: Settings, ledger: Ledger) 
     if answer.failed:
         end(Sending(state="refused", intended_at=invoked.accepted_at, reason=answer.message))
         raise ForecastFailed(
-            f"Invocation {invoked.invocation_id} failed: {(answer.message or 'no reason given').rstrip('.')}. "
+            f"Invocation {invoked.invocation_id} failed: {one_line(answer.message or 'no reason given').rstrip('.')}. "
             "The deals are in; run the sync again."
         )
     if answer.status != "completed":

@@ -18,8 +18,8 @@ from flows.errors import (
     PlatformUnreachable,
     UnexpectedAnswer,
 )
+from flows.nostradamus.models import one_line
 
-_LONGEST_QUOTE = 300
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 
 
@@ -86,8 +86,7 @@ def quote(response: httpx.Response) -> str:
     if isinstance(body, dict):
         body = next((body[key] for key in ("message", "detail", "error") if body.get(key)), body)
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    text = " ".join(storable(text).split()).rstrip(".")
-    return (text[:_LONGEST_QUOTE] + " ...") if len(text) > _LONGEST_QUOTE else text or "an empty body"
+    return one_line(storable(text)).rstrip(".") or "an empty body"
 
 
 def storable(text: str) -> str:

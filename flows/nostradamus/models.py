@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
+from flows.errors import printable
+
 Status = Literal["queued", "in_progress", "completed", "error"]
 """The documented words: of an upload request (S), of an invocation (A: the same four)."""
 
@@ -29,8 +31,18 @@ FORECAST_REVENUE = ("revenue", "estimatedrevenue")
 _LONGEST_ID = 2000
 """Characters of an id: a longer one fits no address."""
 
+LONGEST_MESSAGE = 300
+"""Characters of the platform's own words that are shown."""
+
+
+def one_line(text: str) -> str:
+    """``text`` in one line, without control characters, and no longer than is shown."""
+    line = " ".join(printable(text).split())
+    return line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]} ..."
+
+
 Message = Annotated[str | None, BeforeValidator(lambda said: said if said is None or isinstance(said, str) else json.dumps(said))]
-"""The words of an answer; where it is an object, its JSON."""
+"""The words of an answer, of any length; where it is an object, its JSON."""
 
 
 class _Answer(BaseModel):
@@ -76,7 +88,7 @@ class Collection(_Answer):
     @field_validator("name", "timezone", mode="before")
     @classmethod
     def _text_or_nothing(cls, value: Any, info: ValidationInfo) -> Any:
-        return value if isinstance(value, str) and value else cls.model_fields[str(info.field_name)].default
+        return one_line(value) if isinstance(value, str) and value else cls.model_fields[str(info.field_name)].default
 
 
 class InvocationResult(_Answer):

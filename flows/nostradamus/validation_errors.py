@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 from expectations.schema import COLUMNS, Column, Kind, Null, Standing
+from flows.errors import printable
 from flows.nostradamus import UploadRequest
+from flows.nostradamus.models import one_line
 
 _LINES = 12
 _LONGEST = 160
@@ -44,7 +46,7 @@ def describe(answer: UploadRequest) -> str:
     Failing values are left out: the text goes to logs and to Prefect. The whole answer is kept in ``rejection.json``.
     """
     lines = [line for report in _reports(answer.validation_errors) for line in _lines_of(report)]
-    head = (answer.message or "no reason given").rstrip(".")
+    head = one_line(answer.message or "no reason given").rstrip(".")
     if len(lines) > _LINES:
         lines = [*lines[:_LINES], f"... and {len(lines) - _LINES} more"]
     return "\n".join([f"{head}.", *(f"  - {line}" for line in lines)])
@@ -131,5 +133,5 @@ def _column(entry: dict[str, Any]) -> str | None:
 
 
 def _short(value: Any) -> str:
-    text = " ".join((value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)).split())
+    text = " ".join(printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)).split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."

@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect.logging import get_run_logger
 
-from flows.errors import DealcastError, StillProcessing
+from flows.errors import DealcastError, StillProcessing, printable
 
 _FAILED = "Task run failed with "
 """Begins what Prefect logs of each attempt that ends in an error, with a traceback after the last one."""
@@ -15,7 +15,7 @@ _FAILED = "Task run failed with "
 
 def say(step: str, message: str, **facts: Any) -> None:
     """Log one line of a step with its ids and counts as structured extras; never a row's content."""
-    get_run_logger().info(message, extra={"dealcast_step": step, **{f"dealcast_{key}": value for key, value in facts.items()}})
+    get_run_logger().info(printable(message), extra={"dealcast_step": step, **{f"dealcast_{key}": value for key, value in facts.items()}})
 
 
 def log_intended_plainly() -> None:

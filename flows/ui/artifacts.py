@@ -28,6 +28,7 @@ from prefect.runtime import flow_run
 from expectations import CheckReport, Failure, Severity
 from flows.deals.guard import ExportStats
 from flows.ui.chart import Chart, draw, markdown_image
+from flows.ui.inert_text import code, inert
 from flows.ui.origin import known_as, origin_line, ui_link
 from flows.ui.run_subject import subject_of_run
 
@@ -73,15 +74,15 @@ def show_certificate(collection: str, certificate: Mapping[str, Any]) -> None:
 
 def show_forecast(collection: str, invocation_id: str, chart: Chart) -> None:
     """The forecast as a chart, and as a table beside the one before it."""
-    image = markdown_image(draw(chart), f"Revenue by month: won, and forecast for {known_as(collection)}")
+    image = markdown_image(draw(chart), inert(f"Revenue by month: won, and forecast for {known_as(collection)}"))
     unit = f" ({chart.currency})" if chart.currency else ""
-    heads, rules = f"| month | revenue{unit} |", "|---|---:|"
+    heads, rules = f"| month | revenue{inert(unit)} |", "|---|---:|"
     rows = [f"| {month} | {revenue:,.2f} |" for month, revenue in chart.months.items()]
     if (before := chart.before) and chart.before_as_of:
         heads, rules = f"{heads} last forecast, as of {chart.before_as_of:%-d %b %Y} |", f"{rules}---:|"
         rows = [f"{row} {f'{before[month]:,.2f}' if month in before else ''} |" for row, month in zip(rows, chart.months, strict=True)]
-    made = f"Invocation `{invocation_id}` · {origin_line(collection)}"
-    text = "\n\n".join([f"# {chart.title}", image, "\n".join([heads, rules, *rows]), made, ""])
+    made = f"Invocation {code(invocation_id)} · {origin_line(collection)}"
+    text = "\n\n".join([f"# {inert(chart.title)}", image, "\n".join([heads, rules, *rows]), made, ""])
     _show(create_markdown_artifact, text, artifact_key("forecast", collection), chart.title.partition(": ")[2])
 
 
@@ -127,11 +128,11 @@ def show_progress(collection: str, percent: float, words: str) -> bool:
 
 
 def _show(create: Callable[..., Any], *arguments: Any) -> UUID | None:
-    """Create an artifact inside a run; that Prefect cannot take it is a warning, since the sync matters more than its picture."""
+    """Create an artifact inside a run, its description last; where Prefect cannot take it that is a warning: the sync matters more."""
     if FlowRunContext.get() is None and TaskRunContext.get() is None:
         return None
     try:
-        made: UUID = create(*arguments)
+        made: UUID = create(*arguments[:-1], inert(arguments[-1]))
     except (httpx.HTTPError, PrefectException, OSError) as error:
         logging.getLogger("prefect.flow_runs").warning("An artifact was not shown: %s", error)
         return None

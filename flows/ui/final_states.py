@@ -27,6 +27,7 @@ from flows.runtime.step_log import log_intended_plainly
 from flows.settings import load_settings
 from flows.ui.artifacts import links, show_progress, show_report
 from flows.ui.events import run_tags, tell_change
+from flows.ui.inert_text import inert
 from flows.ui.origin import known_as, origin_line
 from flows.ui.remedies import remedies
 from flows.ui.report import REPORT, Outcome
@@ -128,7 +129,7 @@ def _show_failure(collection: str, error: DealcastError, options: SyncOptions | 
     what, why = title(error), " ".join(str(error).split())
     text = re.sub(r"\n(?! *- )", "\n\n", str(error))  # in Markdown a line after a list would be the list's
     forecast = "" if error.invoked else "**Forecast not invoked.** "
-    parts = [f"# {known_as(collection)}: {what}", origin_line(collection), f"{forecast}{text}"]
+    parts = [f"# {inert(known_as(collection))}: {what}", origin_line(collection), f"{forecast}{inert(text)}"]
     if error.details:
         parts += ["## What failed", error.details]
     if isinstance(error, StoppedByGate) and error.details:

@@ -14,6 +14,7 @@ from flows.ledger.store import Ledger
 from flows.nostradamus.client import LOOPBACK
 from flows.options import shown_url
 from flows.settings import load_settings
+from flows.ui.inert_text import code, inert
 
 
 def ui_link(path: str) -> str:
@@ -48,7 +49,7 @@ def origin_line(collection: str) -> str:
     """The same as a line of Markdown."""
     made = origin(collection)
     when = f"{datetime.fromisoformat(made['made_at']):%Y-%m-%d %H:%M} UTC"
-    return f"{when} · run `{made['run']}` · collection {made['collection_name']} (`{collection}`) · {made['platform']}"
+    return f"{when} · run `{made['run']}` · collection {inert(made['collection_name'])} ({code(collection)}) · {inert(made['platform'])}"
 
 
 def _platform() -> str:

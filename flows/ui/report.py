@@ -25,6 +25,7 @@ from flows.runtime.atomic_files import write_whole
 from flows.runtime.step_log import say
 from flows.settings import Settings
 from flows.ui.chart import Chart, chart_of
+from flows.ui.inert_text import code, inert
 from flows.ui.origin import origin, origin_line
 
 REPORT = "report.md"
@@ -245,22 +246,22 @@ def certificate(entry: Entry) -> dict[str, Any]:
 
 def report_text(outcome: Outcome, name: str | None = None) -> str:
     """The report in Markdown; it holds counts and rules, and of the rows only their line numbers."""
-    parts = [f"# {name or outcome.options.collection}: {outcome.headline}", origin_line(outcome.options.collection)]
+    parts = [f"# {inert(f'{name or outcome.options.collection}: {outcome.headline}')}", origin_line(outcome.options.collection)]
     if outcome.forecast is not None:
         rows = [f"| {month[:7]} | {revenue:,.2f} |" for month, revenue in outcome.forecast.months]
-        notes = [f"* {note}" for note in outcome.forecast.notes]
+        notes = [f"* {inert(note)}" for note in outcome.forecast.notes]
         unit = f" ({outcome.chart.currency})" if outcome.chart and outcome.chart.currency else ""
-        table = [f"| month | revenue{unit} |", "|---|---:|", *rows, *([""] if notes else []), *notes]
-        parts.append("\n".join(["## Forecast", "", *([outcome.forecast.unread] if outcome.forecast.unread else table)]))
+        table = [f"| month | revenue{inert(unit)} |", "|---|---:|", *rows, *([""] if notes else []), *notes]
+        parts.append("\n".join(["## Forecast", "", *([inert(outcome.forecast.unread)] if outcome.forecast.unread else table)]))
     if outcome.entry is not None:
         parts.append(_platform(outcome.entry, sent=outcome.sent))
     if outcome.checked is not None:
         parts += [_gate(outcome.checked), _came(outcome.checked)]
     if outcome.undelivered:
         parts.append(
-            "\n".join(["## Not delivered", "", "The next sync makes up for it.", "", *(f"* {each}" for each in outcome.undelivered)])
+            "\n".join(["## Not delivered", "", "The next sync makes up for it.", "", *(f"* {inert(each)}" for each in outcome.undelivered)])
         )
-    parts.append(f"Files: `{outcome.folder}`")
+    parts.append(f"Files: {code(str(outcome.folder))}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -270,14 +271,16 @@ def _came(checked: CheckedDeals) -> str:
     lines = [
         "## What came",
         "",
-        f"`{staged.export.path}` ({staged.export.dialect}, {staged.export.form}), {rows}",
+        f"{code(staged.export.path)} ({inert(staged.export.dialect)}, {inert(staged.export.form)}), {rows}",
     ]
-    lines.append(f"* {staged.export.zones}")
-    lines += [f"* {count:,} not taken: {why}" for why, count in staged.non_rows.items()]
-    lines += [f"* {remark}" for remark in staged.remarks]
+    lines.append(f"* {inert(str(staged.export.zones))}")
+    lines += [f"* {count:,} not taken: {inert(why)}" for why, count in staged.non_rows.items()]
+    lines += [f"* {inert(remark)}" for remark in staged.remarks]
     lines += _freshness(checked) + _gone(checked)
     filled = [
-        f"| {column} | {', '.join(f'{how}: {rows:,}' for how, rows in hows.items())} |" for column, hows in staged.filled.items() if hows
+        f"| {column} | {inert(', '.join(f'{how}: {rows:,}' for how, rows in hows.items()))} |"
+        for column, hows in staged.filled.items()
+        if hows
     ]
     return "\n".join([*lines, "", "| column | filled by: rows |", "|---|---|", *filled])
 
@@ -296,7 +299,7 @@ def _gone(checked: CheckedDeals) -> list[str]:
     if not stats.gone:
         return []
     more = ", ..." if stats.gone > len(stats.gone_ids) else ""
-    named = f": {', '.join(f'`{identifier}`' for identifier in stats.gone_ids)}{more}" if stats.gone_ids else ""
+    named = f": {', '.join(code(identifier) for identifier in stats.gone_ids)}{more}" if stats.gone_ids else ""
     return [f"* {stats.gone:,} of {stats.known:,} known deals are gone from the export{named}"]
 
 
@@ -313,7 +316,9 @@ def _platform(entry: Entry, *, sent: bool) -> str:
     seconds = entry.upload.seconds()
     took = f", completed after {seconds:.0f} s" if seconds is not None else ""
     said = (
-        f"{entry.mode} request `{entry.upload.id}`{took}" if sent else f"nothing new; the last {entry.mode} was request `{entry.upload.id}`"
+        f"{entry.mode} request {code(str(entry.upload.id))}{took}"
+        if sent
+        else f"nothing new; the last {entry.mode} was request {code(str(entry.upload.id))}"
     )
     return f"## What the platform said\n\n{said}"
 

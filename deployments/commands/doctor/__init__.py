@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import click
 import httpx
-from rich.console import Console
 
 from deployments.commands.doctor.prefect_findings import Finding, prefect_findings
+from deployments.console import InertConsole
 from flows.crm.files.location import fetch
 from flows.errors import DealcastError, ExportNotFound, FileTrouble, NotFound, UsageError
 from flows.ledger.store import Ledger
@@ -42,7 +42,7 @@ def doctor(export: str | None, collection: str | None, max_age: float, *, as_jso
     Returns:
         0, or the exit code of the first failure.
     """
-    findings, console = [], Console(highlight=False, markup=False, soft_wrap=True)
+    findings, console = [], InertConsole(highlight=False, markup=False, soft_wrap=True)
     for finding in examine(export, collection, max_age):
         findings.append(finding)
         if not as_json:

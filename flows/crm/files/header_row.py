@@ -12,7 +12,7 @@ from itertools import islice
 
 from flows.crm.files.contents import Contents
 from flows.crm.values.identifiers import visible
-from flows.errors import ExportUnreadable
+from flows.errors import ExportUnreadable, printable
 
 SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE = 1 << 18
@@ -138,7 +138,7 @@ def _distinct(cells: Sequence[str]) -> tuple[str, ...]:
     copies = Counter[str]()
     names = []
     for position, cell in enumerate(cells, start=1):
-        own = name = cell or f"column {position}"
+        own = name = printable(" ".join(cell.split("\n"))) or f"column {position}"
         while name in taken:
             copies[own] += 1
             name = f"{own} ({copies[own] + 1})"

@@ -21,7 +21,7 @@ KEPT = ("quarantine.csv", "quarantine-edited-2026.csv", "quarantine.xlsx", "reje
 Forget = Callable[..., Result]
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def prefect_server() -> None:
     """No test here starts a flow."""
 

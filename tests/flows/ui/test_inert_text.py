@@ -1,0 +1,116 @@
+"""Foreign text is inert: names, paths and the platform's words format nothing, fetch nothing and move no cursor."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from markdown_it import MarkdownIt
+
+from deployments.cli import main
+from flows.delivery.lifecycle import Forecast
+from flows.errors import DealcastError, ExportUnreadable
+from flows.ledger.store import Entry, Sending
+from flows.nostradamus import Collection, UploadRequest
+from flows.nostradamus.models import LONGEST_MESSAGE
+from flows.nostradamus.validation_errors import describe
+from flows.options import SyncOptions
+from flows.ui.inert_text import code, inert
+from flows.ui.report import Outcome, report_text
+
+NOW = datetime.now(UTC)
+HOSTILE = (
+    "![x](https://elsewhere.example/pixel.png)",
+    "[click](javascript:alert)",
+    "![x][y]",
+    "[y]: https://elsewhere.example/pixel.png",
+    "<img src=https://elsewhere.example/pixel.png>",
+    "<script>alert(1)</script>",
+    "<https://elsewhere.example>",
+    "# Forecast completed",
+    "* ## Forecast completed",
+    "a | b",
+    "```",
+    "~~~",
+    "`code",
+)
+ACTIVE = {"html_inline", "html_block", "image", "link_open", "heading_open", "fence", "code_block"}
+
+
+def tokens(markdown: str) -> list[str]:
+    """The kinds of what a renderer makes of a text, in order."""
+    found = []
+    for token in MarkdownIt("commonmark").enable("table").parse(markdown):
+        found += [token.type, *(child.type for child in token.children or [])]
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prefect_server() -> None:
+    """No test here starts a flow."""
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("place", ["{}", "* {}", "words {} and {}", "* 3 of {}\n\n{}"])
+def test_no_foreign_text_formats_anything(text: str, place: str) -> None:
+    around = place.replace("{}", "word")
+    assert not {kind for kind in tokens(place.replace("{}", inert(text))) if kind in ACTIVE} - {*tokens(around)}
+    table = f"| column | how |\n|---|---|\n| id | {inert(text)} |\n"
+    assert tokens(table).count("td_open") == 2
+    assert not ACTIVE & {*tokens(table)}
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "a ` b", "``", "line\nbreak"])
+def test_code_is_ended_by_nothing_in_it(text: str) -> None:
+    assert tokens(f"before {code(text)} after") == [
+        "paragraph_open",
+        "inline",
+        "text",
+        "code_inline",
+        "text",
+        "paragraph_close",
+    ]
+
+
+def outcome(folder: Path, text: str) -> Outcome:
+    """A sync whose every foreign part is ``text``."""
+    sent = Sending(state="completed", intended_at=NOW, id=text)
+    values = {"fingerprint": "0", "collection": "acme", "mode": "append", "created_at": NOW, "export": {}, "csv_sha256": "", "totals": {}}
+    entry = Entry(**values, rows=1, quarantined=0, upload=sent)
+    forecast = Forecast("invocation-1", folder / text.replace("/", ""), {}, (), f"forecast kept, not read: columns {text}")
+    options = SyncOptions(export="deals.csv", crm="hubspot", collection="acme")
+    return Outcome(options, folder / text.replace("/", ""), None, entry, forecast, sent=True, undelivered=(text,))
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_report_has_its_own_headings_and_no_image(text: str, tmp_path: Path) -> None:
+    plain, hostile = (tokens(report_text(outcome(tmp_path, each), each)) for each in ("word", text))
+    assert {kind: hostile.count(kind) for kind in ACTIVE} == {kind: plain.count(kind) for kind in ACTIVE}
+
+
+def test_control_characters_are_in_no_message() -> None:
+    escape, turn = "\x1b]0;owned\x07\x9b2J", "\u202e"
+    assert str(DealcastError(f"a {escape}{turn}\nb")) == "a \ufffd]0;owned\ufffd\ufffd2J\ufffd\nb"
+    assert Collection(id="c", name=f"a{escape}\nb").name == "a\ufffd]0;owned\ufffd\ufffd2J b"
+
+
+def test_the_words_of_the_platform_are_cut_at_a_stated_length() -> None:
+    answer = UploadRequest(id="r", status="error", message="word\n" * 100_000)
+    said = describe(answer)
+    assert len(said) < LONGEST_MESSAGE + 10
+    assert "\n" not in said
+    assert answer.message == "word\n" * 100_000, "rejection.json has them whole"
+
+
+def test_commands_print_no_control_characters_and_paths_for_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEALCAST_HOME", str(tmp_path / "home"))
+    path = tmp_path / "it's a \x1b[2J $(touch owned).csv"
+    path.write_text("\x1b]0;owned\x07name,[bold red]stage[/],amount\n1,2,3\n4,5,6\n", encoding="utf-8")
+    shown = CliRunner().invoke(main, ["crms", str(path), "--write", str(tmp_path / "own.toml")])
+    failed = CliRunner().invoke(main, ["check", str(path), "--crm", "hubspot"])
+    assert (shown.exit_code, failed.exit_code) == (ExportUnreadable.exit_code, ExportUnreadable.exit_code)
+    for done in (shown, failed):
+        assert not set(done.output) & {"\x1b", "\x07"}
+    assert f"dealcast crms $'{tmp_path!s}/it\\'s a \\x1b[2J $(touch owned).csv'" in shown.output
