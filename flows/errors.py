@@ -43,7 +43,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""What moves a terminal's cursor, or turns the direction of what stands beside it; tabs and newlines are text."""
+"""Signs that move a terminal's cursor, or turn the direction of what stands beside them; tabs and newlines are text."""
 
 
 def printable(text: str) -> str:
