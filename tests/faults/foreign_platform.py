@@ -36,6 +36,7 @@ _HEADER = (
 )
 COLUMNS = _HEADER.split(",")
 REQUIRED = ("id", "creationDatetime", "addDatetime", "status", "stage", "currentStageStartDatetime", "value", "lastUpdateDatetime")
+AMOUNT = re.compile(r"\d+(\.\d+)?")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 _INVALID = "Validation failed"
@@ -187,7 +188,7 @@ def _broken(rows: list[dict[str, str]], header: list[str]) -> bool:
         or (row["status"] != "open" and not row["closedDatetime"])
         or not MOMENT.fullmatch(row["addDatetime"])
         or row["addDatetime"] < row["creationDatetime"]
-        or float(row["value"]) < 0
+        or not AMOUNT.fullmatch(row["value"])
         for row in rows
     )
 
@@ -399,10 +400,13 @@ def foreign_platform(seconds: float = 0.05, *, away: float = 0.0) -> Iterator[Fo
     server.server_bind()
     platform.url = f"http://127.0.0.1:{server.server_address[1]}"
     ended = threading.Event()
+    if not away:
+        server.server_activate()
 
     def serve() -> None:
-        ended.wait(away)
-        server.server_activate()
+        if away:
+            ended.wait(away)
+            server.server_activate()
         server.serve_forever(poll_interval=0.05)
 
     thread = threading.Thread(target=serve, daemon=True)

@@ -65,8 +65,9 @@ def test_a_delete_names_the_deals_that_are_gone(foreign: ForeignPlatform, collec
     assert set(foreign.deals[collection]) == set(NOW) - {"2"}
 
 
-def test_a_file_that_breaks_a_rule_is_rejected_whole(foreign: ForeignPlatform, collection: str, tmp_path: Path) -> None:
-    write_deals(tmp_path / "deals.csv", {**NOW, "7": "-1.00"})
+@pytest.mark.parametrize("value", ["-1.00", "a lot", ""])
+def test_a_file_that_breaks_a_rule_is_rejected_whole(foreign: ForeignPlatform, collection: str, tmp_path: Path, value: str) -> None:
+    write_deals(tmp_path / "deals.csv", {**NOW, "7": value})
     with Nostradamus(foreign.url, foreign.token) as client:
         request = client.append(collection, tmp_path / "deals.csv").id
         foreign.control("PUT", "speed", {"queued_seconds": 0, "processing_seconds": 0})
