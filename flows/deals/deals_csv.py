@@ -75,7 +75,7 @@ class CsvRows:
         ends = np.flatnonzero(np.frombuffer(text, np.uint8) == _NEWLINE)
         begins = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
         if len(ends) != table.num_rows:  # some are within cells
-            begins = begins[row_starts(text)[0]]
+            begins = begins[row_starts(text).rows]
             ends = np.append(begins[1:] - 1, len(text) - 1)
         return cls(text, begins, ends)
 

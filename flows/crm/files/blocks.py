@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -80,8 +80,16 @@ def row_aligned(stream: BinaryIO, location: str, line: int) -> Iterator[Block]:
         carried = text[end:]
 
 
-def row_starts(text: memoryview) -> tuple[Lines, int]:
-    """For each row the line it starts on (from 0), blank lines left out but counted: a line break with quotes open ends no row."""
+class Starts(NamedTuple):
+    """The starts of a text's rows: the line of each (from 0), and the place where each line begins; ``blank`` lines begin no row."""
+
+    rows: Lines
+    lines: Lines
+    blank: int
+
+
+def row_starts(text: memoryview) -> Starts:
+    """For each row the line it starts on: a line break with quotes open ends no row."""
     raw = np.frombuffer(text, np.uint8)
     ends = np.flatnonzero(raw == _NEWLINE)
     if not len(ends) or ends[-1] != len(raw) - 1:
@@ -92,7 +100,7 @@ def row_starts(text: memoryview) -> tuple[Lines, int]:
     fresh = np.concatenate(([True], open_after[:-1] == 0))
     length = ends - begins
     empty = (length == 0) | ((length == 1) & (raw[np.minimum(begins, len(raw) - 1)] == _RETURN))
-    return np.flatnonzero(fresh & ~empty), int(np.count_nonzero(fresh & empty))
+    return Starts(np.flatnonzero(fresh & ~empty), begins, int(np.count_nonzero(fresh & empty)))
 
 
 def lines_of(text: memoryview | bytes, stream: BinaryIO | None = None) -> Iterator[str]:

@@ -6,12 +6,10 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import cast
 
 import numpy as np
 
-from flows.crm.files.blocks import Block, Lines
+from flows.crm.files.blocks import Block, Starts
 from flows.crm.values.cells import matches
 from flows.errors import ExportUnreadable
 
@@ -69,22 +67,23 @@ class RowShape:
                 ' Export again with doubled quotes, or replace \\" by "" throughout.'
             )
 
-    def refuse_swallowed(self, block: Block, starts: Lines, line: int) -> None:
+    def refuse_swallowed(self, block: Block, starts: Starts, line: int) -> None:
         """Raise ExportUnreadable where a row of several lines has, inside one cell, what reads as the rows after it.
 
-        ``starts`` are the lines of the block on which rows start. Only a row whose first line and another have as many separators as a
-        whole row is looked at cell by cell.
+        Only a row whose first line and another have as many separators as a whole row is looked at cell by cell.
         """
-        raw, text, separator = np.frombuffer(block.text, np.uint8), cast("bytearray", block.text.obj), self.separator.encode()
-        begins = np.concatenate(([0], np.flatnonzero(raw[:-1] == ord("\n")) + 1, [len(raw)]))
-        ends = np.append(starts[1:], len(begins) - 1)
-        for row in np.flatnonzero(ends - starts > 1).tolist():
-            first, *others = begins[starts[row] : ends[row] + 1].tolist()
-            if text.count(separator, first, others[0]) < self.width - 1:
-                continue
-            if any(text.count(separator, begin, end) >= self.width - 1 for begin, end in pairwise(others)):
-                cells = next(csv.reader(text[first : others[-1]].decode("utf-8").splitlines(keepends=True), delimiter=self.separator))
-                self.refuse_row_that_swallowed(line + int(starts[row]), cells)
+        ends = np.append(starts.rows[1:], len(starts.lines))
+        several = np.flatnonzero(ends - starts.rows > 1)
+        if not len(several):
+            return
+        found = (np.frombuffer(block.text, np.uint8) == ord(self.separator)).view(np.uint8)
+        whole = np.add.reduceat(found, starts.lines, dtype=np.uint32) >= self.width - 1
+        begins = np.append(starts.lines, len(block.text))
+        for row in several[whole[starts.rows[several]]].tolist():
+            first, end = int(starts.rows[row]), int(ends[row])
+            if whole[first + 1 : end].any():
+                cells = bytes(block.text[begins[first] : begins[end]]).decode("utf-8").splitlines(keepends=True)
+                self.refuse_row_that_swallowed(line + first, next(csv.reader(cells, delimiter=self.separator)))
 
     def refuse_row_that_swallowed(self, line: int, cells: Sequence[str]) -> None:
         """Raise ExportUnreadable where a cell of the row on ``line`` has other rows in it."""

@@ -167,11 +167,11 @@ class TableReader:
         padded = table.num_rows if self._shape.width < len(self.layout.headers) else 0
         if table.num_rows == block.lines:
             return [RawRows(table, np.arange(line, line + table.num_rows, dtype=np.int64), padded=padded)]
-        starts, blank = row_starts(block.text)
-        if len(starts) != table.num_rows:
+        starts = row_starts(block.text)
+        if len(starts.rows) != table.num_rows:
             return None
         self._shape.refuse_swallowed(block, starts, line)
-        return [RawRows(table, starts + line, blank, padded)]
+        return [RawRows(table, starts.rows + line, starts.blank, padded)]
 
     def _slow_block(self, block: Block, line: int, wanted: Sequence[int]) -> list[RawRows] | None:
         """The block by the csv module, or None where it ends within a cell."""

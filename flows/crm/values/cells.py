@@ -52,9 +52,15 @@ def by_value(column: pa.Array, convert: Callable[[str], str | None]) -> pa.Array
 
 def without(column: pa.Array, values: frozenset[str]) -> pa.Array:
     """The column with every cell that is one of ``values`` made null."""
-    if not values:
+    if not values or column.null_count == len(column):
         return column
-    return pc.if_else(pc.is_in(column, pa.array(sorted(values), pa.string())), None, column)
+    found = pc.is_in(column, _set_of(values))
+    return pc.if_else(found, None, column) if pc.any(found).as_py() else column
+
+
+@cache
+def _set_of(values: frozenset[str]) -> pa.Array:
+    return pa.array(sorted(values), pa.string())
 
 
 def counted(column: pa.Array) -> dict[str, int]:

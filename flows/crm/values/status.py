@@ -101,12 +101,12 @@ class _Telling:
         said = _said(rule, text)
         other = pc.fill_null(pc.and_(pc.is_in(said, _ENDED), pc.not_equal(said, column)), False)
         header = self._bound.header_of(rule.field)
-        for status, count in counted(pc.binary_join_element_wise(said, column, "|").filter(other)).items():
+        for status, count in counted(pc.binary_join_element_wise(said.filter(other), column.filter(other), "|")).items():
             stage, _, own = status.partition("|")
             contradictions[f"{header} says {name_or_shape(stage)}, the flags or the status say {own}"] += count
-        for status in STATUSES:
-            names = text.filter(pc.fill_null(pc.equal(said, status), False))
-            stages.update({(name, status): rows for name, rows in counted(names).items()})
+        for name, rows in counted(text).items():
+            if (status := _verdict(rule, name)) is not None:
+                stages[name, status] += rows
         return stages, contradictions
 
     def _holds(self, rule: StatusRule) -> pa.Array:
