@@ -105,8 +105,8 @@ class _Telling:
             stage, _, own = status.partition("|")
             contradictions[f"{header} says {name_or_shape(stage)}, the flags or the status say {own}"] += count
         for name, rows in counted(text).items():
-            if (status := _verdict(rule, name)) is not None:
-                stages[name, status] += rows
+            if says := _verdict(rule, name):
+                stages[name, says] += rows
         return stages, contradictions
 
     def _holds(self, rule: StatusRule) -> pa.Array:
