@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flows.delivery.lifecycle import Forecast
 from flows.delivery.result_table import Months, Reading, read_months
-from flows.errors import NotAuthorized, PlatformRefused, UnexpectedAnswer
+from flows.errors import NotAuthorized, PlatformRefused
 from flows.nostradamus import RESULT_FORMATS, Nostradamus, ResultFormat
 from flows.runtime.atomic_files import write_whole
 
@@ -40,12 +40,12 @@ def download(platform: Nostradamus, invocation_id: str, folder: Path) -> Forecas
 
 
 def _contents(platform: Nostradamus, invocation_id: str) -> dict[ResultFormat, bytes]:
-    """The formats that are there: of those that the platform offers, some may be refused, not all."""
+    """The formats that are there: of those that the platform offers, some may be refused or answered oddly, not all."""
     contents, refused = {}, None
     for form in platform.invocation(invocation_id).offered:
         try:
             contents[form] = platform.result(invocation_id, form)
-        except (NotAuthorized, UnexpectedAnswer):
+        except NotAuthorized:
             raise
         except PlatformRefused as error:
             refused = error

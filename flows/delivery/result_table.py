@@ -7,11 +7,12 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeVar
 
+from expectations.disclosure import name_or_shape
 from flows.errors import ExportUnreadable
 from flows.nostradamus import FORECAST_MONTH, FORECAST_REVENUE, ResultFormat
 from flows.runtime.staging_area import staging_folder
@@ -20,7 +21,7 @@ from flows.settings import load_settings
 Months = tuple[tuple[str, float], ...]
 """Predictions as (month ``YYYY-MM-DD``, revenue), in order of month."""
 
-_MONTH = re.compile(r"([0-9]{4}-(?:0[1-9]|1[0-2])-01)(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]00:?00)?)?")
+_MONTH = re.compile(r"([1-9][0-9]{3}-(?:0[1-9]|1[0-2]))(?:-01(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?)?")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _SEPARATORS = ",;\t|"
 _DEEPEST = 3
@@ -32,8 +33,12 @@ _BEYOND = "(cells beyond the header)"
 _LARGEST_REVENUE = 1e15
 """Of a month: no sum or share of such numbers leaves the range of floats."""
 
+_NAMED = 12
+"""Columns that a message names."""
+
 _Cell = TypeVar("_Cell")
-Rows = list[dict[str, Any]]
+Table = list[tuple[str, list[Any]]]
+"""Columns by name; a name may stand twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +53,35 @@ def read_months(content: bytes, form: ResultFormat) -> Reading:
     """Read the predictions of a result in one format.
 
     The month is the one column whose every value is the first of a month, no two alike; the revenue the one column of numbers beside it.
-    Where several could be it, the one with a known name is; where none has one, nothing is read.
+    Where several could be it, the one with a known name is; where none has one, nothing is read. Of several tables one alone may be such.
     """
     try:
-        rows = _READERS[form](content)
+        readings = [_read(table, form) for table in _READERS[form](content) if table]
     except (ValueError, TypeError, OSError, OverflowError, RecursionError, csv.Error):
         return Reading(why_not=f"its {form} is no table")
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    if not rows or not names:
+    if not readings:
         return Reading(why_not=f"its {form} has no rows")
-    columns = {name: [row.get(name) for row in rows] for name in names}
-    month = _one({name: found for name in names if (found := _months(columns[name]))}, FORECAST_MONTH)
-    revenue = _one({name: amounts for name in names if (amounts := _numbers(columns[name]))}, FORECAST_REVENUE)
-    if month is None or revenue is None or _BEYOND in names:
-        return Reading(why_not=f"columns {', '.join(names)}")
-    if any(abs(amount) > _LARGEST_REVENUE for amount in revenue):
-        return Reading(why_not=f"its {form} has a revenue beyond {_LARGEST_REVENUE:.0e}")
-    return Reading(tuple(sorted(zip(month, revenue, strict=True))))
+    read = [reading for reading in readings if reading.months]
+    return Reading(why_not=f"its {form} has several tables of months") if len(read) > 1 else [*read, *readings][0]
 
 
-def _one(candidates: dict[str, list[_Cell]], known: Sequence[str]) -> list[_Cell] | None:
+def _read(table: Table, form: ResultFormat) -> Reading:
+    month = _one([(name, found) for name, cells in table if (found := _months(cells))], FORECAST_MONTH)
+    revenue = _one([(name, numbers) for name, cells in table if (numbers := _numbers(cells))], FORECAST_REVENUE)
+    names = [name for name, _ in table]
+    is_header = not any(_months([name]) or _numbers([name]) for name in names)  # else the first month would be taken for one
+    if month is not None and revenue is not None and is_header and _BEYOND not in names:
+        if any(abs(amount) > _LARGEST_REVENUE for amount in revenue):
+            return Reading(why_not=f"its {form} has a revenue beyond {_LARGEST_REVENUE:.0e}")
+        return Reading(tuple(sorted(zip(month, revenue, strict=True))))
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return Reading(why_not=f"columns {', '.join(map(name_or_shape, names[:_NAMED]))}{more}")
+
+
+def _one(candidates: list[tuple[str, list[_Cell]]], known: Sequence[str]) -> list[_Cell] | None:
     """The one column that it can be, or among several the one whose name is known; None where that leaves it open."""
-    named = [cells for name, cells in candidates.items() if _plain(name) in known]
-    found = named if len(candidates) > 1 else list(candidates.values())
-    return found[0] if len(found) == 1 else None
+    found = candidates if len(candidates) == 1 else [(name, cells) for name, cells in candidates if _plain(name) in known]
+    return found[0][1] if len(found) == 1 else None
 
 
 def _plain(name: str) -> str:
@@ -79,10 +89,10 @@ def _plain(name: str) -> str:
 
 
 def _months(cells: list[Any]) -> list[str] | None:
-    """The cells as ``YYYY-MM-DD``, if each is the first of a month and no two are alike."""
+    """The cells as ``YYYY-MM-DD``, if each is the first of a month, or names the month alone, and no two are alike."""
     texts = [cell.isoformat() if isinstance(cell, date) else cell for cell in cells]
     found = [_MONTH.fullmatch(text.strip()) if isinstance(text, str) else None for text in texts]
-    months = [match[1] for match in found if match]
+    months = [f"{match[1]}-01" for match in found if match]
     return months if len(set(months)) == len(cells) else None
 
 
@@ -101,11 +111,20 @@ def _is_number(cell: Any) -> bool:
     return isinstance(cell, int | float) and not isinstance(cell, bool)
 
 
-def _from_json(content: bytes) -> Rows:
-    return next((records for records in _records(json.loads(content), _DEEPEST) if records), [])
+def _from_json(content: bytes) -> Iterator[Table]:
+    for records in _records(json.loads(content, object_pairs_hook=_object), _DEEPEST):
+        rows = [_flat(record) for record in records]
+        yield [(name, [row.get(name) for row in rows]) for name in dict.fromkeys(name for row in rows for name in row)]
 
 
-def _records(body: Any, deep: int) -> Iterator[Rows]:
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return found
+
+
+def _records(body: Any, deep: int) -> Iterator[list[dict[str, Any]]]:
     """The lists of objects in a body: it is one (D*), or an object around it."""
     if isinstance(body, list) and all(isinstance(entry, dict) for entry in body):
         yield body
@@ -114,14 +133,22 @@ def _records(body: Any, deep: int) -> Iterator[Rows]:
             yield from _records(value, deep - 1)
 
 
-def _from_csv(content: bytes) -> Rows:
-    text = content.decode("utf-8-sig")
-    header = text.partition("\n")[0]
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with the fields of objects in it as its own: `prediction.revenue`."""
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        flat |= {f"{name}.{inner}": cell for inner, cell in _flat(value).items()} if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _from_csv(content: bytes) -> Iterator[Table]:
+    text = content.decode("utf-8-sig").lstrip("\r\n")
+    header = text.splitlines()[0] if text else ""
     separator = max(_SEPARATORS, key=header.count)
-    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, restkey=_BEYOND))
+    yield _table(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
 
 
-def _from_xlsx(content: bytes) -> Rows:
+def _from_xlsx(content: bytes) -> Iterator[Table]:
     from flows.crm.files.workbooks import open_sheets  # noqa: PLC0415 - only a finished forecast needs it
     from flows.crm.values.cells import NUMERIC_CELL  # noqa: PLC0415 - as above
 
@@ -129,10 +156,22 @@ def _from_xlsx(content: bytes) -> Rows:
         copy = folder / "forecast.xlsx"
         copy.write_bytes(content)
         try:
-            header, *rest = [cells for _, cells in open_sheets(copy, copy.name)[0].rows()]
+            sheets = [[cells for _, cells in sheet.rows()] for sheet in open_sheets(copy, copy.name)]
         except ExportUnreadable as error:
             raise ValueError(str(error)) from error
-    return [dict(zip(header, (cell.removeprefix(NUMERIC_CELL) for cell in row), strict=False)) for row in rest]
+    yield from (_table([[cell.removeprefix(NUMERIC_CELL) for cell in row] for row in rows]) for rows in sheets)
+
+
+def _table(lines: Iterable[Sequence[Any]]) -> Table:
+    """The columns of lines, the first of which has their names; lines of empty cells are none, and nor are lines without others below."""
+    header, *rows = [line for line in lines if _width(line)] or [[]]
+    names = [*map(str, header), *[_BEYOND] * (max(map(_width, rows), default=0) - len(header))]
+    return [(name, [row[place] if place < len(row) else None for row in rows]) for place, name in enumerate(names) if rows]
+
+
+def _width(line: Sequence[Any]) -> int:
+    """Cells up to the last one that is filled."""
+    return max((place for place, cell in enumerate(line, start=1) if cell not in ("", None)), default=0)
 
 
 _READERS = {"json": _from_json, "csv": _from_csv, "xlsx": _from_xlsx}

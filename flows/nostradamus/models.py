@@ -91,6 +91,9 @@ class Collection(_Answer):
         return one_line(value) if isinstance(value, str) and value else cls.model_fields[str(info.field_name)].default
 
 
+_NOT_THERE = ("false", "0", "no")
+
+
 class InvocationResult(_Answer):
     """One entry of ``invocationResults`` (D)."""
 
@@ -109,7 +112,7 @@ class InvocationResult(_Answer):
     def offered(self) -> tuple[ResultFormat, ...]:
         """The formats whose flag does not say that they are not there (D*)."""
         flags: dict[ResultFormat, Any] = {"json": self.json_available, "csv": self.csv_available, "xlsx": self.xlsx_available}
-        return tuple(form for form, flag in flags.items() if str(flag).lower() != "false")
+        return tuple(form for form, flag in flags.items() if str(flag).lower() not in _NOT_THERE)
 
 
 class Invocation(_Answer):

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,10 +41,15 @@ class Shape:
     around: Callable[[list[Row]], Any] = list
     answer: dict[str, Any] = field(default_factory=dict)
     missing: tuple[ResultFormat, ...] = ()
+    status: int = 404
+    """What a missing format is answered with."""
+    own: dict[ResultFormat, bytes] = field(default_factory=dict)
 
     @cache  # noqa: B019 - a few shapes, and a workbook says when it was made
     def content(self, form: ResultFormat) -> bytes:
         """The result in one format."""
+        if form in self.own:
+            return self.own[form]
         if form == "json":
             return json.dumps(self.around(self.rows)).encode()
         table = [list(self.rows[0]), *(list(row.values()) for row in self.rows)]
@@ -80,6 +86,8 @@ SHAPES = {
     "a message that is an object": Shape(KNOWN, answer={"message": {"text": "done", "code": 7}}),
     "two columns of numbers": Shape(rows("ds", "yhat", upper=9.5), unread="columns ds, yhat, upper"),
     "a known name among them": Shape(rows("month", "Revenue", upper=9.5, lower=1)),
+    "a format in which one date is odd": Shape(KNOWN, own={"csv": b"month,revenue\n2026-12-01,1000.5\nJan 2027,0\n2027-02-01,2500\n"}),
+    "a redirect for a format": Shape(KNOWN, missing=("xlsx",), status=302),
     "flags that say nothing": Shape(KNOWN, answer={"invocationResults": {}}, missing=("csv",)),
 }
 
@@ -91,7 +99,7 @@ def test_a_result_of_any_shape_ends_the_sync_well(
     shape = SHAPES[name]
     for form in ("json", "csv", "xlsx"):
         if form in shape.missing:
-            fault("status", f"/api/invocation/*/{form}", status=404, count=None)
+            fault("status", f"/api/invocation/*/{form}", status=shape.status, count=None)
         else:
             fault("garbage", f"/api/invocation/*/{form}", base64=base64.b64encode(shape.content(form)).decode(), count=None)
     if shape.answer:
@@ -142,6 +150,25 @@ def test_formats_that_disagree_are_kept_and_none_of_them_is_believed(sync: Sync,
         ("csv", b"\xff", "no table"),
         ("csv", b"", "no rows"),
         ("xlsx", b"PK\x03\x04", "no table"),
+        ("json", b'[{"month": "2026-12-01", "revenue": 1, "revenue": 2}]', "no table"),
+        ("json", b'[{"month": "2026-12-01", "revenue": 1}, {"month": "total", "revenue": 1}]', "columns month, revenue"),
+        ("json", b'[{"month": "2026-12-01", "revenue": 1}, {"month": "2027-13-01", "revenue": 1}]', "columns month, revenue"),
+        ("json", b'{"eu": [{"month": "2026-12-01", "revenue": 1}], "us": [{"month": "2026-12-01", "revenue": 2}]}', "several tables"),
+        ("json", b'[{"month": "2026-12-01", "band": {"low": 1, "high": 2}}]', "columns month, band.low, band.high"),
+        ("json", b'{"2026-12": 1}', "no rows"),
+        ("json", b'[["2026-12-01", 1]]', "no rows"),
+        ("json", b"[{}, []]", "no rows"),
+        ("json", b"<html>", "no table"),
+        ("json", b'{"month": {"0": "2026-12-01"}, "revenue": {"0": 1}}', "no rows"),
+        ("csv", b"month,revenue,revenue\n2026-12-01,1,2\n", "columns month, revenue, revenue"),
+        ("csv", b"month,revenue\n2026-12-01,1\n2027-01-01\n", "columns month, revenue"),
+        ("csv", b"month,revenue\n2026-12-01,1\nTotal,1\n", "columns month, revenue"),
+        ("csv", b"month,revenue\n", "no rows"),
+        ("csv", b"month,revenue\n2026-12-01,EUR 1\n", "columns month, revenue"),
+        ("csv", b"month,revenue\n12/01/2026,1\n", "columns month, revenue"),
+        ("csv", b"2026-12-01,1\n2027-01-01,2\n", "columns (a text of 10 characters), 1"),
+        ("csv", "month,revenue\n2026-12-01,1\n".encode("utf-16"), "no table"),
+        ("csv", ",".join(f"c{number}" for number in range(500)).encode() + b"\n1", "c11 and 488 more"),
     ],
 )
 def test_what_is_not_sure_is_not_read(form: ResultFormat, content: bytes, why_not: str) -> None:
@@ -157,6 +184,12 @@ def test_what_is_not_sure_is_not_read(form: ResultFormat, content: bytes, why_no
         ("json", b'[{"ds": "2026-12-01T00:00:00.000Z", "y": "1000.50"}]'),
         ("csv", b"\xef\xbb\xbfds\ty\r\n2026-12-01 00:00:00\t1.0005e3\r\n"),
         ("csv", b'"month","revenue","run"\n"2026-12-01","1000.5","7"\n'),
+        ("csv", b"\n\nmonth,revenue\n\n2026-12-01,1000.5,\n,\n"),
+        ("csv", b"\tmonth\trevenue\n0\t2026-12-01\t1000.5\n"),
+        ("csv", b"mese|fatturato|nota\n2026-12|1000.5|a, b; c\n"),
+        ("json", b'\xef\xbb\xbf[{"revenue": 1000.5, "month": "2026-12"}]'),
+        ("json", b'[{"period": "2026-12-01T00:00:00+01:00", "forecast": {"value": 1000.5, "unit": "EUR"}}]'),
+        ("json", b'{"notes": [{"text": "x"}], "empty": [], "data": {"rows": [{"ds": "2026-12-01", "y": 1000.5}]}}'),
     ],
 )
 def test_a_month_and_a_number_are_known_by_their_values(form: ResultFormat, content: bytes) -> None:
@@ -174,3 +207,14 @@ def test_a_workbook_of_the_platform_takes_no_more_than_its_bound(tmp_path: Path,
     book = workbook(tmp_path / "corner.xlsx", f'<row r="1048576">{cell("XFD1048576", "x")}</row>')
     assert read_months(book.read_bytes(), "xlsx").why_not == "its xlsx is no table"
     assert not [*(tmp_path / "home" / "staging").iterdir()]
+
+
+def test_a_workbook_may_have_dates_other_sheets_and_empty_lines() -> None:
+    workbook, content = Workbook(), io.BytesIO()
+    cover, data = workbook.active, workbook.create_sheet("data")
+    assert cover is not None
+    cover.append(["Forecast", datetime(2026, 11, 1)])  # noqa: DTZ001 - a cell of a workbook has no zone
+    for row in (["period", "amount", "currency"], [datetime(2026, 12, 1), 1000.5, "EUR"], [None, None, ""]):  # noqa: DTZ001 - as above
+        data.append(row)
+    workbook.save(content)
+    assert read_months(content.getvalue(), "xlsx").months == (("2026-12-01", 1000.5),)
