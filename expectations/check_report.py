@@ -61,6 +61,11 @@ class RuleResult:
     failed: int
     samples: tuple[Failure, ...] = ()
 
+    @property
+    def shown_standing(self) -> str:
+        """The standing in words of a table: a critical rule that the platform does not have is the user's own."""
+        return self.standing or ("own" if self.severity is Severity.CRITICAL else "")
+
 
 @dataclass(frozen=True)
 class CheckReport:
@@ -78,7 +83,9 @@ class CheckReport:
     results: tuple[RuleResult, ...]
     failures: tuple[Failure, ...]
     documented: int
-    """Those of ``failing`` that break a rule which the platform itself documents; the others' are assumed, or the user's own."""
+    """Those of ``failing`` that break a rule which the platform itself documents."""
+    own: int
+    """Those of ``failing`` that break nothing but rules of the user's own suite."""
     validation_result: ExpectationSuiteValidationResult | None = field(repr=False, compare=False)
 
     @property
@@ -89,12 +96,22 @@ class CheckReport:
     @property
     def refusals(self) -> str:
         """Number of rows that fail, and how surely the platform refuses them, as the beginning of a sentence."""
-        assumed = self.failing - self.documented
-        if not assumed:
-            return f"{self.failing:,} of {self.rows:,} deals would be refused by the platform"
-        if not self.documented:
-            return f"{self.failing:,} of {self.rows:,} deals are assumed to be refused (the platform does not say so)"
-        return f"{self.documented:,} of {self.rows:,} deals would be refused by the platform and {assumed:,} are assumed to be"
+        said = []
+        if self.documented:
+            said.append(f"{self.documented:,} of {self.rows:,} deals would be refused by the platform")
+        if self.assumed and said:
+            said.append(f"{self.assumed:,} are assumed to be")
+        elif self.assumed:
+            said.append(f"{self.assumed:,} of {self.rows:,} deals are assumed to be refused (the platform does not say so)")
+        if self.own:
+            among = "" if said else f" of {self.rows:,} deals"
+            said.append(f"{self.own:,}{among} break a rule of your own suite (DEALCAST_EXTRA_SUITE)")
+        return " and ".join(said)
+
+    @property
+    def assumed(self) -> int:
+        """Those of ``failing`` that break a rule which is assumed of the platform, and none that it documents."""
+        return self.failing - self.documented - self.own
 
     @property
     def failed_assumptions(self) -> tuple[RuleResult, ...]:

@@ -126,6 +126,7 @@ class Gate:
                 for key, rule in self._rules.items()
             ),
             documented=self._rows["documented"],
+            own=self._rows[Severity.CRITICAL] - self._rows["platform"],
             failures=tuple(sorted(chain(*self._failures.values()), key=lambda failure: failure.line)),
             validation_result=validation_result,
         )
@@ -167,7 +168,9 @@ class Gate:
         self._rows[Severity.CRITICAL] += pc.sum(pc.invert(verdict.passing)).as_py() or 0
         warned = [positions for key, positions in findings.items() if self._rules[key].severity is Severity.WARNING]
         self._rows[Severity.WARNING] += _count_rows(warned, table.num_rows)
-        documented = [positions for key, positions in findings.items() if _is_documented(self._rules[key])]
+        platform = [(key, positions) for key, positions in findings.items() if _is_the_platform_s(self._rules[key])]
+        self._rows["platform"] += _count_rows([positions for _, positions in platform], table.num_rows)
+        documented = [positions for key, positions in platform if self._rules[key].is_documented]
         self._rows["documented"] += _count_rows(documented, table.num_rows)
         for key, positions in findings.items():
             self._failed[key] += len(positions)
@@ -178,8 +181,8 @@ class Gate:
                 kept.extend(_failures(verdict.failures.filter(pc.equal(verdict.failures["severity"], severity.value)).slice(0, room)))
 
 
-def _is_documented(rule: Rule) -> bool:
-    return rule.severity is Severity.CRITICAL and rule.standing is not None and rule.standing.is_documented
+def _is_the_platform_s(rule: Rule) -> bool:
+    return rule.severity is Severity.CRITICAL and rule.standing is not None
 
 
 def _count_rows(findings: Sequence[Positions], rows: int) -> int:

@@ -59,6 +59,16 @@ class Rule:
         """Column and name: what identifies a rule."""
         return self.column, self.name
 
+    @property
+    def is_documented(self) -> bool:
+        """True if the platform itself has it."""
+        return self.standing is not None and self.standing.is_documented
+
+    @property
+    def is_assumed(self) -> bool:
+        """True if the platform is only assumed to have it."""
+        return self.standing is not None and not self.standing.is_documented
+
 
 KIND_TEXTS = {
     Kind.DATETIME: "must be a date and time written yyyy-mm-ddTHH:MM:SS",
@@ -145,12 +155,12 @@ def accepting(names: Iterable[str]) -> tuple[Rule, ...]:
 def _assumed(name: str) -> list[Rule]:
     column, _, rule_name = name.rpartition(":")
     named = [rule for rule in CRITICAL_RULES if rule.name == rule_name.strip() and column.strip() in ("", rule.column)]
-    assumed = [rule for rule in named if rule.standing and not rule.standing.is_documented]
+    assumed = [rule for rule in named if rule.is_assumed]
     if assumed:
         return assumed
     if named:
         raise ValueError(f"{name!r} is documented: the platform refuses what breaks it, and no option changes that")
-    known = sorted({rule.name for rule in CRITICAL_RULES if rule.standing and not rule.standing.is_documented})
+    known = sorted({rule.name for rule in CRITICAL_RULES if rule.is_assumed})
     close = difflib.get_close_matches(rule_name, known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise ValueError(

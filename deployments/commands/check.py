@@ -60,7 +60,8 @@ def as_object(checked: CheckedDeals) -> dict[str, Any]:
         "not_taken": staged.non_rows,
         "passed": report.passed,
         "quarantined": report.failing,
-        "assumed_to_be_refused": report.failing - report.documented,
+        "assumed_to_be_refused": report.assumed,
+        "of_your_own_rules": report.own,
         "warnings": report.warnings,
         "failures": [_failure(failure) for failure in report.failures],
         "failures_total": sum(result.failed for result in report.results),
@@ -123,7 +124,7 @@ def _rules(report: CheckReport) -> Table:
     table.add_column("for example")
     for result in report.failed_rules:
         example = ", ".join(dict.fromkeys(sample.shown for sample in result.samples[:5]))
-        table.add_row(result.column, result.text, str(result.severity), result.standing or "", f"{result.failed:,}", example[:60])
+        table.add_row(result.column, result.text, str(result.severity), result.shown_standing, f"{result.failed:,}", example[:60])
     return table
 
 

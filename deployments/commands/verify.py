@@ -91,6 +91,8 @@ def _print(found: Comparison, checked: CheckedDeals, mode: str, *, equal: bool) 
         say(f"equal in value though written otherwise: {found.rewritten:,} cells")
     if found.repeated:
         say(f"held more than once: {found.repeated:,} rows repeat the id of another")
+    if found.sent_again:
+        say(f"sent more than once: {counted(found.sent_again, 'row')} repeat the id of another; the platform keeps one of each")
     if found.missing:
         say(f"missing: {found.missing:,} deals of the export are not held: {_some(found.missing_ids, found.missing)}")
     if found.extra:

@@ -115,10 +115,11 @@ def held(ledger: Ledger, collection: str, entries: Sequence[Entry] = ()) -> Iter
     known = np.sort(there.gathered())
     for entry in doubtful:
         if not entry.deletes:
-            for rows in _sent(ledger, entry):
+            own = _ids_sent(ledger, [entry])
+            for rows in _once(_sent(ledger, entry), own):
                 new = rows.only(~among(rows.ids, known))
                 yield new.in_doubt(np.full(len(new.ids), fill_value=True))
-            known = np.union1d(known, _ids_sent(ledger, [entry]))
+            known = np.union1d(known, own)
 
 
 def gone_ids(ledger: Ledger, collection: str, index: ContentIndex) -> Iterator[pa.Array]:
@@ -218,7 +219,7 @@ def merge_into_index(ledger: Ledger, entry: Entry) -> Entry:
     kept: Iterable[Held] = ()
     if entry.mode != "override":
         kept = (rows.only(~among(rows.ids, own)) for rows in held(ledger, entry.collection, earlier))
-    sent = () if entry.deletes else _sent(ledger, entry)
+    sent = () if entry.deletes else _once(_sent(ledger, entry), own)
     count = _write_index(ledger, entry.collection, chain(kept, sent), deals_held(ledger, entry.collection) + len(own))
     if not entry.export.get("limited"):
         save_baseline(ledger, entry.collection, entry.export | ({"vanished": 0} if entry.mode == "override" else {}))
@@ -290,6 +291,17 @@ def _as_old(rows: Held) -> Deals:
 
 def _sent(ledger: Ledger, entry: Entry) -> Iterator[Held]:
     return _stored(ledger, entry.collection, entry.fingerprint, entry.fingerprint)
+
+
+def _once(sent: Iterable[Held], ids: Hashes) -> Iterator[Held]:
+    """What was sent, whose ``ids`` are in order; a deal of several rows once and in doubt, since nobody knows which the platform keeps."""
+    repeated, seen = np.unique(ids[1:][ids[1:] == ids[:-1]]), np.empty(0, np.uint64)
+    for rows in sent:
+        which = among(rows.ids, repeated)
+        is_first = ~among(rows.ids, seen)
+        is_first[np.setdiff1d(np.arange(len(rows.ids)), np.unique(rows.ids, return_index=True)[1])] = False
+        yield rows.in_doubt(which).only(~which | is_first) if which.any() else rows
+        seen = np.union1d(seen, rows.ids[which])
 
 
 def _ids_sent(ledger: Ledger, entries: Sequence[Entry]) -> Hashes:

@@ -64,8 +64,8 @@ def check_staged(
     """
     _give_back()  # what came before; else the profile's comes on top of it, and the gate's on both
     staged, profile = _one_row_a_deal(staged)
+    rules = accepting((*options.assume_accepted, *load_dialect(options.crm).assume_accepted))
     try:
-        rules = accepting((*options.assume_accepted, *load_dialect(options.crm).assume_accepted))
         gate = Gate(profile, now=staged.synced_at, extra_suite=extra_suite, rules=rules)
     except ValueError as error:
         raise UsageError(f"DEALCAST_EXTRA_SUITE names {extra_suite}, which is no suite of expectations: {error}") from error
@@ -226,7 +226,7 @@ class _Selection:
 
     def _sum_up(self, passing: pa.Table) -> None:
         updates = passing["lastUpdateDatetime"]
-        newest = pc.max(updates.filter(pc.less(updates, self._tomorrow))).as_py()
+        newest = _newest(updates.filter(pc.less(updates, self._tomorrow)))
         self._newest_update = max(filter(None, (self._newest_update, newest)), default=None)
         self._newest_deal = _newest_of(self._newest_deal, passing)
         _add_totals(self._totals, passing)
@@ -265,10 +265,19 @@ class _Selection:
         )
 
 
+def _newest(moments: pa.ChunkedArray) -> str | None:
+    """The latest of texts that are moments: those which are only assumed to be accepted may be none."""
+    latest: str | None = pc.max(moments).as_py()
+    if latest is None or sound(pa.chunked_array([[latest]], pa.string()), Kind.DATETIME)[0].as_py():
+        return latest
+    text: str | None = pc.max(moments.filter(sound(moments, Kind.DATETIME))).as_py()
+    return text
+
+
 def _newest_of(newest: tuple[str, int, str] | None, passing: pa.Table) -> tuple[str, int, str] | None:
     """The newest creation or closing, with its line and column, of ``newest`` and those of a batch."""
     for column in ("creationDatetime", "closedDatetime"):
-        moment = pc.max(passing[column]).as_py()
+        moment = _newest(passing[column])
         if moment and (newest is None or moment > newest[0]):
             line = passing[SOURCE_LINE][pc.index(passing[column], moment).as_py()].as_py()
             newest = (moment, line, column)

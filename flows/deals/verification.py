@@ -7,7 +7,7 @@ way. A null word that is held, such as ``NaN``, is an empty cell. ``lastSyncedAt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from expectations.schema import COLUMNS, NULL_WORDS, Kind
+from expectations.schema import COLUMNS, NULL_WORDS, Kind, Null
 from flows.deals.content_index import CONTENT_COLUMNS
 from flows.errors import UnexpectedAnswer
 
 LISTED = 1000
 """The most ids and the most differences that a comparison lists; its counts are always whole."""
+
+_NULL_WORDS = pa.array(sorted(NULL_WORDS), pa.string())
+_NEVER_EMPTY = frozenset(column.name for column in COLUMNS if column.null is Null.FORBIDDEN and column.kind is Kind.STRING)
+"""A null word in these is a text: the platform refuses an empty cell there."""
 
 _KINDS = {column.name: column.kind for column in COLUMNS}
 _MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.0+)?)?)?$"
@@ -49,6 +53,8 @@ class Comparison:
     differing: int
     repeated: int
     """Rows held beyond the first of their id: a merge by id leaves none."""
+    sent_again: int
+    """Rows of the export beyond the first of their id: the platform keeps one of them, and any one that it holds is equal."""
     rewritten: int
     """Cells that are the same decimal, moment or boolean in another writing; they count as equal."""
     columns: dict[str, int]
@@ -84,15 +90,19 @@ def compare(dump: Path, deals: Path, timezone: str = "UTC") -> Comparison:
     cells = _Cells(common["id"], timezone)
     for name in CONTENT_COLUMNS:
         cells.compare(name, held[name].take(place.drop_null()), common[name])
+    sent_again = len(ids) - len(pc.unique(ids))
+    if sent_again:
+        cells.excuse()
     return Comparison(
         held=held.num_rows,
         expected=expected.num_rows,
         missing=len(missing),
         extra=len(extra),
-        differing=len(pc.unique(pa.chunked_array(cells.rows, pa.uint64()))),
+        differing=len(cells.differing),
         repeated=len(held_ids) - len(pc.unique(held_ids)),
+        sent_again=sent_again,
         rewritten=cells.rewritten,
-        columns=cells.counts,
+        columns={name: len(rows) for name, rows in cells.rows.items()},
         missing_ids=tuple(missing[:LISTED].to_pylist()),
         extra_ids=tuple(extra[:LISTED].to_pylist()),
         differences=tuple(difference for _, difference in sorted(cells.found, key=lambda found: found[0])[:LISTED]),
@@ -104,8 +114,7 @@ class _Cells:
 
     def __init__(self, ids: pa.ChunkedArray, timezone: str) -> None:
         self.ids, self.timezone = ids, timezone
-        self.rows: list[pa.Array] = []
-        self.counts: dict[str, int] = {}
+        self.rows: dict[str, pa.Array] = {}
         self.rewritten = 0
         self.found: list[tuple[int, Difference]] = []
 
@@ -116,9 +125,23 @@ class _Cells:
             self.rewritten += len(rows) - (pc.sum(real).as_py() or 0)
             rows = rows.filter(real)
         if len(rows):
-            self.counts[column] = len(rows)
-            self.rows.append(rows)
+            self.rows[column] = rows
             self.found += self._list(column, rows[:LISTED], held, export)
+
+    @property
+    def differing(self) -> pa.Array:
+        """The rows of which some cell differs."""
+        return pc.unique(pa.chunked_array(list(self.rows.values()), pa.uint64()))
+
+    def excuse(self) -> None:
+        """Leave out the rows whose id stands on another row that is held as it is."""
+        differing, ids = self.differing, self.ids.combine_chunks()
+        other = pc.is_in(ids.take(differing), value_set=ids.filter(pc.invert(pc.is_in(_positions(ids), value_set=differing))))
+        excused = differing.filter(other)
+        kept = {column: rows.filter(pc.invert(pc.is_in(rows, value_set=excused))) for column, rows in self.rows.items()}
+        self.rows = {column: rows for column, rows in kept.items() if len(rows)}
+        gone = set(excused.to_pylist())
+        self.found = [found for found in self.found if found[0] not in gone]
 
     def _plain(self, kind: Kind, cells: pa.ChunkedArray) -> pa.ChunkedArray:
         if kind is Kind.BOOLEAN:
@@ -129,6 +152,10 @@ class _Cells:
         texts = zip(rows.to_pylist(), *(cells.take(rows).to_pylist() for cells in (self.ids, held, export)), strict=True)
         for row, identifier, there, here in texts:
             yield row, Difference(identifier, column, there, here)
+
+
+def _positions(cells: pa.Array) -> pa.Array:
+    return pa.array(range(len(cells)), pa.uint64())
 
 
 def _differ(held: pa.ChunkedArray, export: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -175,13 +202,19 @@ def _separator_of(dump: Path) -> str:
 def _read_dump(dump: Path) -> pa.Table:
     """The deals held: a CSV with a header, its columns in any order, others beside them left out (A)."""
     try:
-        return _read(dump, _separator_of(dump), sorted(NULL_WORDS))
+        held = _read(dump, _separator_of(dump))
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         why = str(error).splitlines()[0][:200]
         raise UnexpectedAnswer(f"The collection's dump is not a CSV with the 35 deal columns: {why}. Is it the platform's?") from error
+    return pa.table({name: held[name] if name in _NEVER_EMPTY else _without(held[name], _NULL_WORDS) for name in held.column_names})
 
 
-def _read(path: Path, separator: str = ",", nulls: Sequence[str] = ()) -> pa.Table:
+def _without(cells: pa.ChunkedArray, words: pa.Array) -> pa.ChunkedArray:
+    found = pc.is_in(cells, value_set=words)
+    return pc.if_else(found, None, cells) if pc.any(found).as_py() else cells
+
+
+def _read(path: Path, separator: str = ",") -> pa.Table:
     return pacsv.read_csv(
         path,
         read_options=pacsv.ReadOptions(block_size=_BLOCK_BYTES),
@@ -191,6 +224,6 @@ def _read(path: Path, separator: str = ",", nulls: Sequence[str] = ()) -> pa.Tab
             include_columns=list(CONTENT_COLUMNS),
             strings_can_be_null=True,
             quoted_strings_can_be_null=True,
-            null_values=["", *nulls],
+            null_values=[""],
         ),
     )

@@ -64,6 +64,20 @@ def test_rows_that_fail_are_refused_and_named(size: int, judge: Judge) -> None:
     assert (extra["element_count"], extra["unexpected_count"]) == (5, 2)
 
 
+def test_a_rule_of_the_user_s_is_told_as_theirs(judge: Judge) -> None:
+    """It is neither the platform's nor assumed of it; a row that breaks both counts as the platform's."""
+    _, report = judge(ROWS, between())
+    assert (report.failing, report.documented, report.assumed, report.own) == (4, 0, 2, 2)
+    assert report.refusals == (
+        "2 of 5 deals are assumed to be refused (the platform does not say so) and 2 break a rule of your own suite (DEALCAST_EXTRA_SUITE)"
+    )
+    _, report = judge([{}, {"value": "9000"}, {"value": "9000", "status": "won"}], between())
+    assert report.refusals == "1 of 3 deals would be refused by the platform and 1 break a rule of your own suite (DEALCAST_EXTRA_SUITE)"
+    _, report = judge(ROWS[:2], between())
+    assert report.refusals == "1 of 2 deals break a rule of your own suite (DEALCAST_EXTRA_SUITE)"
+    assert [rule.shown_standing for rule in report.failed_rules] == ["own"]
+
+
 def test_a_warning_is_reported_only(judge: Judge) -> None:
     verdicts, report = judge(ROWS[:2], between("warning"))
     assert verdicts[0].passing.to_pylist() == [True, True]

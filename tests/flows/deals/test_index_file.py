@@ -66,6 +66,23 @@ def contents(ledger: Ledger) -> dict[str, int | None]:
     return {row["id"]: row["content"] for table in tables for row in table.select(["id", "content"]).to_pylist()}
 
 
+def test_an_id_of_several_rows_is_held_once_and_in_doubt(ledger: Ledger, tmp_path: Path) -> None:
+    """Which of them the platform keeps is not known: both are sent again, and neither is ever taken for gone."""
+    merge_into_index(ledger, sent(ledger, tmp_path, ["x"], value=7))
+    entry = sent(ledger, tmp_path, ["a", "b", "a", "c", "b", "a"], after=1)
+    assert contents(ledger) == {"x": 7, "a": None, "b": None, "c": None}
+    assert len(load_index(ledger, COLLECTION)) == 4
+    assert merge_into_index(ledger, entry).held == 4
+    assert contents(ledger) == {"x": 7, "a": None, "b": None, "c": 1}
+    index = load_index(ledger, COLLECTION)
+    texts = pa.array(["a", "a", "b", "c"], pa.string())
+    index.see(hash_ids(texts), texts)
+    assert (len(index), index.gone()) == (4, 1)
+    assert [ids.to_pylist() for ids in gone_ids(ledger, COLLECTION, index)] == [["x"]]
+    merge_into_index(ledger, sent(ledger, tmp_path, ["a"], value=9, after=2))
+    assert contents(ledger) == {"x": 7, "a": 9, "b": None, "c": 1}
+
+
 def test_the_index_is_one_parquet_file_that_any_tool_reads(sync: Sync, write_deals: WriteDeals, home: Path, collection: str) -> None:
     sync(write_deals(4), forecast="never")
     sync(write_deals(6), forecast="never")

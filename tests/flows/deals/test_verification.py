@@ -70,6 +70,24 @@ def test_missing_extra_and_repeated_deals_are_counted(compared: Compare) -> None
     assert not found.equal(extra_allowed=True)
 
 
+def test_an_id_on_several_rows_is_equal_to_any_one_of_them(compared: Compare) -> None:
+    """Where the user accepts that: which of them the platform keeps is not known."""
+    export = [{"id": "a", "value": "1"}, {"id": "a", "value": "2"}, {"id": "b", "value": "3"}]
+    for kept in ("1", "2"):
+        found = compared([{"id": "b", "value": "3"}, {"id": "a", "value": kept}], export)
+        assert found.equal(extra_allowed=False)
+        assert (found.sent_again, found.differing, found.differences, found.columns) == (1, 0, (), {})
+    found = compared([{"id": "a", "value": "7"}, {"id": "b", "value": "4"}], export)
+    assert (found.differing, found.columns) == (3, {"value": 3})
+    assert not found.equal(extra_allowed=True)
+    assert compared([{"id": "a", "value": "1"}, {"id": "a", "value": "2"}], export[:2]).repeated == 1
+
+
+def test_a_null_word_is_an_empty_cell_only_where_a_cell_may_be_empty(compared: Compare) -> None:
+    assert compared([{"id": "NA", "stage": "null", "name": "NaN"}], [{"id": "NA", "stage": "null"}]).equal(extra_allowed=False)
+    assert not compared([{"id": "a", "stage": "NaN"}], [{"id": "a"}]).equal(extra_allowed=False)
+
+
 def test_extra_deals_are_a_difference_where_all_was_replaced(compared: Compare) -> None:
     found = compared([{"id": "a"}, {"id": "x"}], [{"id": "a"}])
     assert found.equal(extra_allowed=True)
