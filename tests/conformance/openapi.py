@@ -115,7 +115,10 @@ def compare(document: Any) -> list[Row]:
         raise NotOpenAPI("This is no OpenAPI document: it needs `openapi`, the version, and `paths`, an object.")
     if not str(version).startswith("3."):
         raise NotOpenAPI(f"This is a document of version {version}: convert it to OpenAPI 3 first.")
-    return list(_Document(document).rows())
+    try:
+        return list(_Document(document).rows())
+    except (TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise NotOpenAPI("This is no OpenAPI document: a part of it is of a kind that OpenAPI does not have there.") from error
 
 
 def table(rows: list[Row]) -> str:

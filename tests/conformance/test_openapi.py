@@ -95,7 +95,18 @@ def test_what_a_document_leaves_open_is_unknown() -> None:
     assert {row.verdict for row in compare(document)} == {"agrees", "unknown"}
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", "openapi: 3.1.0", '{"swagger": "2.0", "paths": {}}', "<html>: [", "\t"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"openapi": "3.1.0", "paths": {"/api/collection": {"get": {"parameters": [{"name": {}, "in": []}]}}}}',
+        "[]",
+        "{}",
+        "openapi: 3.1.0",
+        '{"swagger": "2.0", "paths": {}}',
+        "<html>: [",
+        "\t",
+    ],
+)
 def test_what_is_no_openapi_ends_in_one_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "document").write_text(text, encoding="utf-8")
     with pytest.raises(NotOpenAPI, match=r"\AThis is [^\n]*\.\Z|\A[^\n]* is no OpenAPI document: [^\n]*\.\Z"):

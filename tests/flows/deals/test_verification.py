@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
 from flows.deals.content_index import CONTENT_COLUMNS
 from flows.deals.deals_csv import write_deals_csv
+from flows.deals.selection import _newest
 from flows.deals.verification import LISTED, Comparison, Difference, compare
 from flows.errors import UnexpectedAnswer
 
@@ -86,6 +87,19 @@ def test_an_id_on_several_rows_is_equal_to_any_one_of_them(compared: Compare) ->
 def test_a_null_word_is_an_empty_cell_only_where_a_cell_may_be_empty(compared: Compare) -> None:
     assert compared([{"id": "NA", "stage": "null", "name": "NaN"}], [{"id": "NA", "stage": "null"}]).equal(extra_allowed=False)
     assert not compared([{"id": "a", "stage": "NaN"}], [{"id": "a"}]).equal(extra_allowed=False)
+
+
+@pytest.mark.parametrize(
+    ("moments", "newest"),
+    [
+        (["2026-11-30T00:00:00", "2026-11-31T00:00:00", "soon", None], "2026-11-30T00:00:00"),
+        (["soon"], None),
+        ([], None),
+    ],
+)
+def test_the_newest_moment_is_one_that_exists(moments: list[str | None], newest: str | None) -> None:
+    """Others may be sent where the user accepts that, and have no age."""
+    assert _newest(pa.chunked_array([pa.array(moments, pa.string())])) == newest
 
 
 def test_extra_deals_are_a_difference_where_all_was_replaced(compared: Compare) -> None:
