@@ -294,7 +294,7 @@ def _sent(ledger: Ledger, entry: Entry) -> Iterator[Held]:
 
 
 def _once(sent: Iterable[Held], ids: Hashes) -> Iterator[Held]:
-    """Rows of deals that were sent, their ``ids`` in order; those of an id of several rows once and in doubt: which one is held is unknown."""
+    """Deals that were sent, ``ids`` in order; an id of several rows once and in doubt, since nobody knows which the platform keeps."""
     repeated, seen = np.unique(ids[1:][ids[1:] == ids[:-1]]), np.empty(0, np.uint64)
     for rows in sent:
         which = among(rows.ids, repeated)
