@@ -21,6 +21,7 @@
     │   ├── PlatformBusy         (Transient)
     │   ├── StillProcessing      (Transient)
     │   ├── DeadlinePassed       (Terminal)
+    │   ├── UploadPostponed      (Terminal)         the platform takes no uploads: a later run sends
     │   ├── Interrupted                (Terminal)
     │   ├── CollectionBusy                          another sync of the collection is at work
     │   └── LockLost             (Terminal)         the run was paused, and its lock ended
@@ -186,6 +187,10 @@ class StillProcessing(Transient, PlatformUnavailable):
 
 class DeadlinePassed(Terminal, PlatformUnavailable):
     """The deadline passed while the platform was, and may still be, at work."""
+
+
+class UploadPostponed(Terminal, PlatformUnavailable):
+    """Uploads went out and were not accepted: the next one is left to a later run."""
 
 
 class StoppedByGuard(DealcastError):

@@ -40,7 +40,13 @@ class Settings(BaseSettings):
     upload_timeout: float = Field(
         300.0, gt=0, description="seconds that the platform may take to answer an upload, besides two for each MB of it"
     )
-    send_retries: int = Field(8, ge=0, description="how often a send that the platform could not take is tried again")
+    send_retries: int = Field(10, ge=0, description="how often a platform that is away is asked again for one step")
+    upload_backoff: float = Field(
+        75.0,
+        ge=0,
+        description="seconds until an upload that went out and was not accepted is sent once more; later runs send it once each, and from "
+        "the third failure on wait this long, then twice as long each time",
+    )
     on_unknown: Literal["resend", "stop"] = Field(
         "resend", description="what to do where a send got no answer: `resend`, or `stop` with exit 8"
     )

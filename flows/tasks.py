@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,8 +27,8 @@ from flows.delivery.forecast_files import download
 from flows.delivery.forecast_months import check_first_month, oddities
 from flows.delivery.lifecycle import AcceptedAppend, CompletedAppend, CompletedForecast, Forecast, InvokedForecast
 from flows.delivery.poll import poll_append, poll_forecast
-from flows.delivery.submit import send_once
-from flows.errors import PlatformBusy, PlatformRefused, StoppedByGate, UsageError
+from flows.delivery.submit import send_once, send_upload
+from flows.errors import PlatformBusy, PlatformUnreachable, StoppedByGate, UsageError
 from flows.ledger import store as ledgers
 from flows.ledger.store import Entry, Ledger, Sending
 from flows.nostradamus import Nostradamus
@@ -166,22 +167,14 @@ def submit_append(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
     entry = begin_send(ledger, _entry_of(checked, options), checked.content)
-
-    def record(upload: Sending) -> None:
-        record_upload(ledger, entry, upload, checked.content)
-
     show_progress(options.collection, 45, f"sending {counted(checked.rows, 'deal')}")
-    with _reached(settings) as platform:
-        if any(earlier.upload.state == "unsent" and earlier.upload.sends for earlier in ledger.entries(options.collection)):
-            _probe(platform)
 
-        def post() -> str:
-            ledger.require_lock(options.collection)
-            return platform.upload(options.collection, checked.csv, mode=options.mode).id
+    def post(platform: Nostradamus) -> str:
+        request = platform.upload(options.collection, checked.csv, mode=options.mode).id
+        say("submit", f"{counted(checked.rows, 'deal')} sent, accepted as request {request}", request_id=request, rows=checked.rows)
+        return request
 
-        upload = send_once(entry.upload, record, post, what=f"{options.mode} to {options.collection}", policy=settings.on_unknown)
-    say("submit", f"{counted(checked.rows, 'deal')} sent, accepted as request {upload.id}", request_id=upload.id, rows=checked.rows)
-    return AcceptedAppend.of(entry.model_copy(update={"upload": upload}), ledger)
+    return _submitted(entry, checked.content, post, settings, ledger)
 
 
 @task(task_run_name="submit_delete", **_RETRIED)
@@ -194,19 +187,24 @@ def submit_delete(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend
     gone = checked.gone
     entry = begin_send(ledger, _deletion_of(_entry_of(checked, options), checked, gone), gone.path)
     ids = names_sent(ledger, entry)
+    show_progress(options.collection, 48, f"deleting {len(ids):,} gone deals")
+
+    def post(platform: Nostradamus) -> str:
+        request = platform.delete_deals(options.collection, ids).id
+        say("delete", f"{len(ids):,} gone deals, delete accepted as request {request}", request_id=request, rows=len(ids))
+        return request
+
+    return _submitted(entry, gone.path, post, settings, ledger)
+
+
+def _submitted(entry: Entry, content: Path, post: Callable[[Nostradamus], str], settings: Settings, ledger: Ledger) -> AcceptedAppend:
+    """The accepted request of what ``post`` sends, unless the ledger has it; ``content`` are the deals that it is about."""
 
     def record(upload: Sending) -> None:
-        record_upload(ledger, entry, upload, gone.path)
+        record_upload(ledger, entry, upload, content)
 
-    show_progress(options.collection, 48, f"deleting {len(ids):,} gone deals")
     with _reached(settings) as platform:
-
-        def post() -> str:
-            ledger.require_lock(options.collection)
-            return platform.delete_deals(options.collection, ids).id
-
-        upload = send_once(entry.upload, record, post, what=f"deletion in {options.collection}", policy=settings.on_unknown)
-    say("delete", f"{len(ids):,} gone deals, delete accepted as request {upload.id}", request_id=upload.id, rows=len(ids))
+        upload = send_upload(ledger, entry, record, partial(post, platform), platform=platform, settings=settings)
     return AcceptedAppend.of(entry.model_copy(update={"upload": upload}), ledger)
 
 
@@ -366,7 +364,7 @@ def _reached(settings: Settings) -> Iterator[Nostradamus]:
     with settings.platform() as platform:
         try:
             yield platform
-        except PlatformBusy as error:
+        except (PlatformBusy, PlatformUnreachable) as error:
             honor_retry_after(error)
             raise
 
@@ -375,9 +373,3 @@ def _today(ledger: Ledger, collection: str) -> date:
     """The day in the collection's zone."""
     zone = (ledger.get(collection, ledgers.TIMEZONE) or b"").decode() or "UTC"
     return datetime.now(ZoneInfo(zone)).date()
-
-
-def _probe(platform: Nostradamus) -> None:
-    """Ask something small of a platform that could not take an earlier send: an outage is not to cost an upload at each try."""
-    with suppress(PlatformRefused):
-        next(platform.collections(), None)

@@ -172,6 +172,7 @@ def home(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> P
         "TOKEN": sandbox.token,
         "POLL_DELAY": "0.02",
         "POLL_DELAY_MAX": "0.1",
+        "UPLOAD_BACKOFF": "0.1",
         "DEADLINE": str(HANG),
     }.items():
         monkeypatch.setenv(f"DEALCAST_{name}", value)

@@ -1,14 +1,20 @@
 """A POST that must not be repeated lightly: written down before it goes out and after it is answered.
 
-Three outcomes (accepted, refused, unknown) and the policy for the third, the same for uploads and invocations.
+Three outcomes (accepted, refused, unknown) and the policy for the third, the same for uploads and invocations. An upload costs the
+whole file each time, so that one that failed goes out once more in its run, once a run later, and ever more rarely.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Literal
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
+from prefect.runtime import flow_run
+
+from flows.delivery.backoff import seconds_since
 from flows.errors import (
     FileTrouble,
     OutcomeUnknown,
@@ -17,10 +23,118 @@ from flows.errors import (
     PlatformUnavailable,
     PlatformUnreachable,
     UnexpectedAnswer,
+    UploadPostponed,
 )
-from flows.ledger.store import Sending
+from flows.ledger.store import Entry, Ledger, Sending
+from flows.nostradamus import Nostradamus
+from flows.runtime.cancellation import interruptible_sleep
+from flows.settings import Settings
 
 Policy = Literal["resend", "stop"]
+
+_FREE = 3
+"""Uploads that may fail before a later run waits with the next one."""
+
+_RECORD_DELAYS = (0.5, 1.0, 2.0, 4.0)
+"""Seconds after which the record of an acceptance is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedUploads:
+    """Uploads to a collection in a row that went out and were not accepted: how many, when the last did, and in which run."""
+
+    count: int
+    last_at: datetime | None
+    last_in: str | None
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> FailedUploads:
+        """Those of a collection's syncs since the last one that was accepted."""
+        failed = [entry.upload for entry in entries if entry.upload.failed and entry.upload.state in ("intended", "unsent", "unknown")]
+        if not failed:
+            return cls(0, None, None)
+        last = max(failed, key=lambda upload: upload.intended_at)
+        return cls(sum(upload.failed for upload in failed), last.intended_at, last.failed_in)
+
+    def require_turn(self, backoff: float) -> None:
+        """Go on only where another upload may go out in this run now; ``backoff`` is in seconds.
+
+        Raises:
+            PlatformBusy: it may within so many seconds, which the error says.
+            UploadPostponed: only a later run may.
+        """
+        if self.last_at is None or self.count < _FREE or self.last_in == _this_run():
+            return
+        wait, since = self._wait(backoff), seconds_since(self.last_at)
+        if not 0 <= since < wait:  # before 0 the clock was set back meanwhile
+            return
+        left = wait - since
+        why = f"{self.count} uploads in a row were not accepted, the last at {self.last_at:%Y-%m-%d %H:%M:%S} UTC"
+        if left <= backoff:
+            raise PlatformBusy(f"{why}; the file is sent once more in {left:.0f} s.", left)
+        raise UploadPostponed(f"{why}. {self._when(backoff)}")
+
+    def after_failure(self, error: PlatformUnreachable | PlatformBusy, backoff: float) -> PlatformUnavailable:
+        """The error with which an upload that went out and was not accepted ends its attempt: the first is sent once more in this run."""
+        if self.count > 1:
+            return UploadPostponed(f"{error} {self._when(backoff)}")
+        if error.retry_after is None:
+            error.retry_after = backoff
+        return error
+
+    def _wait(self, backoff: float) -> float:
+        return float(backoff * 2 ** (self.count - _FREE)) if self.count >= _FREE else 0.0
+
+    def _when(self, backoff: float) -> str:
+        wait = self._wait(backoff)
+        if not wait or self.last_at is None:
+            return "Run the same again: each later run sends it once."
+        due = self.last_at + timedelta(seconds=wait)
+        return (
+            f"To spare the platform the file, it is sent again by a run after {due:%Y-%m-%d %H:%M:%S} UTC; "
+            "set DEALCAST_UPLOAD_BACKOFF=0 to send it before."
+        )
+
+
+def send_upload(
+    ledger: Ledger,
+    entry: Entry,
+    record: Callable[[Sending], None],
+    post: Callable[[], str],
+    *,
+    platform: Nostradamus,
+    settings: Settings,
+) -> Sending:
+    """Send the deals of ``entry``, as :func:`send_once`, as rarely as :class:`FailedUploads` has it.
+
+    Raises:
+        LockLost: the collection's lock is another's.
+        UploadPostponed: it was not accepted, and only a later run sends it again.
+    """
+    entries = ledger.entries(entry.collection)
+    if any(earlier.upload.state == "unsent" and earlier.upload.sends for earlier in entries):
+        _probe(platform)
+    before = FailedUploads.of(entries)
+    if entry.upload.state not in ("accepted", "completed"):
+        before.require_turn(settings.upload_backoff)
+
+    def send() -> str:
+        ledger.require_lock(entry.collection)
+        return post()
+
+    try:
+        return send_once(entry.upload, record, send, what=f"{entry.mode} to {entry.collection}", policy=settings.on_unknown)
+    except (PlatformBusy, PlatformUnreachable) as error:
+        failed = FailedUploads.of(ledger.entries(entry.collection))
+        if failed.count == before.count:  # it did not go out
+            raise
+        raise failed.after_failure(error, settings.upload_backoff) from error
+
+
+def _probe(platform: Nostradamus) -> None:
+    """Ask something small of a platform that could not take an earlier send: an outage is not to cost an upload at each try."""
+    with suppress(PlatformRefused):
+        next(platform.collections(), None)
 
 
 def send_once(sending: Sending | None, record: Callable[[Sending], None], post: Callable[[], str], *, what: str, policy: Policy) -> Sending:
@@ -48,7 +162,7 @@ def send_once(sending: Sending | None, record: Callable[[Sending], None], post: 
     try:
         identifier = post()
     except OutcomeUnknown as error:
-        record(sending.model_copy(update={"state": "unknown", "reason": str(error), "doubt": True}))
+        record(_failed(sending, state="unknown", reason=str(error), doubt=True))
         if policy == "stop":
             raise OutcomeUnknown(_stopped(what, str(error))) from error
         raise PlatformUnreachable(f"{error} Sending it again, which is harmless (DEALCAST_ON_UNKNOWN=resend).") from error
@@ -56,21 +170,41 @@ def send_once(sending: Sending | None, record: Callable[[Sending], None], post: 
         doubt = sending.doubt or isinstance(error, UnexpectedAnswer)
         record(sending.model_copy(update={"state": "refused", "reason": str(error), "doubt": doubt}))
         raise
+    except PlatformBusy as error:
+        record(_failed(sending, state="unsent", reason=str(error), doubt=True))
+        raise
     except PlatformUnavailable as error:
-        doubt = sending.doubt or isinstance(error, PlatformBusy)
-        record(sending.model_copy(update={"state": "unsent", "reason": str(error), "doubt": doubt}))
+        record(sending.model_copy(update={"state": "unsent", "reason": str(error)}))
         raise
     sending = sending.model_copy(update={"state": "accepted", "id": identifier, "accepted_at": datetime.now(UTC)})
     _record_accepted(sending, record, what)
     return sending
 
 
+def _failed(sending: Sending, **end: Any) -> Sending:
+    """A send that went out and was not accepted."""
+    return sending.model_copy(update={"failed": sending.failed + 1, "failed_in": _this_run(), **end})
+
+
+def _this_run() -> str:
+    return f"{flow_run.id}-{flow_run.run_count}"
+
+
 def _record_accepted(sending: Sending, record: Callable[[Sending], None], what: str) -> None:
-    """Record an acceptance. Raises FileTrouble, with its id, where that cannot be written: the intent is there, so it is sent again."""
+    """Record an acceptance, if need be a few times.
+
+    Raises:
+        FileTrouble: it cannot be, and the message has its id; the intent is recorded, so that the next run sends again.
+    """
+    for delay in _RECORD_DELAYS:
+        try:
+            return record(sending)
+        except (OSError, FileTrouble):
+            interruptible_sleep(delay)
     try:
-        record(sending)
-    except OSError as error:
-        why = error.strerror or type(error).__name__
+        return record(sending)
+    except (OSError, FileTrouble) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
         raise FileTrouble(
             f"{what}: the platform accepted it as {sending.id}, but the ledger could not be written ({why}). "
             "Make room there, then run the same again: it is sent once more, which is harmless (DEALCAST_ON_UNKNOWN=resend)."
@@ -82,7 +216,8 @@ def _next(sending: Sending | None) -> Sending:
     if sending is None:
         return Sending(state="intended", intended_at=datetime.now(UTC), sends=1)
     doubt = sending.doubt or sending.state in ("intended", "unknown")
-    return Sending(state="intended", intended_at=datetime.now(UTC), sends=sending.sends + 1, doubt=doubt)
+    again = {"state": "intended", "intended_at": datetime.now(UTC), "sends": sending.sends + 1, "doubt": doubt, "reason": None}
+    return sending.model_copy(update=again)
 
 
 def _stopped(what: str, why: str) -> str:

@@ -67,6 +67,8 @@ class Sending(_Record):
     completed_at: datetime | None = None
     reason: str | None = None
     doubt: bool = Field(False, description="some send had no clear answer: the platform may have done it")
+    failed: int = Field(0, description="sends that went out and were not accepted")
+    failed_in: str | None = Field(None, description="the Prefect run of the last of these")
 
     def seconds(self) -> float | None:
         """Seconds the platform took, from accepted to seen completed; None while it is not, or where the clock was set back meanwhile."""

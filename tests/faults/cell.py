@@ -255,6 +255,7 @@ def start_planned(
         "TOKEN": sandbox.token,
         "POLL_DELAY": "0.02",
         "POLL_DELAY_MAX": "0.05",
+        "UPLOAD_BACKOFF": "0.05",
         "DEADLINE": "20",
         "SEND_RETRIES": "1",
         **settings,

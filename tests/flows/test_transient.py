@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deployments.sandbox import Sandbox
-from flows.errors import DeadlinePassed, OutcomeUnknown, PlatformBusy, PlatformRefused, PlatformUnreachable, UnexpectedAnswer
+from flows.errors import (
+    DeadlinePassed,
+    OutcomeUnknown,
+    PlatformBusy,
+    PlatformRefused,
+    PlatformUnreachable,
+    UnexpectedAnswer,
+    UploadPostponed,
+)
 from flows.ledger.store import Ledger
 
 if TYPE_CHECKING:
@@ -36,24 +44,25 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_platform_that_is_busy_at_every_step_gets_each_request_again(
     sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault, asked: Asked, held: Held, status: int
 ) -> None:
-    for method, path in PLACES:
-        fault("status", path, method, status=status, count=2)
+    times = [1 if path == "*/append" else 2 for _, path in PLACES]  # an upload goes out once more, and then only by a later run
+    for (method, path), count in zip(PLACES, times, strict=True):
+        fault("status", path, method, status=status, count=count)
     state = sync(write_deals(3))
     assert state.is_completed(), state.message
-    assert [found["matched"] for found in sandbox.control("GET", "faults")] == [2] * len(PLACES), "every step met it"
+    assert [found["matched"] for found in sandbox.control("GET", "faults")] == times, "every step met it"
     assert len(held()) == 3
     assert len(state.result().forecast.months) == 3
-    assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (3, 3)
+    assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (2, 3)
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
 def test_an_append_that_the_platform_failed_at_is_sent_again(
     sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, held: Held, status: int
 ) -> None:
-    fault("status", "*/append", "POST", status=status, count=2)
+    fault("status", "*/append", "POST", status=status)
     assert sync(write_deals(3), forecast="never").is_completed()
     assert len(held()) == 3
-    assert asked("POST", "*/append") == 3
+    assert asked("POST", "*/append") == 2
 
 
 def refused_and_again(sandbox: Sandbox) -> list[tuple[datetime, datetime]]:
@@ -113,9 +122,9 @@ def test_a_retry_after_that_is_nonsense_is_no_obstacle(sync: Sync, write_deals: 
 def test_a_send_is_not_tried_for_ever(failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked) -> None:
     fault("status", "*/append", "POST", status=503, count=None)
     error = failing(write_deals())
-    assert isinstance(error, PlatformBusy)
+    assert isinstance(error, UploadPostponed)
     assert error.exit_code == 6
-    assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (5, 0)
+    assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (2, 0)
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 409, 413, 415, 422])

@@ -7,7 +7,7 @@ from itertools import accumulate, chain, repeat
 
 import pytest
 
-from flows.delivery.backoff import POLL_JITTER, is_transient, poll_backoff, send_backoff
+from flows.delivery.backoff import POLL_JITTER, SEND_JITTER, is_transient, poll_backoff, send_backoff
 from flows.errors import PlatformBusy, StillProcessing, Terminal
 from flows.ledger.history import usual_seconds
 from flows.ledger.store import Sending
@@ -37,6 +37,15 @@ def test_the_end_is_seen_within_a_second_or_a_tenth_of_the_time_waited(took: flo
 @pytest.mark.parametrize(("took", "share"), [(60, 1 / 2), (120, 1 / 3), (300, 1 / 5), (1800, 1 / 18)])
 def test_a_long_wait_takes_a_part_of_the_polls_of_one_each_second(took: float, share: float) -> None:
     assert len(polls(took, stretched=1 - POLL_JITTER)) <= took * share
+
+
+def test_by_default_an_outage_of_a_minute_is_ridden_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By each step that asks, however its delays are shortened, and by an upload that went out."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"DEALCAST_{name.upper()}", raising=False)
+    settings = Settings()
+    assert sum(send_backoff(settings)[: settings.send_retries]) * (1 - SEND_JITTER) > 60
+    assert settings.upload_backoff > 60
 
 
 def test_the_delay_is_a_tenth_of_the_time_waited_between_its_limits() -> None:

@@ -1,19 +1,32 @@
-"""A POST and its record: what the ledger cannot take is not lost from the message."""
+"""A POST and its record: what the ledger cannot take is not lost from the message, and a platform that is down is spared the file."""
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flows.delivery.submit import send_once
-from flows.errors import FileTrouble
-from flows.ledger.store import Sending
+from flows.delivery import submit
+from flows.delivery.submit import send_once, send_upload
+from flows.errors import FileTrouble, PlatformUnavailable, Transient, UploadPostponed
+from flows.ledger.store import Entry, Ledger, Sending
+from flows.nostradamus import Nostradamus
+from flows.settings import load_settings
+
+if TYPE_CHECKING:
+    from tests.flows.conftest import Asked, Fault
+
+Run = Callable[..., list[PlatformUnavailable]]
 
 
-def test_an_acceptance_that_cannot_be_recorded_is_named() -> None:
+def test_an_acceptance_that_cannot_be_recorded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The intent stays in the ledger, so that the next run sends again, and people can find what was accepted."""
     recorded: list[str] = []
+    monkeypatch.setattr(submit, "_RECORD_DELAYS", (0.0,))
 
     def record(sending: Sending) -> None:
         if sending.state == "accepted":
@@ -23,3 +36,114 @@ def test_an_acceptance_that_cannot_be_recorded_is_named() -> None:
     with pytest.raises(FileTrouble, match=r"request-4711.*No space left"):
         send_once(None, record, lambda: "request-4711", what="append to acme", policy="resend")
     assert recorded == ["intended"]
+
+
+def test_an_acceptance_is_recorded_once_the_ledger_can_be_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "_RECORD_DELAYS", (0.0, 0.0))
+    tries: list[str] = []
+
+    def record(sending: Sending) -> None:
+        tries.append(sending.state)
+        if len(tries) in (2, 3):
+            raise OSError(errno.EIO, "Input/output error")
+
+    assert send_once(None, record, lambda: "request-4711", what="append to acme", policy="resend").id == "request-4711"
+    assert tries == ["intended", "accepted", "accepted", "accepted"]
+
+
+@pytest.fixture
+def run(home: Path, collection: str, platform: Nostradamus, write_deals: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """What a run does to send one file, each attempt as Prefect makes it; the errors of its attempts."""
+    ledger, count = Ledger(str(home / "ledger")), iter(range(1000))
+    csv = write_deals(3)
+
+    def attempts(content: str = "same", retries: int = 10, **settings: Any) -> list[PlatformUnavailable]:
+        number = next(count)
+        monkeypatch.setattr(submit, "_this_run", lambda: f"run {number}")
+        errors: list[PlatformUnavailable] = []
+        for _ in range(retries + 1):
+            entry = ledger.read(collection, content) or _entry(collection, content, ledger)
+
+            def record(upload: Sending, entry: Entry = entry) -> None:
+                ledger.write(entry.model_copy(update={"upload": upload}))
+
+            try:
+                send_upload(
+                    ledger,
+                    entry,
+                    record,
+                    lambda: platform.append(collection, csv).id,
+                    platform=platform,
+                    settings=load_settings().model_copy(update=settings),
+                )
+                break
+            except PlatformUnavailable as error:
+                errors.append(error)
+                if not isinstance(error, Transient):
+                    break
+        return errors
+
+    return attempts
+
+
+def _entry(collection: str, fingerprint: str, ledger: Ledger) -> Entry:
+    upload = Sending(state="unsent", intended_at=datetime.now(UTC))
+    facts: dict[str, Any] = {"export": {}, "csv_sha256": "", "rows": 3, "quarantined": 0, "totals": {}, "created_at": datetime.now(UTC)}
+    entry = Entry(fingerprint=fingerprint, collection=collection, mode="append", upload=upload, **facts)
+    return entry.model_copy(update={"number": ledger.next_number(entry)})
+
+
+DOWN = [("status", {"status": 503}), ("drop", {}), ("status_after_commit", {"status": 500}), ("status", {"status": 429})]
+
+
+@pytest.mark.parametrize(("kind", "how"), DOWN)
+def test_a_platform_that_takes_no_upload_gets_one_more_in_the_run(
+    run: Run, fault: Fault, asked: Asked, kind: str, how: dict[str, int]
+) -> None:
+    """Though it lists collections; the second after the time that the setting says."""
+    fault(kind, "*/append", "POST", count=None, **how)
+    first, last = run(upload_backoff=75.0)
+    assert isinstance(first, Transient)
+    assert first.retry_after == 75.0
+    assert isinstance(last, UploadPostponed)
+    assert "each later run sends it once" in str(last)
+    assert asked("POST", "*/append") == 2
+
+
+@pytest.mark.parametrize("content", ["same", "other"])
+def test_later_runs_send_it_once_and_then_more_rarely(run: Run, fault: Fault, asked: Asked, content: str) -> None:
+    """Whether the export has changed meanwhile or not: POST is down, the listing is up."""
+    fault("status", "*/append", "POST", status=503, count=None)
+    sent = []
+    for number in range(6):
+        ended = run(f"{content} {number}" if content == "other" else content, retries=number < 2, upload_backoff=1000.0)
+        assert ended
+        sent.append(asked("POST", "*/append"))
+    assert sent == [2, 3, 3, 3, 3, 3]
+
+
+def test_the_wait_doubles_and_the_error_says_until_when(run: Run, fault: Fault, asked: Asked) -> None:
+    fault("status", "*/append", "POST", status=503, count=None)
+    for _ in range(6):
+        run(upload_backoff=0.0)
+    assert asked("POST", "*/append") == 7
+    [error] = run(upload_backoff=10.0)
+    assert isinstance(error, UploadPostponed)
+    assert "7 uploads in a row" in str(error)
+    assert "DEALCAST_UPLOAD_BACKOFF=0" in str(error)
+    assert asked("POST", "*/append") == 7
+
+
+def test_what_did_not_go_out_is_tried_as_often_as_ever(run: Run, fault: Fault, asked: Asked) -> None:
+    """The listing, asked first once an upload failed, is away for a while."""
+    fault("status", "*/append", "POST", status=503)
+    fault("status", "/api/collection", status=503, count=5)
+    assert len(run()) == 6
+    assert asked("POST", "*/append") == 2
+
+
+def test_one_that_is_accepted_begins_the_count_anew(run: Run, fault: Fault, asked: Asked) -> None:
+    for number in range(3):
+        fault("status", "*/append", "POST", status=503)
+        assert len(run(f"export {number}", upload_backoff=1000.0)) == 1
+    assert asked("POST", "*/append") == 6
