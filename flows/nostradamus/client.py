@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import ssl
-import time
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -17,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from flows.errors import NotFound, OutcomeUnknown, UnexpectedAnswer, UsageError
 from flows.nostradamus.collection_page import page_of
+from flows.nostradamus.cut import Cut
 from flows.nostradamus.http_errors import failure, quote, readable, refusal
 from flows.nostradamus.models import Accepted, Collection, Invocation, RequestMode, ResultFormat, UploadMode, UploadRequest
 
@@ -24,7 +23,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PAGE = 100
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _LONGEST_ANSWER = 60.0
-"""Seconds that an answer may take to come in whole, dumps excepted; httpx only limits the time between two pieces of it."""
+"""Seconds after the request in which an answer has to be there whole, headers and body, dumps excepted; httpx limits each piece alone."""
 
 _TRANSPORT_HEADERS = ("content-encoding", "content-length", "transfer-encoding")
 """Headers of how a body came, which are not true of it any more once it is unpacked."""
@@ -82,7 +81,7 @@ class Nostradamus:
                 "DEALCAST_TOKEN is not set, or holds characters that no token has, such as a blank or a line break: "
                 "export the platform's API token under that name."
             )
-        self._upload_timeout, self._largest_dump = upload_timeout, largest_dump
+        self._upload_timeout, self._largest_dump, self._cut = upload_timeout, largest_dump, Cut()
         self._http = httpx.Client(
             base_url=base,
             headers={"Authorization": f"Token {token}", "Accept-Encoding": "gzip"},
@@ -231,17 +230,18 @@ class Nostradamus:
         return response
 
     def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
-        end = time.monotonic() + _LONGEST_ANSWER + (request["timeout"].read if "timeout" in request else 0.0)
-        with self._http.stream(method, path, **request) as response:
-            return _read(response, end)
+        seconds = request["timeout"].read if "timeout" in request else _LONGEST_ANSWER
+        with self._cut.after(seconds), self._http.stream(method, path, extensions={"trace": self._cut.trace}, **request) as response:
+            return _read(response)
 
     def _stream(self, path: str) -> Iterator[bytes]:
         try:
-            with self._http.stream("GET", path) as response:
+            with self._http.stream("GET", path, extensions={"trace": self._cut.trace}) as response:
                 if response.status_code != 200:
-                    raise refusal(_read(response, time.monotonic() + _LONGEST_ANSWER))
+                    with self._cut.after(_LONGEST_ANSWER, begun=True):
+                        raise refusal(_read(response))
                 _require_plain(response)
-                yield from _bounded(response, math.inf, self._largest_dump)
+                yield from _bounded(response, self._largest_dump)
         except _TooLarge as error:
             raise UnexpectedAnswer(f"GET {path}: {error}; DEALCAST_UNPACKED_LIMIT (MB) bounds it.") from error
         except httpx.HTTPError as error:
@@ -261,10 +261,10 @@ class _TooLarge(httpx.DecodingError):
     """An answer beyond its bound, which may also be a small one that unpacks to more."""
 
 
-def _read(response: httpx.Response, end: float) -> httpx.Response:
+def _read(response: httpx.Response) -> httpx.Response:
     """The answer with its body, as `_bounded` has it."""
     _require_plain(response)
-    content = b"".join(_bounded(response, end))
+    content = b"".join(_bounded(response))
     headers = [(name, value) for name, value in response.headers.multi_items() if name not in _TRANSPORT_HEADERS]
     return httpx.Response(response.status_code, headers=headers, content=content, request=response.request)
 
@@ -274,15 +274,13 @@ def _require_plain(response: httpx.Response) -> None:
         raise _TooLarge("the answer is encoded otherwise than gzip, which was all that was asked for", request=response.request)
 
 
-def _bounded(response: httpx.Response, end: float, largest: int = _LARGEST_ANSWER) -> Iterator[bytes]:
-    """An answer's body, which has to be whole by ``end``, on the monotonic clock, and no larger than the limit."""
+def _bounded(response: httpx.Response, largest: int = _LARGEST_ANSWER) -> Iterator[bytes]:
+    """An answer's body, which may be no larger than the limit."""
     size = 0
     for piece in response.iter_bytes():
         size += len(piece)
         if size > largest:
             raise _TooLarge(f"the answer is larger than {largest >> 20:,} MiB", request=response.request)
-        if time.monotonic() > end:
-            raise httpx.ReadTimeout(f"the answer was not whole after {_LONGEST_ANSWER:.0f} s", request=response.request)
         yield piece
 
 

@@ -7,7 +7,8 @@ import json
 import resource
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -282,11 +283,41 @@ def test_a_request_is_named_by_either_word(server: Answers, client: Nostradamus,
     assert client.upload_status("c", "r1", mode="override").id == "r1"
 
 
-def test_an_answer_that_trickles_in_ends_in_time(server: Answers, client: Nostradamus, monkeypatch: pytest.MonkeyPatch) -> None:
-    server.will(200, b"[]")
-    monkeypatch.setattr("flows.nostradamus.client._LONGEST_ANSWER", -1.0)
-    with pytest.raises(PlatformUnreachable, match="not whole after"):
-        list(client.collections())
+HEADS = [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"]
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_an_answer_that_trickles_in_ends_in_time(head: bytes, deals: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its headers or its body: without an end to the whole it would go on for as long as the platform sends a byte now and then."""
+    monkeypatch.setattr("flows.nostradamus.client._LONGEST_ANSWER", 0.3)
+    with _trickling(head) as port, Nostradamus(f"http://127.0.0.1:{port}", TOKEN, upload_timeout=0.3) as client:
+        with pytest.raises(PlatformUnreachable, match="not whole after"):
+            list(client.collections())
+        with pytest.raises(OutcomeUnknown, match="not whole after"):
+            client.append("c", deals)
+
+
+@contextmanager
+def _trickling(head: bytes) -> Iterator[int]:
+    """The port of a server that answers a byte every few hundredths of a second, after ``head``, until it is left."""
+    end = threading.Event()
+
+    def trickle(taken: socket.socket) -> None:
+        with taken, suppress(OSError):
+            taken.sendall(head)
+            while not end.wait(0.02):
+                taken.sendall(b"x")
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=trickle, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        end.set()
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def test_no_listener_means_not_sent(deals: Path) -> None:
