@@ -5,6 +5,7 @@
     DealcastError                          exit 1
     ├── FileTrouble                             1   a file or folder cannot be written, or a full disk
     ├── UsageError                              2   a wrong option or setting
+    │   └── LedgerDamaged                           a file of the ledger is not as it was written
     ├── ExportError                             3   the export cannot be read or mapped
     │   ├── ExportNotFound
     │   ├── ExportUnreadable
@@ -102,6 +103,22 @@ class UsageError(DealcastError):
     """An option, argument or setting is wrong."""
 
     exit_code = 2
+
+
+class LedgerDamaged(UsageError):
+    """A file of the ledger, ``where``, is not as it was written."""
+
+    def __init__(self, where: str = "") -> None:
+        super().__init__(
+            f"The ledger's file {where} is damaged: it is not as dealcast wrote it, so what a sync sent, or may have sent, is not known. "
+            "Put it back from a backup; or move it away, with those beside it of the same first name, and run the sync once with --full, "
+            "which sends every deal again."
+        )
+        self.where = where
+
+    def __reduce__(self) -> tuple[type[LedgerDamaged], tuple[str]]:
+        """It comes from the data process too."""
+        return type(self), (self.where,)
 
 
 class ExportError(DealcastError):

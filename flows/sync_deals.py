@@ -17,10 +17,10 @@ from prefect.utilities.annotations import opaque
 
 from flows.crm.guide.remembered import with_remembered
 from flows.deals.guard import load_baseline, save_baseline
-from flows.deals.index_file import merge_completed
+from flows.deals.index_file import merge_completed, set_damaged_aside
 from flows.deals.records import CheckedDeals, StagedDeals
 from flows.delivery.lifecycle import AcceptedAppend, CompletedAppend, Forecast
-from flows.errors import AppendRejected, DealcastError, NotFound, UsageError
+from flows.errors import AppendRejected, DealcastError, LedgerDamaged, NotFound, UsageError
 from flows.ledger.collection_lock import lock_collection
 from flows.ledger.store import TIMEZONE, Entry, Ledger
 from flows.ledger.unfinished import find_unfinished, forget_wait, how_to_resume, mark_lost, options_of, stop_if_unknown, want_forecast
@@ -94,7 +94,7 @@ def sync_export(options: SyncOptions, deals: StagedDeals | None = None) -> FlowE
     data_process.start_data_process()
     options = load_settings().from_folder(options.model_copy(update={"collection": id_of(options.collection)}))
     with open_run(options.collection) as run:
-        options = with_remembered(options, load_baseline(run.ledger, options.collection))
+        options = _with_baseline(options, run)
         if not options.dry_run:
             reconcile_pending(options.collection, run)
         deals = deals or extract_deals(options, run.folder, run.steps.find_collection(options))
@@ -108,6 +108,15 @@ def sync_export(options: SyncOptions, deals: StagedDeals | None = None) -> FlowE
         if accepted is None or checked.deletes(options):
             accepted = _delete_gone(accepted, checked, options, run)
         return deliver(run.ledger.known(accepted.collection, accepted.fingerprint), options, checked, run)
+
+
+def _with_baseline(options: SyncOptions, run: Run) -> SyncOptions:
+    """The options, and where they say nothing how the last export was read; where nobody knows that any more, all is sent again."""
+    try:
+        return with_remembered(options, load_baseline(run.ledger, options.collection))
+    except LedgerDamaged as error:
+        say("ledger", set_damaged_aside(run.ledger, options.collection, error))
+        return options.model_copy(update={"full": True})
 
 
 def id_of(collection: str, *, ask: bool = True) -> str:

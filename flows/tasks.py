@@ -17,7 +17,7 @@ from prefect.states import Cancelled
 
 from flows.crm.guide.remembered import differences
 from flows.deals.guard import check_whole, guard, guard_age, guard_deletion, guard_override, guard_reading, load_baseline
-from flows.deals.index_file import begin_send, names_sent, record_upload
+from flows.deals.index_file import begin_send, names_sent, record_upload, set_damaged_aside
 from flows.deals.quarantine import stop_beyond_limit
 from flows.deals.records import CheckedDeals, GoneDeals, StagedDeals
 from flows.deals.selection import check_against_ledger
@@ -28,7 +28,7 @@ from flows.delivery.forecast_months import check_first_month, oddities
 from flows.delivery.lifecycle import AcceptedAppend, CompletedAppend, CompletedForecast, Forecast, InvokedForecast
 from flows.delivery.poll import poll_append, poll_forecast
 from flows.delivery.submit import send_once, send_upload
-from flows.errors import PlatformBusy, PlatformUnreachable, StoppedByGate, UsageError
+from flows.errors import LedgerDamaged, PlatformBusy, PlatformUnreachable, StoppedByGate, UsageError
 from flows.ledger import store as ledgers
 from flows.ledger.store import Entry, Ledger, Sending
 from flows.nostradamus import Nostradamus
@@ -72,7 +72,7 @@ def find_collection(options: SyncOptions) -> str:
     """
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
-    zone = options.timezone or (ledger.get(options.collection, ledgers.TIMEZONE) or b"").decode()
+    zone = options.timezone or (ledger.line(options.collection, ledgers.TIMEZONE) or "")
     if options.dry_run and (zone or not settings.has_token):
         return checked_zone(zone or "UTC")
     with _reached(settings) as platform:
@@ -81,8 +81,8 @@ def find_collection(options: SyncOptions) -> str:
         zone = checked_zone(options.timezone)
     elif found.timezone or not zone:
         zone = zone_of(options.collection, found.timezone)
-    ledger.put(found.id, ledgers.TIMEZONE, zone.encode())
-    ledger.put(found.id, ledgers.NAME, found.name.encode())
+    ledger.put_line(found.id, ledgers.TIMEZONE, zone)
+    ledger.put_line(found.id, ledgers.NAME, found.name)
     return zone
 
 
@@ -120,8 +120,13 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
     """
     settings = load_settings()
     show_progress(options.collection, 20, f"checking {counted(deals.deals, 'deal')}")
-    checked = in_data_process(check_against_ledger, deals, options, settings.ledger_url, folder, settings.extra_suite)
-    kept = keep_quarantine(checked, settings.out_folder(options), Ledger(settings.ledger_url), options.collection)
+    ledger = Ledger(settings.ledger_url)
+    try:
+        checked = in_data_process(check_against_ledger, deals, options, settings.ledger_url, folder, settings.extra_suite)
+    except LedgerDamaged as error:
+        say("check", set_damaged_aside(ledger, options.collection, error))
+        checked = in_data_process(check_against_ledger, deals, options, settings.ledger_url, folder, settings.extra_suite)
+    kept = keep_quarantine(checked, settings.out_folder(options), ledger, options.collection)
     show_rejected(options.collection, checked.report, str(kept))
     show_gone(options.collection, checked.stats)
     report = checked.report
@@ -371,5 +376,5 @@ def _reached(settings: Settings) -> Iterator[Nostradamus]:
 
 def _today(ledger: Ledger, collection: str) -> date:
     """The day in the collection's zone."""
-    zone = (ledger.get(collection, ledgers.TIMEZONE) or b"").decode() or "UTC"
+    zone = ledger.line(collection, ledgers.TIMEZONE) or "UTC"
     return datetime.now(ZoneInfo(zone)).date()

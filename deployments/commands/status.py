@@ -55,7 +55,7 @@ def _status_of(ledger: Ledger, collection: str, max_age: str | None, now: dateti
     entries, export = ledger.entries(collection), load_baseline(ledger, collection)
     completed = [entry for entry in entries if entry.upload.state == "completed"]
     forecast = next((entry for entry in reversed(entries) if entry.forecast and entry.forecast.state == "completed"), None)
-    zone = (ledger.get(collection, TIMEZONE) or b"").decode() or None
+    zone = ledger.line(collection, TIMEZONE)
     return {
         "collection": collection,
         "name": ledger.name_of(collection),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -68,13 +67,12 @@ _REMEMBERED = (*ExportStats(0, 0.0, None, 0, 0).as_baseline(), *_SOURCE)
 def save_baseline(ledger: Ledger, collection: str, stats: Mapping[str, Any]) -> None:
     """Make an export, as :meth:`ExportStats.as_baseline` and where it is from, the one that the next is compared with."""
     remembered = {name: stats.get(name) for name in _REMEMBERED}
-    ledger.put(collection, BASELINE, json.dumps(remembered, default=str).encode())
+    ledger.put_json(collection, BASELINE, remembered)
 
 
 def load_baseline(ledger: Ledger, collection: str) -> dict[str, Any] | None:
-    """The export of the last completed sync, or None before the first."""
-    data = ledger.get(collection, BASELINE)
-    return None if data is None else dict(json.loads(data))
+    """The export of the last completed sync, or None before the first. Raises LedgerDamaged where its file is."""
+    return ledger.json(collection, BASELINE)
 
 
 def guard(now: ExportStats, before: Mapping[str, Any] | None, *, accept_shrink: bool = False, accept_change: bool = False) -> None:

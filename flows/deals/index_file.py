@@ -37,13 +37,16 @@ from flows.deals.content_index import (
     hash_ids,
     sampled,
 )
-from flows.deals.guard import save_baseline
-from flows.errors import LockLost
+from flows.deals.guard import BASELINE, save_baseline
+from flows.errors import LedgerDamaged, LockLost
+from flows.ledger.checksums import named_if_damaged, require_sound_parquet, seal_parquet
 from flows.ledger.store import CONTENT, OLD_CONTENT, PIECE, Entry, Ledger, Sending
 from flows.ledger.unfinished import want_forecast
+from flows.runtime.step_log import say
 
 INDEX = "_index"
 _OLD_INDEX = "_known"
+_REBUILT = (BASELINE, f"{INDEX}{CONTENT}", f"{_OLD_INDEX}{OLD_CONTENT}")
 
 _ROWS = 10_000
 """Rows that are read, and written, together: their cells take 136 bytes each, in several copies."""
@@ -58,7 +61,9 @@ class DealsFile:
     """A Parquet file of deals being written; use as a context manager."""
 
     def __init__(self, sink: Path | IO[bytes]) -> None:
-        self._writer = pq.ParquetWriter(sink, SCHEMA, compression="zstd", use_dictionary=False, write_statistics=False)
+        self._file: IO[bytes] = sink.open("w+b") if isinstance(sink, Path) else sink
+        self._owned = isinstance(sink, Path)
+        self._writer = pq.ParquetWriter(self._file, SCHEMA, compression="zstd", use_dictionary=False, write_statistics=False)
         self._waiting: list[pa.Table] = []
         self._rows = 0
 
@@ -77,9 +82,14 @@ class DealsFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        with self._writer:
-            if self._rows and error is None:
-                self._flush()
+        try:
+            with self._writer:
+                if self._rows and error is None:
+                    self._flush()
+            seal_parquet(self._file)
+        finally:
+            if self._owned:
+                self._file.close()
 
 
 def rows_of(ids: Hashes, texts: pa.Array, contents: Hashes, deals: pa.Table, in_all: int) -> pa.Table:
@@ -101,14 +111,19 @@ def load_index(ledger: Ledger, collection: str) -> ContentIndex:
 def held(ledger: Ledger, collection: str, entries: Sequence[Entry] = ()) -> Iterator[Held]:
     """The index; what those of ``entries`` that are in doubt may have changed is in doubt, and what they may have added stands below it.
 
-    An override in doubt puts everything in doubt; a delete only what it named, which it may have left.
+    An override in doubt puts everything in doubt, and so does what nothing says the deals of; a delete only what it named, which it
+    may have left.
+
+    Raises:
+        LedgerDamaged: a file of them is.
     """
     doubtful = [entry for entry in entries if entry.in_doubt]
     index = _stored(ledger, collection, INDEX, _OLD_INDEX)
     if not doubtful:
         yield from index
         return
-    everything, touched, there = any(entry.mode == "override" for entry in doubtful), _ids_sent(ledger, doubtful), HashPile()
+    everything = any(entry.mode == "override" or not _has_content(ledger, entry) for entry in doubtful)
+    touched, there = _ids_sent(ledger, doubtful), HashPile()
     for rows in index:
         there.add(rows.ids)
         yield rows.in_doubt(np.full(len(rows.ids), fill_value=True) if everything else among(rows.ids, touched))
@@ -205,8 +220,33 @@ def merge_completed(ledger: Ledger, collection: str, fingerprint: str) -> None:
     """
     ledger.require_lock(collection)
     entry = ledger.read(collection, fingerprint)
-    if entry is not None and entry.upload.state == "completed" and not entry.indexed:
+    if entry is None or entry.upload.state != "completed" or entry.indexed:
+        return
+    try:
         merge_into_index(ledger, entry)
+    except LedgerDamaged as error:
+        say("ledger", set_damaged_aside(ledger, collection, error))
+        merge_into_index(ledger, entry)
+
+
+def set_damaged_aside(ledger: Ledger, collection: str, error: LedgerDamaged) -> str:
+    """Go on without a damaged file that a full send makes anew: the content index or the baseline; a sentence for people says so.
+
+    Raises:
+        LedgerDamaged: the file is another.
+    """
+    name = next((name for name in _REBUILT if ledger.where(collection, name) == error.where), None)
+    if name is None:
+        raise error
+    ledger.set_aside(collection, name)
+    return (
+        f"The ledger's file {error.where} is damaged, and is now _damaged{name} beside it. Every deal is sent again, which makes it anew; "
+        "deals that the export lost since the last sync are not known as gone."
+    )
+
+
+def _has_content(ledger: Ledger, entry: Entry) -> bool:
+    return any(ledger.has(entry.collection, f"{entry.fingerprint}{ending}") for ending in (CONTENT, OLD_CONTENT))
 
 
 def merge_into_index(ledger: Ledger, entry: Entry) -> Entry:
@@ -259,8 +299,9 @@ def _thinned(rows: Held, in_all: int) -> pa.Table:
 
 def _stored(ledger: Ledger, collection: str, name: str, old: str) -> Iterator[Held]:
     """The deals of a Parquet file, and those of its counterpart of an earlier version that it has not."""
-    there = HashPile()
-    with suppress(FileNotFoundError), ledger.open(collection, f"{name}{CONTENT}") as source:
+    there, where = HashPile(), ledger.where(collection, f"{name}{CONTENT}")
+    with suppress(FileNotFoundError), named_if_damaged(where), ledger.open(collection, f"{name}{CONTENT}") as source:
+        require_sound_parquet(source, where)
         parquet = pq.ParquetFile(source)
         has_cells = parquet.schema_arrow.field("cells").type == SCHEMA.field("cells").type
         for batch in parquet.iter_batches(_ROWS, columns=None if has_cells else ["id", "content"]):
@@ -273,7 +314,8 @@ def _stored(ledger: Ledger, collection: str, name: str, old: str) -> Iterator[He
     known: Hashes | None = None
     for piece in ledger.pieces(collection, f"{old}{OLD_CONTENT}"):
         known = np.sort(there.gathered()) if known is None else known
-        deals = np.frombuffer(piece, DEAL)
+        with named_if_damaged(ledger.where(collection, f"{old}{OLD_CONTENT}")):
+            deals = np.frombuffer(piece, DEAL)
         yield _of_old(deals[~among(deals["id"], known)])
 
 
@@ -317,7 +359,8 @@ def _ids_sent(ledger: Ledger, entries: Sequence[Entry]) -> Hashes:
 
 def deals_held(ledger: Ledger, collection: str) -> int:
     """Number of deals in the index's Parquet file, by its footer."""
-    with suppress(FileNotFoundError), ledger.open(collection, f"{INDEX}{CONTENT}") as source:
+    file = f"{INDEX}{CONTENT}"
+    with suppress(FileNotFoundError), named_if_damaged(ledger.where(collection, file)), ledger.open(collection, file) as source:
         return int(pq.ParquetFile(source).metadata.num_rows)
     return 0
 

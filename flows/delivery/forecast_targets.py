@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -49,7 +48,7 @@ def deliver_history(ledger: Ledger, collection: str, targets: Iterable[str]) -> 
     if data is None:
         return ()
     version = hashlib.sha256(data).hexdigest()
-    delivered: dict[str, str] = json.loads(ledger.get(collection, DELIVERED) or b"{}")
+    delivered: dict[str, str] = ledger.json(collection, DELIVERED) or {}
     failed = []
     for target in targets:
         key = hashlib.sha256(target.encode()).hexdigest()
@@ -61,7 +60,7 @@ def deliver_history(ledger: Ledger, collection: str, targets: Iterable[str]) -> 
             failed.append(f"{shown_target(target)}: {_reason(error, target)}")
         else:
             delivered[key] = version
-            ledger.put(collection, DELIVERED, json.dumps(delivered).encode())
+            ledger.put_json(collection, DELIVERED, delivered)
     return tuple(failed)
 
 

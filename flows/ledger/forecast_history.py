@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from flows.ledger.checksums import named_if_damaged, require_sound_parquet, seal_parquet
 from flows.ledger.store import Ledger
 
 FILE = "_forecasts.parquet"
@@ -62,7 +63,11 @@ class HorizonError:
 def read_history(ledger: Ledger, collection: str, since: date | None = None) -> pa.Table:
     """Read the forecasts of ``collection``, as :data:`SCHEMA`, oldest first; those made ``since`` that day where one is given."""
     data = ledger.get(collection, FILE)
-    table = SCHEMA.empty_table() if data is None else pq.read_table(io.BytesIO(data), schema=SCHEMA)
+    table, where = SCHEMA.empty_table(), ledger.where(collection, FILE)
+    if data is not None:
+        with named_if_damaged(where):
+            require_sound_parquet(io.BytesIO(data), where)
+            table = pq.read_table(io.BytesIO(data), schema=SCHEMA)
     if since is not None:
         table = table.filter(pc.greater_equal(table["as_of"].cast(pa.date32()), pa.scalar(since)))
     return table.sort_by([("as_of", "ascending"), ("month", "ascending")])
@@ -78,6 +83,7 @@ def add_forecast(ledger: Ledger, invoked: Invoked, months: Sequence[tuple[str, f
     ]
     sink = io.BytesIO()
     pq.write_table(pa.concat_tables([held, pa.Table.from_pylist(rows, SCHEMA)]), sink, compression="zstd")
+    seal_parquet(sink)
     ledger.put(invoked.collection, FILE, sink.getvalue())
 
 

@@ -7,17 +7,20 @@ deals that the sync sends, by id and content. Nothing in either holds a row's co
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from flows.errors import LockLost, UnexpectedAnswer, UsageError
+from flows.errors import FileTrouble, LedgerDamaged, LockLost, UnexpectedAnswer, UsageError
+from flows.ledger.checksums import json_of, line_of, sealed_json, sealed_line, unsealed_json
 from flows.nostradamus import RequestMode
 from flows.options import shown_url
 from flows.runtime.atomic_files import private_folder, write_whole
@@ -42,6 +45,11 @@ HOLDER = "_holder.json"
 
 NAME = "_name.txt"
 """The file that remembers the name by which people know a collection."""
+
+_RESERVE = "_reserve.bin"
+"""The file that takes up bytes for what has to be written once a send is accepted, should the disk be full by then."""
+
+_RESERVED = 1 << 16
 
 _HELD: dict[tuple[str, str], bytes] = {}
 """(ledger, collection) -> what :data:`HOLDER` says while this process holds the lock: no two holders ever write the same."""
@@ -147,6 +155,7 @@ class Ledger:
         """
         try:
             self._fs, self._root = fsspec.url_to_fs(url)
+            self._shown = shown_url(url).rstrip("/")
         except (ValueError, ImportError) as error:
             raise UsageError(
                 f"The ledger {shown_url(url)!r} cannot be opened ({type(error).__name__}). "
@@ -198,13 +207,38 @@ class Ledger:
         return self._write(entry.model_copy(update={"number": self.next_number(entry)}))
 
     def _write(self, entry: Entry) -> Entry:
-        self.put(entry.collection, f"{entry.fingerprint}.json", entry.model_dump_json(indent=1).encode())
+        data = sealed_json(entry.model_dump_json(indent=1).encode())
+        if "intended" in (entry.upload.state, entry.forecast and entry.forecast.state):
+            self._reserve(entry.collection, 2 * len(data))
+        try:
+            self.put(entry.collection, f"{entry.fingerprint}.json", data)
+        except OSError:
+            if not self._let_reserve_go(entry.collection):
+                raise
+            self.put(entry.collection, f"{entry.fingerprint}.json", data)
         return entry
 
+    def _reserve(self, collection: str, size: int) -> None:
+        """Take up the bytes that writing down an acceptance may need, before what is accepted goes out."""
+        path = Path(self._root, collection, _RESERVE)
+        if isinstance(self._fs, LocalFileSystem) and not (path.exists() and path.stat().st_size >= size):
+            self.put(collection, _RESERVE, os.urandom(max(size, _RESERVED)))  # zeros may take up nothing
+
+    def _let_reserve_go(self, collection: str) -> bool:
+        """True if there was something to let go."""
+        path = Path(self._root, collection, _RESERVE)
+        there = isinstance(self._fs, LocalFileSystem) and path.exists()
+        if there:
+            path.unlink()
+        return there
+
     def read(self, collection: str, fingerprint: str) -> Entry | None:
-        """The entry of ``fingerprint``, or None."""
-        data = self.get(collection, f"{fingerprint}.json")
-        return None if data is None else self._entry(data, f"{collection}/{fingerprint}.json")
+        """The entry of ``fingerprint``, or None. Raises LedgerDamaged where its file is."""
+        data, where = self.get(collection, f"{fingerprint}.json"), self.where(collection, f"{fingerprint}.json")
+        try:
+            return None if data is None else Entry.model_validate_json(unsealed_json(data, where))
+        except ValueError as error:
+            raise LedgerDamaged(where) from error
 
     def known(self, collection: str, fingerprint: str) -> Entry:
         """The entry of ``fingerprint``, which a running sync wrote.
@@ -223,17 +257,16 @@ class Ledger:
     def entries(self, collection: str) -> list[Entry]:
         """All remembered syncs of ``collection``, oldest first."""
         self._fs.invalidate_cache()
-        try:
+        names: list[str] = []
+        with suppress(FileNotFoundError), self._in_reach():
             names = [Path(path).name for path in self._fs.ls(f"{self._root}/{collection}", detail=False)]
-        except FileNotFoundError:
-            return []
         found = [self.read(collection, name.removesuffix(".json")) for name in names if name.endswith(".json") and not name.startswith("_")]
         return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.order)
 
     def collections(self) -> list[str]:
         """The ids of all collections that were ever synced, in order."""
         self._fs.invalidate_cache()
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), self._in_reach():
             return sorted(Path(found["name"]).name for found in self._fs.ls(self._root, detail=True) if found["type"] == "directory")
         return []
 
@@ -253,7 +286,7 @@ class Ledger:
 
     def name_of(self, collection: str) -> str | None:
         """The name by which people know a collection, where a sync was told it."""
-        return (self.get(collection, NAME) or b"").decode() or None
+        return self.line(collection, NAME)
 
     def last_completed(self, collection: str) -> Entry | None:
         """The newest sync of ``collection`` whose upload the platform completed."""
@@ -274,6 +307,32 @@ class Ledger:
         """Remove all that is remembered of ``collection``."""
         self._fs.rm(f"{self._root}/{collection}", recursive=True)
 
+    def where(self, collection: str, name: str) -> str:
+        """The location of one file of ``collection``, for people."""
+        return f"{self._shown}/{collection}/{name}"
+
+    def put_json(self, collection: str, name: str, data: Any) -> None:
+        """Write one file of ``collection``, a JSON object with its checksum."""
+        self.put(collection, name, sealed_json(json.dumps(data, default=str).encode()))
+
+    def json(self, collection: str, name: str) -> dict[str, Any] | None:
+        """What :meth:`put_json` wrote, or None. Raises LedgerDamaged where it is not as it was."""
+        data = self.get(collection, name)
+        return None if data is None else json_of(data, self.where(collection, name))
+
+    def put_line(self, collection: str, name: str, text: str) -> None:
+        """Write one file of ``collection``, a line of text with its checksum."""
+        self.put(collection, name, sealed_line(text))
+
+    def line(self, collection: str, name: str) -> str | None:
+        """What :meth:`put_line` wrote, or None, also where it is not as it was."""
+        return line_of(self.get(collection, name))
+
+    def set_aside(self, collection: str, name: str) -> None:
+        """Give one file of ``collection`` another name, for people to look at; the ledger goes on without it."""
+        with self._in_reach():
+            self._fs.mv(f"{self._root}/{collection}/{name}", f"{self._root}/{collection}/_damaged{name}")
+
     def put(self, collection: str, name: str, data: bytes) -> None:
         """Write one file of ``collection`` so that a reader sees the old or the new one, never a part."""
         self.stream(collection, name, [data])
@@ -286,19 +345,19 @@ class Ledger:
             write_whole(Path(path), pieces, private=True)
             return
         data = b"".join(pieces)
-        try:
-            self._fs.pipe_file(path, data)
-        except FileNotFoundError:  # a store with real folders
-            self._fs.makedirs(f"{self._root}/{collection}", exist_ok=True)
-            self._fs.pipe_file(path, data)
+        with self._in_reach():
+            try:
+                self._fs.pipe_file(path, data)
+            except FileNotFoundError:  # a store with real folders
+                self._fs.makedirs(f"{self._root}/{collection}", exist_ok=True)
+                self._fs.pipe_file(path, data)
 
     def get(self, collection: str, name: str) -> bytes | None:
         """One file of ``collection``, or None where there is none."""
         path = f"{self._root}/{collection}/{name}"
-        try:
+        with suppress(FileNotFoundError), self._in_reach():
             return Path(path).read_bytes() if isinstance(self._fs, LocalFileSystem) else bytes(self._fs.cat_file(path))
-        except FileNotFoundError:
-            return None
+        return None
 
     def open(self, collection: str, name: str) -> IO[bytes]:
         """One file of ``collection``, to be read at any place in it.
@@ -306,25 +365,37 @@ class Ledger:
         Raises:
             FileNotFoundError: there is none.
         """
-        opened: IO[bytes] = self._fs.open(f"{self._root}/{collection}/{name}", "rb")
-        return opened
+        with self._in_reach():
+            opened: IO[bytes] = self._fs.open(f"{self._root}/{collection}/{name}", "rb")
+            return opened
+
+    def has(self, collection: str, name: str) -> bool:
+        """True if there is such a file of ``collection``."""
+        with self._in_reach():
+            return bool(self._fs.exists(f"{self._root}/{collection}/{name}"))
 
     def pieces(self, collection: str, name: str) -> Iterator[bytes]:
         """One file of ``collection`` in pieces of :data:`PIECE` bytes; none where there is none."""
-        with suppress(FileNotFoundError), self._fs.open(f"{self._root}/{collection}/{name}", "rb") as source:
+        with suppress(FileNotFoundError), self.open(collection, name) as source:
             while piece := source.read(PIECE):
                 yield piece
 
     def delete(self, collection: str, name: str) -> None:
         """Remove one file of ``collection``; that it is gone already is no error."""
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), self._in_reach():
             self._fs.rm_file(f"{self._root}/{collection}/{name}")
 
-    def _entry(self, data: bytes, where: str) -> Entry:
+    @contextmanager
+    def _in_reach(self) -> Iterator[None]:
+        """Say in one sentence that a store elsewhere is out of reach, whatever its library raises; a disk's errors name their file."""
         try:
-            return Entry.model_validate_json(data)
-        except (ValueError, ValidationError) as error:
-            raise UsageError(
-                f"The ledger's file {self._root}/{where} cannot be read ({type(error).__name__}): this version of dealcast did not "
-                "write it. Move it away to forget that sync, or point DEALCAST_LEDGER elsewhere."
+            yield
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            if isinstance(self._fs, LocalFileSystem):
+                raise
+            raise FileTrouble(
+                f"The ledger at {self._shown} cannot be read or written ({type(error).__name__}), and nothing is sent without it. "
+                "Check DEALCAST_LEDGER, the network and your credentials, and run the same again."
             ) from error

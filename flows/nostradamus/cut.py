@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 
-
 _SAID = "the answer was not whole after {:.0f} s"
 
 

@@ -17,7 +17,8 @@ from flows.deals.quarantine import rules_table
 from flows.deals.records import CheckedDeals
 from flows.delivery.forecast_targets import deliver_history
 from flows.delivery.lifecycle import Forecast
-from flows.errors import UsageError
+from flows.errors import LedgerDamaged, UsageError
+from flows.ledger.forecast_history import FILE as HISTORY
 from flows.ledger.forecast_history import Invoked, add_forecast, movement, read_history
 from flows.ledger.store import Entry, Ledger
 from flows.options import SyncOptions, counted
@@ -186,7 +187,12 @@ def with_history(outcome: Outcome, ledger: Ledger, settings: Settings) -> Outcom
     """
     made = _invoked(outcome, settings.platform_url)
     if made is not None and outcome.forecast is not None:
-        add_forecast(ledger, made, outcome.forecast.months)
+        try:
+            add_forecast(ledger, made, outcome.forecast.months)
+        except LedgerDamaged as error:
+            ledger.set_aside(made.collection, HISTORY)
+            say("report", f"the history of forecasts, {error.where}, is damaged: it is set aside, and begins anew")
+            add_forecast(ledger, made, outcome.forecast.months)
         history, subject = read_history(ledger, made.collection), ledger.name_of(made.collection) or made.collection
         chart = chart_of(history, outcome.won_by_month, subject, made.invocation_id)
         outcome = replace(outcome, movement=movement(history, made.invocation_id), chart=chart)
