@@ -176,9 +176,7 @@ def send_once(sending: Sending | None, record: Callable[[Sending], None], post: 
     except PlatformUnavailable as error:
         record(sending.model_copy(update={"state": "unsent", "reason": str(error)}))
         raise
-    sending = sending.model_copy(update={"state": "accepted", "id": identifier, "accepted_at": datetime.now(UTC)})
-    _record_accepted(sending, record, what)
-    return sending
+    return _record_accepted(sending, identifier, record, what)
 
 
 def _failed(sending: Sending, **end: Any) -> Sending:
@@ -190,25 +188,29 @@ def _this_run() -> str:
     return f"{flow_run.id}-{flow_run.run_count}"
 
 
-def _record_accepted(sending: Sending, record: Callable[[Sending], None], what: str) -> None:
+def _record_accepted(sending: Sending, identifier: str, record: Callable[[Sending], None], what: str) -> Sending:
     """Record an acceptance, if need be a few times.
 
     Raises:
         FileTrouble: it cannot be, and the message has its id; the intent is recorded, so that the next run sends again.
     """
+    sending = sending.model_copy(update={"state": "accepted", "id": identifier, "accepted_at": datetime.now(UTC)})
     for delay in _RECORD_DELAYS:
         try:
-            return record(sending)
+            record(sending)
         except (OSError, FileTrouble):
             interruptible_sleep(delay)
+        else:
+            return sending
     try:
-        return record(sending)
+        record(sending)
     except (OSError, FileTrouble) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         raise FileTrouble(
             f"{what}: the platform accepted it as {sending.id}, but the ledger could not be written ({why}). "
             "Make room there, then run the same again: it is sent once more, which is harmless (DEALCAST_ON_UNKNOWN=resend)."
         ) from error
+    return sending
 
 
 def _next(sending: Sending | None) -> Sending:

@@ -226,10 +226,8 @@ class Ledger:
 
     def _let_reserve_go(self, collection: str) -> bool:
         """True if there was something to let go."""
-        path = Path(self._root, collection, _RESERVE)
-        there = isinstance(self._fs, LocalFileSystem) and path.exists()
-        if there:
-            path.unlink()
+        there = isinstance(self._fs, LocalFileSystem) and self.has(collection, _RESERVE)
+        self.delete(collection, _RESERVE)
         return there
 
     def read(self, collection: str, fingerprint: str) -> Entry | None:
@@ -316,7 +314,7 @@ class Ledger:
         self.put(collection, name, sealed_json(json.dumps(data, default=str).encode()))
 
     def json(self, collection: str, name: str) -> dict[str, Any] | None:
-        """What :meth:`put_json` wrote, or None. Raises LedgerDamaged where it is not as it was."""
+        """The object that :meth:`put_json` wrote, or None. Raises LedgerDamaged where it is not as it was."""
         data = self.get(collection, name)
         return None if data is None else json_of(data, self.where(collection, name))
 
@@ -325,7 +323,7 @@ class Ledger:
         self.put(collection, name, sealed_line(text))
 
     def line(self, collection: str, name: str) -> str | None:
-        """What :meth:`put_line` wrote, or None, also where it is not as it was."""
+        """The line that :meth:`put_line` wrote, or None, also where it is not as it was."""
         return line_of(self.get(collection, name))
 
     def set_aside(self, collection: str, name: str) -> None:
