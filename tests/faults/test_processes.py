@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import psutil
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
@@ -20,7 +22,8 @@ from deployments.sandbox import Sandbox
 from flows.ledger.store import Ledger
 from flows.nostradamus import Nostradamus
 from tests.conftest import HANG, wait_for
-from tests.faults.cell import NOW, read_journal, start_sync, write_deals
+from tests.faults.cell import LATER, NOW, read_journal, start_planned, start_sync, write_deals
+from tests.faults.child import Plan
 from tests.faults.server import prefect_server
 
 SYNC = "import sys; from deployments.cli import main; sys.exit(main())"
@@ -102,6 +105,28 @@ def test_a_holder_killed_on_another_machine_loses_its_claim_with_the_lease(sandb
     assert ended(start_sync(folder, sandbox, collection, **elsewhere)) == 6
     wait_for(lambda: ended(start_sync(folder, sandbox, collection, **elsewhere)) == 0, "the lease to end")
     assert posts(sandbox) == 1
+
+
+@pytest.mark.usefixtures("server_that_ends_leases")
+@pytest.mark.skipif(os.environ.get("DEALCAST_FAULTS") != "full", reason="a lease takes a minute to end; DEALCAST_FAULTS=full runs it")
+def test_a_sync_that_sleeps_beyond_its_lease_sends_nothing_over_a_newer_one(sandbox: Sandbox, folder: Path, collection: str) -> None:
+    """A laptop's lid, a paused machine: nobody ends the lease but its server."""
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    write_deals(elsewhere / "deals.csv", LATER)
+    ledger = {"LEDGER": str(folder / "shared")}
+    sleeper = start_planned(folder, sandbox, collection, Plan("after write intended", "pause"), "journal", {}, ledger)
+    watched = psutil.Process(sleeper.pid)
+    wait_for(lambda: watched.status() == psutil.STATUS_STOPPED, "the sync to fall asleep before its POST")
+    wait_for(lambda: ended(start_sync(elsewhere, sandbox, collection, **ledger)) == 0, "the lease to end, and a newer sync")
+    watched.resume()
+    assert ended(sleeper) == 6
+    assert read_journal(folder / "journal")[-1]["said"].startswith("LockLost")
+    assert posts(sandbox) == 1
+    with Nostradamus(sandbox.url, sandbox.token) as platform:
+        platform.dump(collection, folder / "dump.csv")
+    with (folder / "dump.csv").open(newline="", encoding="utf-8") as source:
+        assert {row["id"]: f"{float(row['value']):.2f}" for row in csv.DictReader(source)} == LATER
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
