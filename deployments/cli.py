@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -322,6 +323,7 @@ def doctor(**options: Any) -> None:
 )
 def sandbox(port: int, data: Path | None, token: str) -> None:
     """Run the platform in small on this machine, to rehearse against. Ctrl-C ends it."""
+    os.umask(0o077)  # what it is sent is its owner's alone
     from deployments.sandbox import serve  # noqa: PLC0415 - fastapi and pandera take seconds to import
 
     try:

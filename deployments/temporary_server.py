@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -68,6 +69,11 @@ def server_protection(origin: str) -> dict[str, str]:
     }
 
 
+def without_tokens(environment: Mapping[str, str]) -> dict[str, str]:
+    """``environment`` without the platform's tokens: a process that does not send needs none."""
+    return {name: value for name, value in environment.items() if not (name.startswith("DEALCAST_") and name.endswith("TOKEN"))}
+
+
 @cache
 def temporary_server() -> TemporaryServer | None:
     """Start one and make it this process's Prefect API; none where Prefect's settings name a server, or want no temporary one."""
@@ -99,7 +105,7 @@ def temporary_server() -> TemporaryServer | None:
             pass_fds=[listener.fileno()],
             process_group=0,  # a Ctrl-C is for this process, which then ends the server
             cwd=os.sep,  # a `.env` or `prefect.toml` where the command runs is nobody's settings
-            env={**SERVER_SETTINGS, **os.environ, **protection},
+            env={**SERVER_SETTINGS, **without_tokens(os.environ), **protection},
         )
         server = TemporaryServer(process, f"{origin}/api")
     atexit.register(server.stop)

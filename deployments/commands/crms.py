@@ -16,6 +16,7 @@ from expectations.disclosure import name_or_shape, shape
 from expectations.schema import STATUSES
 from flows.crm import ID_COST, NOTHING_SAID, DialectFit, Fit, Said, fit, id_line, known_dialects, skeleton
 from flows.errors import ExportError, UsageError, printable
+from flows.runtime.atomic_files import write_whole
 
 _LACKS = 4
 """Missing columns shown for a dialect that does not fit."""
@@ -45,7 +46,7 @@ def show_fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID, w
     Raises:
         UsageError: ``write`` is there already.
     """
-    if write is not None and write.exists():
+    if write is not None and (write.exists() or write.is_symlink()):
         raise UsageError(f"{write} is there already. Name another file, or remove it.")
     found = fit(location, crm, said)
     console = InertConsole()
@@ -57,7 +58,7 @@ def show_fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID, w
         console.print(f"{found.zones}", highlight=False, markup=False, soft_wrap=True)
     _say_more(found)
     if write is not None:
-        write.write_text(skeleton(found), encoding="utf-8")
+        write_whole(write, [skeleton(found).encode()])
         again = f"dealcast crms {_for_a_shell(location)} --crm {_for_a_shell(str(write))}"
         click.echo(printable(f"{write} is a dialect to start from. Next: fill it in, then {again}"))
     if not matches and write is None:

@@ -33,7 +33,7 @@ from flows.crm.files.location import fetch
 from flows.errors import DealcastError, UsageError
 from flows.nostradamus import Nostradamus
 from flows.options import FROM_ENVIRONMENT, SyncOptions
-from flows.runtime.atomic_files import private_folder
+from flows.runtime.atomic_files import private_descriptor, private_folder, require_own, write_whole
 from flows.runtime.prefect_api import SERVER_SETTINGS
 from flows.runtime.prefect_settings import refresh_prefect
 from flows.settings import load_settings
@@ -52,6 +52,9 @@ _GRACE = 8.0
 """Seconds a process gets to end by itself."""
 
 _LOOK = 2.0
+
+_PRIVATE = 0o077
+"""The umask of all that runs: databases and logs are their owner's alone."""
 
 
 class _Stopped(Exception):
@@ -80,7 +83,9 @@ def up(port: int, every: int, options: Mapping[str, Any]) -> None:
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         with suppress(_Stopped), ExitStack() as stack:
-            _Laptop(private_folder(load_settings().home_folder.absolute()), stop, stack).run(_free(port), every, own)
+            require_own(home := load_settings().home_folder.absolute())
+            os.umask(_PRIVATE)
+            _Laptop(private_folder(home), stop, stack).run(_free(port), every, own)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -138,7 +143,7 @@ class _Laptop:
 
         install(None, None)
         place = self.home / "prefect.yaml"
-        place.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        write_whole(place, [yaml.safe_dump(document, sort_keys=False).encode()])
         deploying = self.start("deploy", ["--no-prompt", "deploy", "--all", "--prefect-file", str(place)], environment)
         self.until("deploy", lambda: deploying.poll() is not None)
         if deploying.returncode:
@@ -304,7 +309,7 @@ def _free(port: int) -> int:
 @contextmanager
 def _log(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with path.open("wb") as log:
+    with open(path, "wb", opener=private_descriptor) as log:
         yield log
 
 
@@ -319,6 +324,7 @@ def _process(command: list[str], environment: Mapping[str, str], log: IO[bytes])
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        umask=_PRIVATE,
     ) as child:
         try:
             yield child

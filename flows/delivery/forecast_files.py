@@ -9,7 +9,7 @@ from flows.delivery.lifecycle import Forecast
 from flows.delivery.result_table import Months, Reading, read_months
 from flows.errors import NotAuthorized, PlatformRefused
 from flows.nostradamus import RESULT_FORMATS, Nostradamus, ResultFormat
-from flows.runtime.atomic_files import write_whole
+from flows.runtime.atomic_files import private_folder, write_whole
 
 _TOLERANCE = 0.005  # half a cent: a spreadsheet may hold a rounded revenue
 
@@ -24,7 +24,7 @@ def download(platform: Nostradamus, invocation_id: str, folder: Path) -> Forecas
         PlatformRefused: every format that the platform offers is refused.
     """
     contents = _contents(platform, invocation_id)
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     files: dict[str, Path] = {}
     for form in RESULT_FORMATS:
         path = folder / f"forecast.{form}"

@@ -118,7 +118,7 @@ def _write(url: str, table: pa.Table) -> None:
     fs, path = fsspec.url_to_fs(url)
     fs.makedirs(path.rpartition("/")[0], exist_ok=True)
     if isinstance(fs, LocalFileSystem):
-        write_whole(Path(path), [sink.getvalue()])
+        write_whole(Path(path), [sink.getvalue()], shared=True)
     else:
         fs.pipe_file(path, sink.getvalue())
 

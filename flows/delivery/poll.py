@@ -27,7 +27,7 @@ from flows.ledger.unfinished import options_of
 from flows.nostradamus import UploadRequest
 from flows.nostradamus.models import one_line
 from flows.nostradamus.validation_errors import columns, describe, fallen
-from flows.runtime.atomic_files import write_whole
+from flows.runtime.atomic_files import private_folder, write_whole
 from flows.runtime.cancellation import is_interrupted
 from flows.settings import Settings
 
@@ -158,7 +158,7 @@ def _overdue(sent: AcceptedAppend | InvokedForecast, status: str, settings: Sett
 
 def _keep(answer: UploadRequest, folder: Path) -> Path:
     """Write the platform's whole answer, which may name people's data, to a file that only its owner reads."""
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     text = json.dumps(answer.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
-    write_whole(folder / "rejection.json", [text.encode()], private=True)
+    write_whole(folder / "rejection.json", [text.encode()])
     return folder / "rejection.json"

@@ -28,7 +28,7 @@ from prefect.runtime import flow_run
 from flows.errors import CollectionBusy, LockLost
 from flows.ledger.dead_runs import close_dead_runs
 from flows.ledger.store import HOLDER, Ledger
-from flows.runtime.atomic_files import private_folder
+from flows.runtime.atomic_files import private_descriptor, private_folder
 
 LEASE_SECONDS = 60
 """The shortest lease that Prefect grants."""
@@ -87,7 +87,7 @@ def lock_on_this_machine(collection: str, ledger: Ledger, home: Path) -> Iterato
 def _machine_lock(path: Path, collection: str) -> Iterator[IO[str]]:
     """Lock the file; it is left empty, unless the process dies."""
     private_folder(path.parent)
-    with path.open("a+") as lock:
+    with open(path, "a+", opener=private_descriptor) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -340,7 +340,7 @@ class Ledger:
         path = f"{self._root}/{collection}/{name}"
         if isinstance(self._fs, LocalFileSystem):
             private_folder(Path(path).parent)
-            write_whole(Path(path), pieces, private=True)
+            write_whole(Path(path), pieces)
             return
         data = b"".join(pieces)
         with self._in_reach():

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from flows.errors import UsageError
 
-def write_whole(path: Path, pieces: Iterable[bytes], *, private: bool = False) -> None:
+
+def write_whole(path: Path, pieces: Iterable[bytes], *, shared: bool = False) -> None:
     """Replace ``path`` durably: a reader sees the old file or the new one, and both bytes and name are on disk before this returns.
+
+    A symbolic link in its place is replaced, and what it points to stays as it is.
 
     Args:
         path: the file; its folder exists.
         pieces: its content, which may be made of the old file's.
-        private: only the owner may read it.
+        shared: others may read it, if the umask lets them; else the owner alone, whatever the umask.
 
     Raises:
         OSError: it cannot be written; the old file is left as it was.
     """
     temporary = path.with_name(f"_{path.name}.{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if private else 0o666)
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if shared else 0o600)
     try:
         with os.fdopen(descriptor, "wb") as sink:
+            if not shared:
+                os.fchmod(descriptor, 0o600)
             sink.writelines(pieces)
             sink.flush()
             os.fsync(sink.fileno())
@@ -41,3 +49,26 @@ def private_folder(path: Path) -> Path:
     for folder in reversed([path, *path.parents]):
         folder.mkdir(mode=0o700, exist_ok=True)
     return path
+
+
+def private_descriptor(path: str, flags: int) -> int:
+    """Open a file for its owner alone, and none through a symbolic link: an ``opener`` for `open`."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def require_own(folder: Path) -> None:
+    """Stop where a folder is not this user's alone to write: another could put links, or files that are read as ours, into it.
+
+    Raises:
+        UsageError: everybody can write to it, or another user owns it.
+    """
+    try:
+        found = folder.stat()
+    except FileNotFoundError:
+        return
+    if found.st_uid not in {os.getuid(), 0}:
+        raise UsageError(
+            f"{folder} belongs to another user, and a home of dealcast's holds deals: set DEALCAST_HOME to a folder of your own."
+        )
+    if found.st_mode & stat.S_IWOTH:
+        raise UsageError(f"Everybody can write to {folder}, and a home of dealcast's holds deals: `chmod o-w` it, or set DEALCAST_HOME.")

@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pkgutil import resolve_name
 from typing import ParamSpec, TypeVar
@@ -29,11 +30,24 @@ def start_data_process(first: str = "flows.deals.selection:import_libraries") ->
         if _STARTED and _STARTED[-1][1].is_alive():
             return
         pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (first,))
-        os.environ["PYTHONSAFEPATH"] = "1"  # it imports nothing from the working directory
-        pool.submit(os.getpid)
-        del os.environ["PYTHONSAFEPATH"]
+        with _environment_of_a_child():
+            pool.submit(os.getpid)
         [process] = pool._processes.values()  # noqa: SLF001 - kill_workers() comes with Python 3.14
         _STARTED[:] = [(pool, process)]
+
+
+@contextmanager
+def _environment_of_a_child() -> Iterator[None]:
+    """The environment that a process started meanwhile has: it imports nothing from the working directory, and knows no token."""
+    before = dict(os.environ)
+    for name in [name for name in before if name.startswith("DEALCAST_") and name.endswith("TOKEN")]:
+        del os.environ[name]
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop("PYTHONSAFEPATH")
+        os.environ.update(before)
 
 
 def in_data_process(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

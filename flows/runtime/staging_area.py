@@ -10,12 +10,17 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from flows.runtime.atomic_files import private_folder
+from flows.runtime.atomic_files import private_folder, require_own
 
 
 @contextmanager
 def staging_folder(home: Path) -> Iterator[Path]:
-    """A folder for the length of the block that only its owner can read; those of killed runs are removed first."""
+    """A folder for the length of the block that only its owner can read; those of killed runs are removed first.
+
+    Raises:
+        UsageError: the home is not this user's alone to write.
+    """
+    require_own(home)
     place = private_folder(home / "staging")
     with ExitStack() as at_work:
         with _locked(place, fcntl.LOCK_EX):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import platform as machine
-import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from flows.ledger.forecast_history import FILE as HISTORY
 from flows.ledger.forecast_history import Invoked, add_forecast, movement, read_history
 from flows.ledger.store import Entry, Ledger
 from flows.options import SyncOptions, counted
-from flows.runtime.atomic_files import write_whole
+from flows.runtime.atomic_files import private_folder, write_whole
 from flows.runtime.step_log import say
 from flows.settings import Settings
 from flows.ui.chart import Chart, chart_of
@@ -30,6 +30,7 @@ from flows.ui.inert_text import code, inert
 from flows.ui.origin import origin, origin_line
 
 REPORT = "report.md"
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ def keep_quarantine(checked: CheckedDeals, folder: Path, ledger: Ledger, collect
     file: one that is the export itself, or no longer as it was written, is kept. The folder is made in any case: one that cannot be
     made is to show before anything is sent.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     (folder / REPORT).unlink(missing_ok=True)
     place = folder / "quarantine.csv"
     if place.exists() and place.resolve() == Path(checked.staged.export.path).resolve():
@@ -161,15 +162,15 @@ def keep_quarantine(checked: CheckedDeals, folder: Path, ledger: Ledger, collect
     place.unlink(missing_ok=True)
     if checked.quarantine is None:
         return None
-    place.touch(mode=0o600)
-    shutil.copyfile(checked.quarantine, place)
+    with checked.quarantine.open("rb") as source:
+        write_whole(place, iter(partial(source.read, _PIECE), b""))
     ledger.put(collection, written, sha256_of(place).encode())
     return place
 
 
 def publish(outcome: Outcome, ledger: Ledger) -> None:
     """Write ``report.md`` and, once data were sent, ``certificate.json``; then close the ledger's entry."""
-    outcome.folder.mkdir(parents=True, exist_ok=True)
+    private_folder(outcome.folder)
     text = report_text(outcome, ledger.name_of(outcome.options.collection))
     write_whole(outcome.folder / REPORT, [text.encode()])
     entry = outcome.entry

@@ -1,0 +1,90 @@
+"""Least privilege: what is written is its owner's alone, whatever the umask, and goes through no symbolic link."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from deployments.cli import main
+from deployments.temporary_server import without_tokens
+from flows.errors import UsageError
+from flows.ledger.store import Ledger
+from flows.runtime import data_process
+from flows.runtime.atomic_files import private_descriptor, private_folder, require_own, write_whole
+from flows.runtime.staging_area import staging_folder
+
+
+@pytest.fixture(autouse=True)
+def _open_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_files_are_0600_in_folders_of_0700(tmp_path: Path) -> None:
+    home = tmp_path / "a/home"
+    with staging_folder(home) as folder:
+        assert mode(folder) == 0o700
+    Ledger(str(home / "ledger")).put("acme", "0.json", b"{}")
+    write_whole(private_folder(home / "forecasts/acme") / "forecast.json", [b"[]"])
+    with open(private_folder(home / "locks") / "acme.lock", "a+", opener=private_descriptor):
+        pass
+    found = {path.relative_to(tmp_path): mode(path) for path in tmp_path.rglob("*")}
+    assert {str(path): oct(bits) for path, bits in found.items() if bits != (0o600 if path.suffix else 0o700)} == {}
+    assert sum(bool(path.suffix) for path in found) == 3
+
+
+def test_a_file_of_others_is_written_through_no_link(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_text("theirs", encoding="ascii")
+    for name in ("report.md", f"_report.md.{os.getpid()}.tmp"):
+        (tmp_path / name).symlink_to(theirs)
+    write_whole(tmp_path / "report.md", [b"ours"])
+    assert (theirs.read_text("ascii"), (tmp_path / "report.md").read_text("ascii")) == ("theirs", "ours")
+    assert not (tmp_path / "report.md").is_symlink()
+    (tmp_path / "lock").symlink_to(theirs)
+    with pytest.raises(OSError, match="symbolic links"):
+        open(tmp_path / "lock", "a+", opener=private_descriptor)  # noqa: SIM115 - it is not opened
+
+
+@pytest.mark.parametrize("bits", [0o777, 0o703, 0o1777])
+def test_a_home_that_everybody_can_write_to_is_refused(bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(bits)
+    monkeypatch.setenv("DEALCAST_HOME", str(home))
+    (tmp_path / "deals.csv").write_text("id,stage\n1,2\n", encoding="ascii")
+    done = CliRunner().invoke(main, ["check", str(tmp_path / "deals.csv"), "--crm", "canonical"])
+    assert (done.exit_code, f"Everybody can write to {home}" in done.output) == (2, True)
+    assert [*home.iterdir()] == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives a folder to another")
+def test_a_home_of_another_user_is_refused(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    with pytest.raises(UsageError, match="belongs to another user"):
+        require_own(tmp_path)
+    os.chown(tmp_path, 0, 0)
+    require_own(tmp_path)
+    require_own(tmp_path / "to be made")
+
+
+def test_no_child_process_is_given_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the temporary server nor the process that reads; the name of a Prefect block is no secret."""
+    monkeypatch.setenv("DEALCAST_TOKEN", "secret-token-4711")
+    monkeypatch.setenv("DEALCAST_TOKEN_BLOCK", "name")
+    given = without_tokens(os.environ)
+    assert (given["DEALCAST_TOKEN_BLOCK"], "secret-token-4711" in given.values()) == ("name", False)
+    with data_process._environment_of_a_child():  # noqa: SLF001 - what a process is started in
+        assert "secret-token-4711" not in os.environ.values()
+    assert os.environ["DEALCAST_TOKEN"] == "secret-token-4711"
+    assert "PYTHONSAFEPATH" not in os.environ
