@@ -81,6 +81,7 @@ def test_the_example_goes_as_printed(
         part for fenced in re.findall(r"^```console\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL) for part in fenced.split("$ ")[1:]
     ]
     assert len(commands) == 4
+    assert len([line for line in block("toml").splitlines() if line]) <= 15
     for command in commands:
         line, *printed = command.splitlines()
         words = line.replace("--collection acme", f"--collection {collection}").split()[1:]
