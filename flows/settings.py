@@ -61,6 +61,10 @@ class Settings(BaseSettings):
         gt=0,
         description="MB of memory that opening a workbook may take, and a second for every 50; a large one may take 32 times its size",
     )
+    export_protocols: str = Field(
+        "file,local,http,https,s3,s3a,gs,gcs,az,abfs,abfss,sftp,ssh,ftp,zip,memory",
+        description="the kinds of URL that an export may have, separated by commas; others that fsspec knows are not opened",
+    )
     extra_suite: Path | None = Field(None, description="a Great Expectations suite (JSON) whose expectations join the gate's")
     config: Path | None = Field(None, description="the `dealcast.toml` that commands read; default: that of the working directory, if any")
     folder: Path | None = Field(

@@ -6,14 +6,17 @@ from importlib.resources import files
 from typing import Any
 from uuid import UUID
 
+import httpx
 import yaml
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import BlockDocument
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
+from prefect.types import SecretDict
 
 from flows.errors import UsageError
+from flows.nostradamus.client import LOOPBACK
 
 WEBHOOK = "dealcast-alerts"
 """Name of the custom-webhook block that `--webhook` makes."""
@@ -61,8 +64,24 @@ def _pointed(automation: dict[str, Any], target: UUID | None) -> dict[str, Any]:
     return {**automation, "actions": actions}
 
 
+def webhook_block(url: str) -> CustomWebhookNotificationBlock:
+    """The block that posts to ``url``, which Prefect keeps encrypted and shows nobody: who knows a webhook may post to it.
+
+    Raises:
+        UsageError: it is not https, and not of this machine.
+    """
+    try:
+        found = httpx.URL(url)
+    except httpx.InvalidURL:
+        found = httpx.URL("")
+    if not found.host or (found.scheme != "https" and not (found.scheme == "http" and found.host in LOOPBACK)):
+        raise UsageError("--webhook must be an https:// URL: whoever knows it may post there, and http:// sends it in clear.")
+    secret = SecretDict({"webhook": url})
+    return CustomWebhookNotificationBlock(name=WEBHOOK, url="{{webhook}}", json_data={"text": "{{subject}}\n{{body}}"}, secrets=secret)
+
+
 def _webhook_block(url: str) -> UUID:
-    block = CustomWebhookNotificationBlock(name=WEBHOOK, url=url, json_data={"text": "{{subject}}\n{{body}}"})
+    block = webhook_block(url)
     return UUID(str(block.save(WEBHOOK, overwrite=True, _sync=True)))  # type: ignore[call-arg] # prefect's sync_compatible hides it
 
 

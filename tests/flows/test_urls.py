@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flows.crm import open_export
+from flows.crm.files.location import fetch
 from flows.errors import ExportNotFound, ExportUnreadable, UsageError
 from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions, has_credentials, shown_url
@@ -57,3 +58,14 @@ def test_the_platform_s_url_carries_no_credentials(url: str) -> None:
     with pytest.raises(UsageError, match="bare URL") as raised:
         Nostradamus(url.format(c=CANARY), "token")
     assert CANARY not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "place", ["github://owner:name@/deals.csv", "simplecache::s3://bucket/deals.csv", "zip://deals.csv::reference://x"]
+)
+def test_a_url_of_a_kind_that_is_not_named_is_not_opened(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"DEALCAST_EXPORT_PROTOCOLS names those that are: .*https"):
+        fetch(place)
+    monkeypatch.setenv("DEALCAST_EXPORT_PROTOCOLS", "https")
+    with pytest.raises(UsageError, match="a kind that is not opened: s3"):
+        fetch("s3://bucket/deals.csv")

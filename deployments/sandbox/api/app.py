@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Route
 
 from deployments.sandbox.api import collection_routes, control_routes, data_routes, invocation_routes
@@ -37,6 +38,9 @@ Faults, speed and reset live under `/_sandbox/`, which explains itself.
 """
 
 
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost")
+
+
 def create_app(
     data: Path | None = None,
     *,
@@ -44,6 +48,7 @@ def create_app(
     queued_seconds: float = QUEUED_SECONDS,
     processing_seconds: float = PROCESSING_SECONDS,
     max_upload_bytes: int = MAX_UPLOAD_BYTES,
+    hosts: Sequence[str] = LOOPBACK_HOSTS,
 ) -> FastAPI:
     """Build the sandbox.
 
@@ -53,6 +58,7 @@ def create_app(
         queued_seconds: how long a job is `queued` at least.
         processing_seconds: how long a job is `in_progress` at least.
         max_upload_bytes: size of the largest body taken; a larger one is refused with 413.
+        hosts: the names under which it answers; others get 400, so that no page of a name that was pointed here reads it.
     """
     app = FastAPI(
         title="dealcast sandbox",
@@ -68,6 +74,7 @@ def create_app(
     app.add_middleware(Gatekeeper, max_bytes=max_upload_bytes)
     app.add_middleware(FaultInjector)
     app.add_middleware(RequestLogger)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     return app
 
 

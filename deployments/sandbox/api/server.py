@@ -18,7 +18,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from deployments.sandbox.api.app import DEFAULT_TOKEN, MAX_UPLOAD_BYTES, PROCESSING_SECONDS, QUEUED_SECONDS, create_app
+from deployments.sandbox.api.app import DEFAULT_TOKEN, LOOPBACK_HOSTS, MAX_UPLOAD_BYTES, PROCESSING_SECONDS, QUEUED_SECONDS, create_app
 from deployments.sandbox.faults.cuttable import CuttableProtocol
 
 HOST = "127.0.0.1"
@@ -77,6 +77,7 @@ def running(
         queued_seconds=queued_seconds,
         processing_seconds=processing_seconds,
         max_upload_bytes=max_upload_bytes,
+        hosts=LOOPBACK_HOSTS if host in LOOPBACK_HOSTS else ("*",),
     )
     with _alone_in(data), _listen(host, port) as listening, _answering(app, listening):
         yield Sandbox(f"http://{host}:{listening.getsockname()[1]}", token)

@@ -158,6 +158,7 @@ def _remote(location: str, copies: ExitStack) -> LocalExport:
 
     shown = shown_url(location)
     protocol = location.split("://", 1)[0].rsplit(":", 1)[-1]
+    _require_admitted(location)
     try:
         filesystem, path = fsspec.core.url_to_fs(location)
     except (ImportError, ValueError) as error:
@@ -184,6 +185,17 @@ def _remote(location: str, copies: ExitStack) -> LocalExport:
         raise ExportUnreadable(_unreachable(shown, error)) from error
     chosen = location if path in location else filesystem.unstrip_protocol(path)
     return LocalExport(shown_url(chosen), local, _modified(info), copies)
+
+
+def _require_admitted(location: str) -> None:
+    """Raise UsageError where a part of a URL is of a kind that the setting does not name: fsspec knows some that run commands."""
+    admitted = {each.strip() for each in load_settings().export_protocols.split(",")}
+    kinds = [part.split("://", 1)[0] for part in location.split("::")]
+    if refused := [kind for kind in kinds if kind not in admitted]:
+        raise UsageError(
+            f"The export is at a URL of a kind that is not opened: {', '.join(refused)}. DEALCAST_EXPORT_PROTOCOLS names those that are: "
+            f"{', '.join(sorted(admitted))}."
+        )
 
 
 def _unreachable(shown: str, error: Exception) -> str:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 from prefect.states import Cancelled, Completed, Crashed, Failed
 
-from deployments.commands.automations import read_automations
-from flows.errors import CollectionBusy, DealcastError, ExportNotFound, OutcomeUnknown, StoppedByGuard
+from deployments.commands.automations import read_automations, webhook_block
+from flows.errors import CollectionBusy, DealcastError, ExportNotFound, OutcomeUnknown, StoppedByGuard, UsageError
 from flows.nostradamus import Nostradamus
 from flows.ui.events import condition, error_tag
 from tests.conftest import wait_for
@@ -112,3 +112,13 @@ def test_the_sweep_knows_every_name_under_which_a_run_ends() -> None:
     assert {
         f"prefect.flow-run.{name}" for name in ("Completed", "NothingNew", "Forgotten", "Failed", "OutcomeUnknown", "Cancelled", "Crashed")
     } <= set(sweep["trigger"]["expect"])
+
+
+def test_a_webhook_is_a_secret_and_goes_over_https() -> None:
+    url = "https://alerts.example/hook?key=s3cret"
+    block = webhook_block(url)
+    assert block._build_request_args("body", "subject")["url"] == url  # noqa: SLF001 - what Prefect posts to
+    assert "s3cret" not in block.model_dump_json()
+    for refused in ("http://alerts.example/hook", "alerts.example", "ftp://alerts.example/hook", "https://"):
+        with pytest.raises(UsageError, match="must be an https:// URL"):
+            webhook_block(refused)

@@ -170,3 +170,13 @@ def test_the_log_names_no_token(client: Callable[..., Client], caplog: pytest.Lo
         api.new_collection()
         log = sandbox.control("GET", "requests")
     assert not re.search("canary", caplog.text + str(log))
+
+
+def test_it_answers_under_no_name_that_somebody_pointed_here(sandbox: Sandbox) -> None:
+    """A page of another origin whose name is made to mean this machine is of its origin, and would read all."""
+    for path in ("/api/collection", "/_sandbox/requests"):
+        answers = [
+            httpx.get(f"{sandbox.url}{path}", headers={"Host": host, "Authorization": f"Token {sandbox.token}"}, trust_env=False)
+            for host in ("elsewhere.example", "localhost:1", "127.0.0.1")
+        ]
+        assert [answer.status_code for answer in answers] == [400, 200, 200]
