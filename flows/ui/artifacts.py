@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 from uuid import UUID
 
-import httpx
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -22,11 +21,11 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.context import FlowRunContext, TaskRunContext
-from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 
 from expectations import CheckReport, Failure, Severity
 from flows.deals.guard import ExportStats
+from flows.runtime.shown import show
 from flows.ui.chart import Chart, draw, markdown_image
 from flows.ui.inert_text import code, inert
 from flows.ui.origin import known_as, origin_line, ui_link
@@ -128,15 +127,10 @@ def show_progress(collection: str, percent: float, words: str) -> bool:
 
 
 def _show(create: Callable[..., Any], *arguments: Any) -> UUID | None:
-    """Create an artifact inside a run, its description last; where Prefect cannot take it that is a warning: the sync matters more."""
+    """Create an artifact inside a run, its description last, where Prefect takes it."""
     if FlowRunContext.get() is None and TaskRunContext.get() is None:
         return None
-    try:
-        made: UUID = create(*arguments[:-1], inert(arguments[-1]))
-    except (httpx.HTTPError, PrefectException, OSError) as error:
-        logging.getLogger("prefect.flow_runs").warning("An artifact was not shown: %s", error)
-        return None
-    return made
+    return show("An artifact", lambda: create(*arguments[:-1], inert(arguments[-1])))
 
 
 def _rejected_row(failure: Failure, rules: Mapping[str, str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import takewhile
 from typing import Any, Literal
+from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
@@ -22,6 +23,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events import emit_event
 
 from flows.errors import CollectionBusy, DealcastError, StoppedByGuard, error_named
+from flows.runtime.shown import show
 from flows.ui.origin import ui_link
 
 Condition = Literal["well", "failing", "blocked"]
@@ -44,12 +46,16 @@ def tell_change(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:  # noq
 
     A run that `sync-collections` handed out tells nothing: the one before it was of another collection, and who handed it out tells of all.
     """
-    if flow_run.deployment_id is None or HANDED_OUT in flow_run.tags:
-        return
+    deployment = flow_run.deployment_id
+    if deployment is not None and HANDED_OUT not in flow_run.tags:
+        show("The change", lambda: _tell(flow_run, deployment, state))
+
+
+def _tell(flow_run: FlowRun, deployment_id: UUID, state: State[Any]) -> None:
     with get_client(sync_client=True) as client:
         ended = client.read_flow_run(flow_run.id)
         now = condition(state, ended.tags)
-        deployment = client.read_deployment(flow_run.deployment_id).name
+        deployment = client.read_deployment(deployment_id).name
         earlier = _earlier(client, flow_run) if now else []
     if now is None:
         return

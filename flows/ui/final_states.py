@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, ParamSpec
 
-import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
-from prefect.exceptions import PrefectException
 from prefect.states import Completed, Failed
 
 from flows.errors import AppendRejected, CollectionBusy, DealcastError, FileTrouble, OutcomeUnknown, StoppedByGate, StoppedByGuard
@@ -23,6 +20,7 @@ from flows.ledger.store import Ledger
 from flows.ledger.unfinished import options_of
 from flows.options import SyncOptions
 from flows.runtime.atomic_files import write_whole
+from flows.runtime.shown import show
 from flows.runtime.step_log import log_intended_plainly
 from flows.settings import load_settings
 from flows.ui.artifacts import links, show_progress, show_report
@@ -102,14 +100,11 @@ def name_run(subject: str, what: str, ended: State[Any] | None = None) -> None:
     if context is None or context.flow_run is None or subject_of_run() != subject:
         return
     name = f"{known_as(subject)} {datetime.now(UTC):%Y-%m-%d} · {what}"
-    try:
-        with get_client(sync_client=True) as client:
-            error = ended.data if ended and isinstance(ended.data, DealcastError) else None
-            collection = None if subject in (PIPELINES, COLLECTIONS) else known_as(subject)
-            tags = run_tags(context.flow_run.tags, collection, _outcome(ended) if ended else None, error)
-            client.update_flow_run(context.flow_run.id, name=name, tags=tags)
-    except (httpx.HTTPError, PrefectException, OSError) as error:  # a name is not worth the run
-        logging.getLogger("prefect.flow_runs").warning("The run was not named: %s", error)
+    error = ended.data if ended and isinstance(ended.data, DealcastError) else None
+    collection = None if subject in (PIPELINES, COLLECTIONS) else known_as(subject)
+    tags = run_tags(context.flow_run.tags, collection, _outcome(ended) if ended else None, error)
+    run = context.flow_run.id
+    show("The run's name", lambda: get_client(sync_client=True).update_flow_run(run, name=name, tags=tags))
 
 
 def _state_of(about: str, ended: FlowEnd, options: SyncOptions | None) -> State[Any]:

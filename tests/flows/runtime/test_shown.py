@@ -1,0 +1,56 @@
+"""What is only shown is asked of Prefect once, and left out for a while where there is no answer."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from flows.runtime import shown
+from flows.runtime.shown import show
+
+
+@pytest.fixture(autouse=True)
+def _anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shown, "STATE", shown.State())
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A Prefect server that takes connections and never answers."""
+    monkeypatch.setattr(shown, "SECONDS", 0.2)
+    listener = socket.create_server(("127.0.0.1", 0))
+    with listener, temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{listener.getsockname()[1]}/api"}):
+        yield
+
+
+def test_a_server_that_does_not_answer_is_asked_once(silent: None, caplog: pytest.LogCaptureFixture) -> None:  # noqa: ARG001 - it is there
+    asked: list[str] = []
+
+    def call() -> None:
+        asked.append("asked")
+        get_client(sync_client=True).read_flows()
+
+    for _ in range(3):
+        assert show("A picture", call) is None
+    assert asked == ["asked"]
+    assert sum("A picture was not shown" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_the_client_that_it_is_asked_with_waits_shortly_and_does_not_retry(silent: None) -> None:  # noqa: ARG001 - as above
+    def call() -> tuple[httpx.Timeout, int]:
+        return get_client(sync_client=True)._client.timeout, PREFECT_CLIENT_MAX_RETRIES.value()  # noqa: SLF001 - nothing else tells
+
+    assert show("It", call) == (httpx.Timeout(0.2), 0)
+    assert PREFECT_CLIENT_MAX_RETRIES.value() > 0
+
+
+def test_artifacts_are_made_so(silent: None) -> None:  # noqa: ARG001 - as above
+    with pytest.warns(FutureWarning, match="outside of a flow"):
+        assert show("An artifact", lambda: create_markdown_artifact("text", "key")) is None
+    assert shown.STATE.away_until > 0
