@@ -55,7 +55,7 @@ def main(config: str | None) -> None:  # noqa: ARG001 - each command reads it
     """
     require_file_locks()
     quiet_libraries()
-    end_on_signals()
+    end_on_signals(bounded=click.get_current_context().invoked_subcommand not in ("up", "sandbox"))
     gc.set_threshold(100_000)  # imports make half a million objects that stay: looking them over again and again takes a fifth of a start
     atexit.register(gc.freeze)  # ... and looking them over for the last time half a second of the end
 

@@ -20,6 +20,7 @@ import psutil
 import pytest
 from click.testing import CliRunner, Result
 
+from deployments import command_errors
 from deployments.cli import main
 from deployments.sandbox import Sandbox, running
 from expectations.schema import COLUMN_NAMES
@@ -88,6 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["TMPDIR"], tempfile.tempdir = str(config.stash[_PLACE]), None
     worker = getattr(config, "workerinput", {}).get("workerid", "main")
     os.environ["PREFECT_HOME"] = str(Path(os.environ["TMPDIR"]) / f"prefect-{worker}")  # never the user's own
+    command_errors.UNWINDING_SECONDS = HANG  # a command in the suite's own process is not to end it
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`

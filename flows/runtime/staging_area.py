@@ -12,6 +12,15 @@ from uuid import uuid4
 
 from flows.runtime.atomic_files import private_folder, require_own
 
+_OWN: set[Path] = set()
+"""This process's folders."""
+
+
+def remove_own() -> None:
+    """Remove this process's folders, as its end does where nothing unwinds any more."""
+    for folder in list(_OWN):
+        shutil.rmtree(folder, ignore_errors=True)
+
 
 @contextmanager
 def staging_folder(home: Path) -> Iterator[Path]:
@@ -27,10 +36,12 @@ def staging_folder(home: Path) -> Iterator[Path]:
             _remove_dead(place)
             folder = private_folder(place / uuid4().hex)
             at_work.enter_context(_locked(folder, fcntl.LOCK_EX))
+        _OWN.add(folder)
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            _OWN.discard(folder)
 
 
 def sweep(home: Path) -> None:

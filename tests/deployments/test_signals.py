@@ -1,0 +1,69 @@
+"""A signal ends a command, whatever it is in the middle of and whatever catches what the signal raises."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import HANG, wait_for
+
+DEALCAST = str(Path(sys.executable).with_name("dealcast"))
+
+STUBBORN = """
+import sys, time
+from pathlib import Path
+from deployments import command_errors
+from flows.runtime.staging_area import staging_folder
+command_errors.UNWINDING_SECONDS = 0.2
+command_errors.end_on_signals()
+with staging_folder(Path(sys.argv[1])) as folder:
+    (folder / "deals.csv").write_text("people's data")
+    while True:
+        try:
+            print("ready", flush=True)
+            time.sleep(600)
+        except BaseException:
+            pass
+"""
+"""A process that catches everything, as an engine that waits for a server that is gone does for minutes."""
+
+SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_what_catches_all_is_ended_all_the_same(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    """And leaves nothing of an export."""
+    command = [sys.executable, "-c", STUBBORN, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        child.send_signal(number)
+        assert child.wait(HANG) == code
+    assert list((tmp_path / "staging").iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS[:2])
+def test_a_sync_is_ended_while_prefect_does_not_answer(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    export = tmp_path / "deals.csv"
+    export.write_text("id\n1\n")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        prefect = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
+        environment = {**os.environ, "DEALCAST_HOME": str(tmp_path / "home"), "PREFECT_API_URL": prefect, "TMPDIR": str(temporary)}
+        command = [DEALCAST, "sync", str(export), "--crm", "canonical", "--collection", "acme"]
+        silent.settimeout(HANG)
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as child:
+            connection, _ = silent.accept()
+            with connection:
+                child.send_signal(number)
+                assert child.wait(HANG) == code
+                assert child.stderr is not None
+                assert "Traceback" not in child.stderr.read()
+    wait_for(lambda: not list(temporary.iterdir()), "its folders to be removed")
