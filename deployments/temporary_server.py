@@ -77,8 +77,8 @@ def without_tokens(environment: Mapping[str, str]) -> dict[str, str]:
 @cache
 def temporary_server() -> TemporaryServer | None:
     """Start one and make it this process's Prefect API; none where Prefect's settings name a server, or want no temporary one."""
-    from flows.runtime.prefect_api import SERVER_SETTINGS  # noqa: PLC0415 - the server's program does not find it
-    from flows.runtime.prefect_settings import (  # noqa: PLC0415 - as above
+    from flows.runtime.prefect_settings import (  # noqa: PLC0415 - the server's program does not find it
+        SERVER_SETTINGS,
         keep_loopback_direct,
         load_prefect,
         refresh_prefect,

@@ -78,7 +78,7 @@ def as_settings() -> str:
 
 def as_server_settings() -> str:
     """The environment that dealcast gives a Prefect server which it starts."""
-    settings: dict[str, str] = import_module("flows.runtime.prefect_api").SERVER_SETTINGS
+    settings: dict[str, str] = import_module("flows.runtime.prefect_settings").SERVER_SETTINGS
     return "\n".join(["```console", *(f"{name}={value}" for name, value in settings.items()), "```"])
 
 

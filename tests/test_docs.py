@@ -89,7 +89,7 @@ def test_help_and_runbook_give_the_same_exit_codes() -> None:
 
 
 def test_a_prefect_server_s_settings_are_the_same_wherever_it_is_started() -> None:
-    from flows.runtime.prefect_api import SERVER_SETTINGS  # noqa: PLC0415 - the only test that needs it
+    from flows.runtime.prefect_settings import SERVER_SETTINGS  # noqa: PLC0415 - the only test that needs it
 
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["prefect"]["server"]
     groups = {"concurrency": declared["concurrency"]} | {f"services_{name}": group for name, group in declared.get("services", {}).items()}

@@ -34,8 +34,7 @@ from flows.errors import DealcastError, UsageError
 from flows.nostradamus import Nostradamus
 from flows.options import FROM_ENVIRONMENT, SyncOptions
 from flows.runtime.atomic_files import private_descriptor, private_folder, require_own, write_whole
-from flows.runtime.prefect_api import SERVER_SETTINGS
-from flows.runtime.prefect_settings import refresh_prefect
+from flows.runtime.prefect_settings import SERVER_SETTINGS, refresh_prefect
 from flows.settings import load_settings
 
 HOST = "127.0.0.1"

@@ -6,6 +6,10 @@ import os
 import sys
 from contextlib import chdir
 
+SERVER_SETTINGS = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem"}
+"""Environment of a Prefect server: by default it forgets at a restart which locks are held and until when. `pyproject.toml` says the same
+to one that is started in the repository."""
+
 
 def load_prefect() -> None:
     """Import Prefect from the root folder.

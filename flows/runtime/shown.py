@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -21,7 +21,7 @@ from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RET
 T = TypeVar("T")
 
 SECONDS = 5.0
-"""How long an answer is waited for."""
+"""The time that an answer is waited for."""
 
 _LEFT_OUT = 60.0
 """Seconds after one that did not come in which none is asked for."""
@@ -67,7 +67,7 @@ def _briefly() -> Iterator[None]:
     context = get_settings_context()
     brief = STATE.brief
     if brief is None or brief.base is not context.settings:
-        changes = {PREFECT_API_REQUEST_TIMEOUT: SECONDS, PREFECT_CLIENT_MAX_RETRIES: 0}
+        changes: dict[Any, Any] = {PREFECT_API_REQUEST_TIMEOUT: SECONDS, PREFECT_CLIENT_MAX_RETRIES: 0}
         settings = context.settings.copy_with_update(updates=changes)
         with SettingsContext(profile=context.profile, settings=settings), _client_context(None):
             brief = STATE.brief = _Brief(context.settings, settings, get_client(sync_client=True).__enter__())

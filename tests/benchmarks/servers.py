@@ -16,7 +16,7 @@ import httpx
 import pyarrow.csv as pacsv
 
 from flows.nostradamus import Nostradamus
-from flows.runtime.prefect_api import SERVER_SETTINGS
+from flows.runtime.prefect_settings import SERVER_SETTINGS
 
 TOKEN = "benchmark"
 

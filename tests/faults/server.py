@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from flows.runtime.prefect_api import SERVER_SETTINGS
+from flows.runtime.prefect_settings import SERVER_SETTINGS
 from tests.conftest import wait_for
 
 
