@@ -33,6 +33,7 @@ _DATES = {column.name for column in COLUMNS if column.kind is Kind.DATETIME}
 _DECIMALS = {column.name for column in COLUMNS if column.kind is Kind.DECIMAL}
 _INTEGERS = {column.name for column in COLUMNS if column.kind is Kind.INTEGER}
 _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_BETWEEN_IDS = re.compile(r"[;,|\s\[\]{}\"']+")
 _SOME = 3
 
 
@@ -232,7 +233,7 @@ class FormatInference:
             filled = pc.fill_null(pc.not_equal(lists, header), False)
             own = plain_ids(one_chunk(rows.table.column(str(identity))).filter(filled))
             for names, kept in zip(lists.filter(filled).to_pylist(), own.to_pylist(), strict=True):
-                merged |= {each for each in plain_ids(pa.array(re.split(r"[;,|\s]+", names))).to_pylist() if each and each != kept}
+                merged |= {each for each in plain_ids(pa.array(_BETWEEN_IDS.split(names))).to_pylist() if each and each != kept}
         return frozenset(merged)
 
     @cached_property

@@ -80,7 +80,7 @@ def test_a_mark_of_deletion_that_cannot_be_read_stops(export: Export, tmp_path: 
         extract(Export([deal | {"_fivetran_deleted": "maybe"} for deal in export.deals]).write(tmp_path / "deals.csv"))
 
 
-@pytest.mark.parametrize("named", ["102; 103", "102;103", "101;102,103"])
+@pytest.mark.parametrize("named", ["102; 103", "102;103", "101;102,103", "[102, 103]", '["102","103"]', "{102,103}", "102|103"])
 def test_deals_merged_into_another_are_gone_and_their_stale_rows_no_deals(named: str, tmp_path: Path) -> None:
     ids = ["102", "101", "104"]
     rows = [DEAL | {"Record ID": each, "Merged Deal IDs": named if each == "101" else ""} for each in ids]
