@@ -8,19 +8,25 @@ import os
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, ParamSpec
+from typing import Any, Literal
 
 import click
 
 from deployments.command_errors import CommandGroup, end_on_signals, quiet_libraries, require_file_locks
 from deployments.commands.forget import forget
-from deployments.export_options import export_options, format_options, own_export_options, voice_options
+from deployments.export_options import (
+    complete_collection,
+    complete_dialect,
+    complete_file,
+    export_options,
+    format_options,
+    own_export_options,
+    voice_options,
+)
 from deployments.guard_options import an_age, guard_options, hours
 from deployments.project.commands import PROJECT_COMMANDS
 from deployments.temporary_server import temporary_server
 from flows.errors import UsageError
-
-P = ParamSpec("P")
 
 EPILOG = (
     "Exit codes: 0 done, 2 usage, 3 export cannot be read or mapped, 4 stopped by the gate, 5 refused by the platform, "
@@ -65,6 +71,7 @@ def main(config: str | None) -> None:  # noqa: ARG001 - each command reads it
 @click.option(
     "--collection",
     metavar="NAME",
+    shell_complete=complete_collection,
     help="The platform's collection, by name or id. Required, unless --pipelines names one for each pipeline.",
 )
 @click.option(
@@ -117,7 +124,7 @@ def sync(no_forecast: bool, forecast: str, pipelines: str | None, quiet: bool, a
 
 
 @main.command()
-@click.argument("collection", required=False, metavar="[COLLECTION]")
+@click.argument("collection", required=False, metavar="[COLLECTION]", shell_complete=complete_collection)
 @click.option(
     "--max-age", metavar="DURATION", callback=an_age, help="End with 7 where the last export, or its newest change, is older: 36h, 7d."
 )
@@ -139,7 +146,9 @@ def status(**options: Any) -> None:
 
 
 @main.command()
-@click.option("--collection", required=True, metavar="NAME", help="The platform's collection, by name or id.")
+@click.option(
+    "--collection", required=True, metavar="NAME", shell_complete=complete_collection, help="The platform's collection, by name or id."
+)
 @click.argument("request_id", required=False, metavar="[REQUEST_ID]")
 @click.option("--forget", is_flag=True, help="Wait no longer for what the platform never ends: the next sync sends or invokes it anew.")
 @voice_options
@@ -160,7 +169,12 @@ def resume(collection: str, request_id: str | None, forget: bool, quiet: bool, a
 
 @main.command()
 @export_options
-@click.option("--collection", metavar="NAME", help="The collection of dealcast.toml whose export and options to take.")
+@click.option(
+    "--collection",
+    metavar="NAME",
+    shell_complete=complete_collection,
+    help="The collection of dealcast.toml whose export and options to take.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was found, or the error, as one JSON object on stdout.")
 @click.option("--docs", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Write Great Expectations' Data Docs there.")
 def check(**options: Any) -> None:
@@ -199,7 +213,7 @@ def create_collection(name: str, timezone: str, same_name: bool) -> None:
 
 
 @collections.command("verify")
-@click.argument("collection", metavar="COLLECTION")
+@click.argument("collection", metavar="COLLECTION", shell_complete=complete_collection)
 @export_options
 @click.option(
     "--mode",
@@ -246,8 +260,10 @@ def sync_collections(table: str, deployment: str | None, quiet: bool, as_json: b
 
 
 @main.command()
-@click.argument("export", required=False, metavar="[EXPORT]")
-@click.option("--crm", metavar="NAME", help="Show the columns by this dialect instead of the one that fits best.")
+@click.argument("export", required=False, metavar="[EXPORT]", shell_complete=complete_file)
+@click.option(
+    "--crm", metavar="NAME", shell_complete=complete_dialect, help="Show the columns by this dialect instead of the one that fits best."
+)
 @click.option("--encoding", metavar="NAME", help="The export's encoding, such as cp1252, where the file does not prove it.")
 @format_options
 @click.option(
@@ -256,7 +272,8 @@ def sync_collections(table: str, deployment: str | None, quiet: bool, as_json: b
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a dialect of your own to start from: the export's headers, what is guessed of them, and what is left to say.",
 )
-def crms(export: str | None, crm: str | None, write: Path | None, **said: Any) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print what was found, or the error, as one JSON object on stdout.")
+def crms(export: str | None, crm: str | None, write: Path | None, as_json: bool, **said: Any) -> None:
     """List the known dialects; with a file, say which one fits and what each of the 35 columns would get.
 
     \b
@@ -269,13 +286,13 @@ def crms(export: str | None, crm: str | None, write: Path | None, **said: Any) -
     from flows.crm import Said  # noqa: PLC0415 - as above
 
     if export is None:
-        show_dialects()
+        show_dialects(as_json=as_json)
     else:
-        sys.exit(show_fit(export, crm, Said(**said), write))
+        sys.exit(show_fit(export, crm, Said(**said), write, as_json=as_json))
 
 
 @main.command()
-@click.argument("collection", metavar="COLLECTION")
+@click.argument("collection", metavar="COLLECTION", shell_complete=complete_collection)
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="Leave out forecasts of data from before that day.")
 @click.option(
     "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True, help="For people or programs."
@@ -293,8 +310,13 @@ def forecasts(collection: str, since: datetime | None, form: Literal["table", "c
 
 
 @main.command()
-@click.argument("export", required=False, metavar="[EXPORT]")
-@click.option("--collection", metavar="NAME", help="A collection, by name or id, that the token must see; its last sync is shown too.")
+@click.argument("export", required=False, metavar="[EXPORT]", shell_complete=complete_file)
+@click.option(
+    "--collection",
+    metavar="NAME",
+    shell_complete=complete_collection,
+    help="A collection, by name or id, that the token must see; its last sync is shown too.",
+)
 @click.option("--max-age", metavar="DURATION", default="24h", callback=hours, show_default=True, help="How old EXPORT may be: 36h, 7d.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object on stdout.")
 def doctor(**options: Any) -> None:
@@ -357,28 +379,6 @@ def up(port: int, every: int, **options: Any) -> None:
     from deployments.commands.up import up as run_up  # noqa: PLC0415 - fastapi and pandera take seconds to import
 
     run_up(port, every, options)
-
-
-@main.command()
-@click.option("--block", metavar="TYPE/NAME", help="A notification block that Prefect knows, such as slack-webhook/alerts.")
-@click.option("--webhook", metavar="URL", help='Post {"text": ...} there instead; makes the block custom-webhook/dealcast-alerts.')
-def automations(block: str | None, webhook: str | None) -> None:
-    """Install the automations on the Prefect server: who is told of a failure, a blocked guard and a recovery, once each.
-
-    Also the zombie sweep, which marks runs whose process died; with neither option, that alone. Run it again after any change.
-
-    \b
-    Examples:
-      dealcast automations --block slack-webhook/alerts
-      dealcast automations --webhook https://alerts.example/hook
-    """
-    from flows.runtime.prefect_settings import load_prefect  # noqa: PLC0415 - only commands that need prefect
-
-    load_prefect()
-    from deployments.commands.automations import install  # noqa: PLC0415 - prefect takes seconds to import
-
-    for name in install(block, webhook):
-        click.echo(name)
 
 
 for _command in (*PROJECT_COMMANDS, forget):

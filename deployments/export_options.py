@@ -2,15 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
+from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
     from flows.options import SyncOptions
 
 P = ParamSpec("P")
+
+
+def complete_file(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete a file's name."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_dialect(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete a dialect's name, else a file's."""
+    from flows.crm.dialect import shipped_names  # noqa: PLC0415 - pydantic and pyarrow take a moment to import
+
+    return _begin_with(incomplete, shipped_names()) or complete_file(context, parameter, incomplete)
+
+
+def complete_collection(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a collection that the ledger or a `dealcast.toml` knows; the platform is not asked."""
+    from deployments.project.config_file import find_project  # noqa: PLC0415 - as above
+    from flows.errors import DealcastError  # noqa: PLC0415 - as above
+    from flows.ledger.store import Ledger  # noqa: PLC0415 - as above
+    from flows.settings import load_settings  # noqa: PLC0415 - as above
+
+    names: set[str] = set()
+    with suppress(DealcastError, OSError):
+        project = find_project(None)
+        names.update(project.collections if project else ())
+        url = load_settings().ledger_url
+        ledger = Ledger(url) if "://" not in url else None  # a bucket would keep the shell waiting
+        names.update(ledger.name_of(each) or each for each in ledger.collections()) if ledger else None
+    return _begin_with(incomplete, sorted(names))
+
+
+def complete_pipeline(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a pipeline that a `dealcast.toml` names."""
+    from deployments.project.config_file import find_project  # noqa: PLC0415 - as above
+    from flows.errors import DealcastError  # noqa: PLC0415 - as above
+
+    with suppress(DealcastError):
+        project = find_project(None)
+        return _begin_with(
+            incomplete, sorted({str(each["pipeline"]) for each in project.collections.values() if each.get("pipeline")} if project else ())
+        )
+    return []
+
+
+def _begin_with(incomplete: str, names: Iterable[str]) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def format_options(command: Callable[P, Any]) -> Callable[P, Any]:
@@ -50,11 +98,20 @@ def own_export_options(command: Callable[P, Any]) -> Callable[P, Any]:
 
 def _export_options(command: Callable[P, Any], *, required: bool) -> Callable[P, Any]:
     options = [
-        click.argument("export", metavar="EXPORT" if required else "[EXPORT]", required=required),
+        click.argument("export", metavar="EXPORT" if required else "[EXPORT]", required=required, shell_complete=complete_file),
         click.option(
-            "--crm", required=required, metavar="NAME", help="Dialect of the export: see `dealcast crms`; `canonical`, or a TOML file."
+            "--crm",
+            required=required,
+            metavar="NAME",
+            shell_complete=complete_dialect,
+            help="Dialect of the export: see `dealcast crms`; `canonical`, or a TOML file.",
         ),
-        click.option("--pipeline", metavar="NAME", help="The one pipeline to take, where the export holds several."),
+        click.option(
+            "--pipeline",
+            metavar="NAME",
+            shell_complete=complete_pipeline,
+            help="The one pipeline to take, where the export holds several.",
+        ),
         click.option("--encoding", metavar="NAME", help="The export's encoding, such as cp1252, where the file does not prove it."),
         click.option("--assume-open", is_flag=True, help="Take deals as open where no flag, status or stage says how they ended."),
         click.option("--currency", metavar="CODE", help="The one currency to take, where the export holds several."),

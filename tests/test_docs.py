@@ -46,7 +46,7 @@ def test_every_command_and_option_has_a_help(name: str, command: click.Command) 
 @pytest.mark.parametrize("page", PAGES)
 def test_options_and_variables_that_a_page_names_exist(page: str) -> None:
     known = {spelled for _, command in commands() for option in options(command) for spelled in (*option.opts, *option.secondary_opts)}
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGES[page])) <= known | OF_OTHERS | {"--help", "--version", "--full"}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGES[page])) <= known | OF_OTHERS | {"--help", "--version", "--full", "--config"}
     variables = {f"DEALCAST_{name.upper()}" for name in Settings.model_fields}
     assert set(re.findall(r"\bDEALCAST_[A-Z_]+\b", PAGES[page])) <= variables | TEST_VARIABLES
 
@@ -113,3 +113,6 @@ def test_the_completion_that_the_runbook_shows_completes() -> None:
     assert "_DEALCAST_COMPLETE=bash_source" in PAGES[RUNBOOK]
     assert "sync" in [item.value for item in complete.get_completions([], "sy")]
     assert "--accept-shrink" in [item.value for item in complete.get_completions(["sync"], "--acc")]
+    assert [item.type for item in complete.get_completions(["sync"], "exports/a")] == ["file"], "file names are the shell's"
+    assert [item.value for item in complete.get_completions(["sync", "--crm"], "hub")] == ["hubspot"]
+    assert [item.type for item in complete.get_completions(["sync", "--crm"], "own/")] == ["file"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 import click
 from rich.markup import escape
@@ -28,8 +31,12 @@ _STAGES = 20
 _PLAIN = re.compile(rf"\d{{4}}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)?)?|true|false|{'|'.join(STATUSES)}")
 
 
-def show_dialects() -> None:
-    """A line per shipped dialect: its name, what it reads, and how surely its headers are known."""
+def show_dialects(*, as_json: bool = False) -> None:
+    """A line per shipped dialect: its name, what it reads, and how surely its headers are known; one object with ``as_json``."""
+    if as_json:
+        found = [{"name": each.name, "reads": each.title, "how_surely": each.source} for each in known_dialects()]
+        click.echo(json.dumps({"dialects": found}, ensure_ascii=False))
+        return
     table = Table("--crm", "reads", "how surely")
     for dialect in known_dialects():
         table.add_row(dialect.name, dialect.title, dialect.source)
@@ -37,8 +44,10 @@ def show_dialects() -> None:
     click.echo('A TOML of your own may say `extends = "hubspot"` and override any of it; pass its path as --crm.')
 
 
-def show_fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID, write: Path | None = None) -> int:
+def show_fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID, write: Path | None = None, *, as_json: bool = False) -> int:
     """The dialects from best to worst, and what each target column would get from the best, or from ``crm``; a skeleton into ``write``.
+
+    With ``as_json`` one object is printed in place of tables; examples are left out of it.
 
     Returns:
         The exit code: 0 where a dialect fits, 3 where the export cannot be read or mapped as it is.
@@ -49,27 +58,47 @@ def show_fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID, w
     if write is not None and (write.exists() or write.is_symlink()):
         raise UsageError(f"{write} is there already. Name another file, or remove it.")
     found = fit(location, crm, said)
+    matches = crm is not None or found.chosen.matches
+    code = 0 if matches and found.trouble is None else ExportError.exit_code
+    if write is not None:
+        write_whole(write, [skeleton(found).encode()])
+    if as_json:
+        click.echo(json.dumps(_as_object(found, code), ensure_ascii=False))
+        return code
     console = InertConsole()
     console.print(f"{found.path}: {found.form}", highlight=False, markup=False, soft_wrap=True)
-    matches = crm is not None or found.chosen.matches
     console.print(_ranking(found.ranking if matches and crm is None else found.ranking[: _CLOSEST + (crm is not None)]))
     if matches:
         console.print(_columns(found, crm or found.chosen.name))
         console.print(f"{found.zones}", highlight=False, markup=False, soft_wrap=True)
     _say_more(found)
     if write is not None:
-        write_whole(write, [skeleton(found).encode()])
         again = f"dealcast crms {_for_a_shell(location)} --crm {_for_a_shell(str(write))}"
         click.echo(printable(f"{write} is a dialect to start from. Next: fill it in, then {again}"))
     if not matches and write is None:
         console.print(_no_match(found), highlight=False, markup=False, soft_wrap=True)
-    if not matches:
-        return ExportError.exit_code
-    if found.trouble is not None:
+    if matches and found.trouble is not None:
         click.echo(printable(f"As it is, it cannot be read: {found.trouble}"), err=True)
-        return ExportError.exit_code
-    click.echo(f"Next: dealcast check {_for_a_shell(location)} --crm {quote(crm or found.chosen.name)}")
-    return 0
+    if not code:
+        click.echo(f"Next: dealcast check {_for_a_shell(location)} --crm {quote(crm or found.chosen.name)}")
+    return code
+
+
+def _as_object(found: Fit, code: int) -> dict[str, Any]:
+    dialects = [{**asdict(each), "fits": each.fits, "matches": each.matches} for each in found.ranking]
+    columns = [{name: getattr(each, name) for name in ("column", "sources", "rows", "sample", "why_empty")} for each in found.columns]
+    return {
+        "path": found.path,
+        "form": found.form,
+        "exit_code": code,
+        "chosen": found.chosen.name if found.chosen.matches else None,
+        "dialects": dialects,
+        "columns": columns if found.chosen.matches else [],
+        "times": str(found.zones),
+        "undecided_stages": {name_or_shape(stage): deals for stage, deals in found.undecided.items()},
+        "ids": [list(map(name_or_shape, headers)) for headers in found.ids],
+        "trouble": found.trouble,
+    }
 
 
 def _ranking(dialects: Sequence[DialectFit]) -> Table:

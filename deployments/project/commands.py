@@ -70,4 +70,26 @@ def deploy(block: str | None, webhook: str | None) -> None:
     deploy_project(click.get_current_context().obj, block, webhook)
 
 
-PROJECT_COMMANDS = (init, config_group, deploy)
+@click.command(cls=Command)
+@click.option("--block", metavar="TYPE/NAME", help="A notification block that Prefect knows, such as slack-webhook/alerts.")
+@click.option("--webhook", metavar="URL", help='Post {"text": ...} there instead; makes the block custom-webhook/dealcast-alerts.')
+def automations(block: str | None, webhook: str | None) -> None:
+    """Install the automations on the Prefect server: who is told of a failure, a blocked guard and a recovery, once each.
+
+    Also the zombie sweep, which marks runs whose process died; with neither option, that alone. Run it again after any change.
+
+    \b
+    Examples:
+      dealcast automations --block slack-webhook/alerts
+      dealcast automations --webhook https://alerts.example/hook
+    """
+    from flows.runtime.prefect_settings import load_prefect  # noqa: PLC0415 - only commands that need prefect
+
+    load_prefect()
+    from deployments.commands.automations import install  # noqa: PLC0415 - prefect takes seconds to import
+
+    for name in install(block, webhook):
+        click.echo(name)
+
+
+PROJECT_COMMANDS = (init, config_group, deploy, automations)

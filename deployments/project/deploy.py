@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import click
+import httpx
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
@@ -19,6 +21,9 @@ from flows.errors import DealcastError, UsageError
 from flows.options import shown_url
 from flows.runtime.atomic_files import write_whole
 from flows.settings import variable_of
+
+_PATIENCE = 120
+"""Seconds for a server to answer that does not listen yet."""
 
 PACKAGES = {"docker": "prefect-docker", "kubernetes": "prefect-kubernetes"}
 """The package that a worker of such a pool needs beside dealcast."""
@@ -47,7 +52,7 @@ def deploy_project(project: Project | None, block: str | None, webhook: str | No
             "Prefect's settings name no server, and deployments need one that stays. Start one with `prefect server start`, and name it: "
             "`prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api`."
         )
-    require_server()
+    _await_server()
     write_whole(place, [text.encode()])
     _make_pool(project)
     _prefect("deploy", "--all", "--prefect-file", str(place))
@@ -56,6 +61,22 @@ def deploy_project(project: Project | None, block: str | None, webhook: str | No
     for name in install(block, webhook):
         click.echo(f"installed {name}")
     _say_next(project)
+
+
+def _await_server() -> None:
+    """See that the server answers; one that was started a moment ago is waited for. Raises UsageError as :func:`require_server`."""
+    end = time.monotonic() + _PATIENCE
+    said = False
+    while True:
+        try:
+            return require_server()
+        except UsageError as error:
+            if not isinstance(error.__cause__, httpx.ConnectError) or time.monotonic() > end:
+                raise
+        if not said:
+            click.echo(f"waiting up to {_PATIENCE} s for the Prefect server at {get_current_settings().api.url}", err=True)
+            said = True
+        time.sleep(0.5)
 
 
 def _make_pool(project: Project) -> None:

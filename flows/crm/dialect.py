@@ -193,18 +193,19 @@ def _read(crm: str) -> dict[str, Any]:
     try:
         if crm.endswith(".toml"):
             return tomllib.loads(Path(crm).expanduser().read_text("utf-8"))
-        if crm in _shipped_names():
+        if crm in shipped_names():
             return tomllib.loads((SHIPPED / f"{crm}.toml").read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--crm {crm}: the dialect file cannot be read: {error}. Check the path.") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"--crm {crm} is not valid TOML: {error}. Fix that line; `dealcast crms` lists the shipped dialects.") from error
-    close = difflib.get_close_matches(crm.casefold(), _shipped_names(), n=1, cutoff=0.4)
+    close = difflib.get_close_matches(crm.casefold(), shipped_names(), n=1, cutoff=0.4)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise UsageError(f"Unknown --crm {crm!r}.{hint} Known: {', '.join(_shipped_names())}; or give the path of your own .toml dialect.")
+    raise UsageError(f"Unknown --crm {crm!r}.{hint} Known: {', '.join(shipped_names())}; or give the path of your own .toml dialect.")
 
 
-def _shipped_names() -> list[str]:
+def shipped_names() -> list[str]:
+    """The names of the shipped dialects."""
     return sorted(Path(entry.name).stem for entry in SHIPPED.iterdir() if entry.name.endswith(".toml"))
 
 

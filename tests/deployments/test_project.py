@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from click.shell_completion import BashComplete
 
+from deployments.cli import main
 from deployments.project.config_file import read_project
 from deployments.project.prefect_file import written
 from deployments.sandbox import Sandbox
+from flows.ledger.store import NAME as NAME_IN_LEDGER
+from flows.ledger.store import Ledger
 from flows.options import SyncOptions
 from flows.settings import load_settings
 
@@ -271,6 +275,15 @@ def test_relative_paths_of_a_run_start_from_its_folder(here: Path, monkeypatch: 
         kept = load_settings().from_folder(SyncOptions(export=same, crm="hubspot", collection="a"))
         assert (kept.export, kept.crm, kept.out) == (same, "hubspot", None)
     assert load_settings().path_of("pipelines.csv") == str(here / "pipelines.csv")
+
+
+def test_completion_knows_the_collections_of_file_and_ledger(write: Write, home: Path) -> None:
+    write('[collections.acme]\npipeline = "Renewals"\n[collections.globex]\n')
+    Ledger(str(home / "ledger")).put("a1", NAME_IN_LEDGER, b"archive")
+    complete = BashComplete(main, {}, "dealcast", "_DEALCAST_COMPLETE")
+    assert [item.value for item in complete.get_completions(["sync", "--collection"], "a")] == ["acme", "archive"]
+    assert [item.value for item in complete.get_completions(["status"], "g")] == ["globex"]
+    assert [item.value for item in complete.get_completions(["sync", "--pipeline"], "")] == ["Renewals"]
 
 
 @pytest.mark.usefixtures("here")

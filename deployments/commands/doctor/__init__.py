@@ -62,6 +62,8 @@ def examine(export: str | None, collection: str | None, max_age: float) -> Itera
         yield _failure("settings", error)
         return
     yield _variables()
+    if settings.config:
+        yield Finding("config", "ok", f"{settings.config} is read; `dealcast config show` prints what holds.")
     yield _folder("home", settings.home_folder)
     yield from _ledger(settings, collection)
     yield from _platform(settings, collection)

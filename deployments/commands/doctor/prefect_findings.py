@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.request import getproxies, proxy_bypass
@@ -56,8 +57,10 @@ def prefect_findings() -> Iterator[Finding]:
         try:
             with get_client(sync_client=True) as client:
                 yield _server(client, url)
+                yield from _protection(url)
                 yield from _leases(client)
                 yield from _deployed(client)
+                yield from _last_run(client)
         except (httpx.HTTPError, RuntimeError) as error:
             yield _unreachable(error, url, profile)
 
@@ -87,14 +90,18 @@ def require_server() -> None:
 def _proxy_of(url: str) -> str | None:
     """The variable whose proxy takes calls to ``url``, where that is this machine."""
     target = httpx.URL(url)
-    try:
-        loopback = target.host == "localhost" or ipaddress.ip_address(target.host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback or proxy_bypass(target.host):
+    if not _is_loopback(target) or proxy_bypass(target.host):
         return None
     kinds = [kind for kind in (target.scheme, "all") if kind in getproxies()]
     return f"{kinds[0].upper()}_PROXY" if kinds else None
+
+
+def _is_loopback(url: httpx.URL | str) -> bool:
+    host = httpx.URL(url).host
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _unreachable(error: Exception, url: str, profile: str) -> Finding:
@@ -115,6 +122,15 @@ def _server(client: SyncPrefectClient, url: str) -> Finding:
         remedy = f"Run version {ours} on both sides."
         return Finding("prefect", "failed", f"the server at {url} is version {theirs}, ours is {ours}.", remedy, _USAGE)
     return Finding("prefect", "ok", f"{url} answers, version {theirs}.")
+
+
+def _protection(url: str) -> Iterator[Finding]:
+    """The secret that the server asks for: without one, it takes commands from every web page that its machine shows."""
+    if httpx.get(f"{url}/admin/version", trust_env=False, timeout=10).is_success:
+        remedy = "Set PREFECT_SERVER_API_AUTH_STRING for it, and PREFECT_API_AUTH_STRING for its clients."
+        yield Finding("secret", "warning", "the server asks for none: any page in a browser there may run commands through it.", remedy)
+    else:
+        yield Finding("secret", "ok", "the server asks for one.")
 
 
 def _leases(client: SyncPrefectClient) -> Iterator[Finding]:
@@ -143,18 +159,64 @@ def _deployed(client: SyncPrefectClient) -> Iterator[Finding]:
         yield Finding("deployments", "warning", f"paused: {', '.join(paused)}.", "Resume them in the UI.")
     else:
         yield Finding("deployments", "ok", f"{len(deployments)} are on the server.")
-    for pool in sorted({each.work_pool_name for each in deployments if each.work_pool_name}):
+    pools = sorted({each.work_pool_name for each in deployments if each.work_pool_name})
+    for pool in pools:
         yield from _pool(client, pool)
+    yield from _database(client, pools)
     if client.read_automations_by_name("dealcast zombie sweep"):
         yield Finding("automations", "ok", "the sweep for dead runs is installed.")
     else:
         yield Finding("automations", "warning", "no sweep marks runs whose process died.", "Run `dealcast automations`.")
 
 
-def _pool(client: SyncPrefectClient, name: str) -> Iterator[Finding]:
-    """A work pool, and whether a worker polls it."""
+def _database(client: SyncPrefectClient, pools: Sequence[str]) -> Iterator[Finding]:
+    """The server's database, if it is SQLite and several workers write to it."""
+    count = sum(len(_online(client, pool)) for pool in pools)
+    if count > 1 and _is_sqlite(client):
+        what = f"{count} workers, and the server's database is SQLite."
+        remedy = "Install dealcast where the server runs, or use PostgreSQL: deployments/README.md, The Prefect server."
+        yield Finding("database", "warning", what, remedy)
+
+
+def _is_sqlite(client: SyncPrefectClient) -> bool:
+    """Tell whether the server says so; of one on this machine, whether the settings that it shares with us do."""
+    from prefect.settings import get_current_settings  # noqa: PLC0415 - prefect takes seconds to import
+
+    with suppress(httpx.HTTPError, KeyError, ValueError):
+        if driver := client.request("GET", "/admin/settings").json()["server"]["database"]["driver"]:
+            return str(driver).startswith("sqlite")
+    named = get_current_settings().server.database.connection_url
+    return _is_loopback(client.api_url) and (named is None or named.get_secret_value().startswith("sqlite"))
+
+
+def _online(client: SyncPrefectClient, pool: str) -> list[str]:
+    """The names of the workers that poll ``pool``."""
     from prefect.client.schemas.objects import WorkerStatus  # noqa: PLC0415 - prefect takes seconds to import
     from prefect.exceptions import ObjectNotFound  # noqa: PLC0415 - as above
+
+    try:
+        return [each.name for each in client.read_workers_for_work_pool(pool) if each.status == WorkerStatus.ONLINE]
+    except ObjectNotFound:
+        return []
+
+
+def _last_run(client: SyncPrefectClient) -> Iterator[Finding]:
+    """The last run of a deployment of ours that ended."""
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterEndTime, FlowRunFilterTags  # noqa: PLC0415 - as above
+    from prefect.client.schemas.sorting import FlowRunSort  # noqa: PLC0415 - as above
+
+    ended = FlowRunFilter(tags=FlowRunFilterTags(all_=["dealcast"]), end_time=FlowRunFilterEndTime(is_null_=False))
+    for run in client.read_flow_runs(flow_run_filter=ended, limit=1, sort=FlowRunSort.END_TIME_DESC):
+        what = f"{run.name}: {run.state_name}, {run.end_time:%Y-%m-%d %H:%M} UTC."
+        if run.state is not None and run.state.is_completed():
+            yield Finding("last run", "ok", what)
+        else:
+            yield Finding("last run", "warning", what, "Its message in Prefect's UI says what to do.")
+
+
+def _pool(client: SyncPrefectClient, name: str) -> Iterator[Finding]:
+    """A work pool, and whether a worker polls it."""
+    from prefect.exceptions import ObjectNotFound  # noqa: PLC0415 - prefect takes seconds to import
 
     try:
         pool = client.read_work_pool(name)
@@ -167,11 +229,11 @@ def _pool(client: SyncPrefectClient, name: str) -> Iterator[Finding]:
         yield Finding("work pool", "ok", f"{name}, of type {pool.type}.")
     if pool.is_push_pool or pool.is_managed_pool:
         return
-    workers = [each for each in client.read_workers_for_work_pool(name) if each.status == WorkerStatus.ONLINE]
+    workers = _online(client, name)
     if not workers:
         yield Finding("worker", "failed", f"none polls {name}.", f"Run `prefect worker start --pool {name}`.", _USAGE)
     else:
-        yield Finding("worker", "ok", f"{', '.join(each.name for each in workers)}.")
+        yield Finding("worker", "ok", f"{', '.join(workers)}.")
     if os.environ.get("PREFECT_FLOWS_HEARTBEAT_FREQUENCY") is None:
         remedy = "Workers need 30, for the sweep of dead runs."
         yield Finding("heartbeats", "warning", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY is not set here.", remedy)

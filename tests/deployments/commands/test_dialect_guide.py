@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -138,3 +139,17 @@ def test_a_default_may_be_a_number_a_flag_or_a_date(tmp_path: Path) -> None:
     )
     columns = load_dialect(str(tmp_path / "own.toml")).columns
     assert [columns[name][0].names for name in ("value", "companyIsCustomer", "creationDatetime")] == [("0",), ("true",), ("2024-01-31",)]
+
+
+def test_a_script_gets_what_fits_as_one_object(tmp_path: Path) -> None:
+    export = tmp_path / "deals.csv"
+    export.write_text("id,name,value\n1,Somebody's deal,1000\n")
+    listed = json.loads(CliRunner().invoke(main, ["crms", "--json"]).stdout)
+    assert {"canonical", "hubspot"} <= {each["name"] for each in listed["dialects"]}
+    done = CliRunner().invoke(main, ["crms", str(export), "--json"])
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["exit_code"]) == (3, 3), "columns that a deal needs are missing"
+    assert {each["name"] for each in found["dialects"]} == {each["name"] for each in listed["dialects"]}
+    assert "Somebody" not in done.stdout
+    away = CliRunner().invoke(main, ["crms", str(tmp_path / "none.csv"), "--json"])
+    assert (away.exit_code, json.loads(away.stdout)["error"]) == (3, "ExportNotFound")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import proxy_bypass
@@ -199,6 +201,70 @@ def test_a_work_pool_that_is_paused(lonely: Stage, examine: Examine, prefect_url
     prefect_url(f"{lonely.url}/api")
     lonely.change("work_pools/lonely", {"is_paused": True})
     assert examine(code=2)["work pool"]["remedy"] == "Run `prefect work-pool resume lonely`."
+
+
+def test_two_workers_on_sqlite_and_a_server_without_a_secret(lonely: Stage, examine: Examine, prefect_url: Callable[[str], None]) -> None:
+    prefect_url(f"{lonely.url}/api")
+    for name in ("one", "two"):
+        lonely.ask("work_pools/lonely/workers/heartbeat", {"name": name})
+    found = examine(code=2)  # the pool of the shipped deployments has none
+    assert set(found["worker"]["message"].strip(".").split(", ")) == {"one", "two"}
+    assert "SQLite" in found["database"]["message"]
+    assert "PostgreSQL" in found["database"]["remedy"]
+    assert "PREFECT_SERVER_API_AUTH_STRING" in found["secret"]["remedy"]
+
+
+def test_leases_that_a_restart_forgets(
+    lonely: Stage, examine: Examine, prefect_url: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stage's server keeps them on disk; that is taken for the storage in memory here."""
+    kept = lonely.ask("admin/settings")["server"]["concurrency"]["lease_storage"]
+    monkeypatch.setattr(sys.modules["deployments.commands.doctor.prefect_findings"], "_IN_MEMORY", kept)
+    prefect_url(f"{lonely.url}/api")
+    assert "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE" in examine(code=2)["leases"]["remedy"]
+
+
+def test_a_clock_that_is_off(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No clock is set here: a difference of nothing is too much instead."""
+    monkeypatch.setattr("deployments.commands.doctor._CLOCK", timedelta(seconds=-1))
+    found = examine(code=1)["clock"]
+    assert (found["status"], found["remedy"]) == ("failed", "Set it by NTP: deadlines and leases count on it.")
+
+
+BROKEN: dict[str, tuple[dict[str, str], tuple[str, ...], int, str, str]] = {
+    "wrong token": ({"DEALCAST_TOKEN": "wrong"}, (), 5, "platform", "DEALCAST_TOKEN"),
+    "no token": ({"DEALCAST_TOKEN": ""}, (), 2, "platform", "DEALCAST_TOKEN"),
+    "token's file": ({"DEALCAST_TOKEN_FILE": "/nowhere/token"}, (), 2, "platform", "/nowhere/token"),
+    "platform down": ({"DEALCAST_PLATFORM_URL": "http://127.0.0.1:9"}, (), 6, "platform", "127.0.0.1:9"),
+    "token in clear": ({"DEALCAST_PLATFORM_URL": "http://platform.example"}, (), 2, "platform", "DEALCAST_ALLOW_HTTP"),
+    "wrong setting": ({"DEALCAST_DEADLINE": "soon"}, (), 2, "settings", "DEALCAST_DEADLINE"),
+    "misspelt setting": ({"DEALCAST_TOKN": "x"}, (), 0, "settings", "DEALCAST_TOKN"),
+    "home": ({"DEALCAST_HOME": "/proc/version/home"}, (), 1, "home", "/proc/version"),
+    "ledger": ({"DEALCAST_LEDGER": "nosuch://bucket/ledger"}, (), 2, "ledger", "DEALCAST_LEDGER"),
+    "export missing": ({}, ("/nowhere/*.csv",), 3, "export", "/nowhere/*.csv"),
+    "collection gone": ({}, ("--collection", "gone"), 5, "collection", "dealcast collections list"),
+    "server down": ({"PREFECT": CLOSED}, (), 2, "prefect", "PREFECT_API_URL"),
+    "proxy": ({"PREFECT": CLOSED, "ALL_PROXY": "http://proxy.example:3128"}, (), 2, "proxy", "NO_PROXY"),
+}
+"""Set-up -> environment (``PREFECT`` is its API's URL), arguments, exit code, the check that fails, a part of its line."""
+
+
+@pytest.mark.parametrize("setup", BROKEN)
+def test_a_broken_set_up_is_one_line_with_its_remedy(
+    dealcast: Dealcast, prefect_url: Callable[[str | None], None], monkeypatch: pytest.MonkeyPatch, setup: str
+) -> None:
+    environment, arguments, code, check, part = BROKEN[setup]
+    for name, value in environment.items():
+        if name == "PREFECT":
+            prefect_url(value)
+        else:
+            monkeypatch.setenv(name, value)
+    lines = [line.split(maxsplit=2) for line in dealcast("doctor", *arguments, code=code).stdout.splitlines()]
+    (line,) = [rest for status, name, rest in lines if status != "ok" and name == check]
+    assert part in line
+    found = json.loads(dealcast("doctor", "--json", *arguments, code=code).stdout)
+    failed = [each["check"] for each in found["checks"] if each["status"] == "failed"]
+    assert failed[:1] == ([check] if code else []), "the exit code is the first one's"
 
 
 @pytest.mark.parametrize("path", ["", "/api/collection"], ids=["away", "wants credentials"])
