@@ -127,6 +127,7 @@ def _meet(tool: str, trouble: Trouble, folder: Path) -> Score | None:
         while score.runs < _MOST_RUNS and score.codes[-1:] != [0]:
             score.codes.append(_run(tool, folder, platform, trouble.kill_when if score.runs == 0 else None))
             score.runs += 1
+            platform.there.wait(HANG)  # a scheduler's next run comes long after
             platform.advance()
             score.missing = sum(identifier not in platform.deals["c-1"] for identifier in good)
             score.untrue += score.codes[-1] == 0 and score.missing > 0

@@ -14,6 +14,7 @@ import csv
 import io
 import json
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -109,6 +110,7 @@ class ForeignPlatform:
         self.deals: dict[str, Deals] = {}
         self.names: dict[str, str] = {}
         self.lock = threading.RLock()
+        self.there = threading.Event()
         self._faults: list[Fault] = []
         self._jobs: dict[str, _Job] = {}
         self._seconds = seconds
@@ -390,23 +392,33 @@ def _spoilt(answer: bytes, fault: Fault | None) -> bytes:
     return json.dumps(body | changes).encode()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that was killed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def foreign_platform(seconds: float = 0.05, *, away: float = 0.0) -> Iterator[ForeignPlatform]:
     """Run one for the length of the block; a job of its takes ``seconds``, and connections are refused until it was ``away``."""
     platform = ForeignPlatform(seconds=seconds)
     handler = type("Handler", (_Handler,), {"platform": platform})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler, bind_and_activate=False)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), handler, bind_and_activate=False)
     server.server_bind()
     platform.url = f"http://127.0.0.1:{server.server_address[1]}"
     ended = threading.Event()
     if not away:
+        platform.there.set()
         server.server_activate()
 
     def serve() -> None:
         if away:
             ended.wait(away)
             server.server_activate()
+            platform.there.set()
         server.serve_forever(poll_interval=0.05)
 
     thread = threading.Thread(target=serve, daemon=True)
