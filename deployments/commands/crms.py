@@ -19,6 +19,7 @@ from expectations.disclosure import name_or_shape, shape
 from expectations.schema import STATUSES
 from flows.crm import ID_COST, NOTHING_SAID, DialectFit, Fit, Said, fit, id_line, known_dialects, skeleton
 from flows.errors import ExportError, UsageError, printable
+from flows.options import counted
 from flows.runtime.atomic_files import write_whole
 
 _LACKS = 4
@@ -121,7 +122,7 @@ def _say_more(found: Fit) -> None:
     if found.undecided:
         click.echo("Stages that say no outcome, in the rows looked at:")
         for stage, rows in list(found.undecided.items())[:_STAGES]:
-            click.echo(f"  {printable(name_or_shape(stage))}: {rows:,} deals")
+            click.echo(f"  {printable(name_or_shape(stage))}: {counted(rows, 'deal')}")
     if found.ids:
         click.echo(f"No id was found. What tells all rows apart ({ID_COST}):")
         for headers in found.ids:

@@ -83,21 +83,22 @@ def _print(found: Comparison, checked: CheckedDeals, mode: str, *, equal: bool) 
     head = "equal" if equal else "differs"
     if equal and found.extra:
         head = f"equal but for {counted(found.extra, 'deal')} held that the export does not have"
-    say(f"{head}: the collection holds {found.held:,} deals, a sync of the export would send {found.expected:,}; {same:,} are the same")
+    there = counted(found.held, "deal")
+    say(f"{head}: the collection holds {there}, a sync of the export would send {found.expected:,}; {same:,} are the same")
     say(f"{checked.staged.export.zones}")
     if checked.quarantined:
-        say(f"not expected there: {checked.quarantined:,} deals that the gate refuses; `dealcast check` names them")
+        say(f"not expected there: {counted(checked.quarantined, 'deal')} that the gate refuses; `dealcast check` names them")
     if found.rewritten:
-        say(f"equal in value though written otherwise: {found.rewritten:,} cells")
+        say(f"equal in value though written otherwise: {counted(found.rewritten, 'cell')}")
     if found.repeated:
-        say(f"held more than once: {found.repeated:,} rows repeat the id of another")
+        say(f"held more than once: {counted(found.repeated, 'row')} with the id of another")
     if found.sent_again:
-        say(f"sent more than once: {counted(found.sent_again, 'row')} repeat the id of another; the platform keeps one of each")
+        say(f"sent more than once: {counted(found.sent_again, 'row')} with the id of another; the platform keeps one of each")
     if found.missing:
-        say(f"missing: {found.missing:,} deals of the export are not held: {_some(found.missing_ids, found.missing)}")
+        say(f"missing: {counted(found.missing, 'deal')} of the export not held: {_some(found.missing_ids, found.missing)}")
     if found.extra:
         why = "what earlier appends left, no difference" if mode == "append" else "an override would have removed them"
-        say(f"extra: {found.extra:,} deals held are not in the export ({why}): {_some(found.extra_ids, found.extra)}")
+        say(f"extra: {counted(found.extra, 'deal')} held and not in the export ({why}): {_some(found.extra_ids, found.extra)}")
     if found.differing:
         console.print(_differences(found))
         _explain(found, say)
@@ -105,7 +106,14 @@ def _print(found: Comparison, checked: CheckedDeals, mode: str, *, equal: bool) 
 
 def _differences(found: Comparison) -> Table:
     cells = sum(found.columns.values())
-    table = Table("id", "column", "held", "export", title=f"{cells:,} cells of {found.differing:,} deals differ", title_justify="left")
+    table = Table(
+        "id",
+        "column",
+        "held",
+        "export",
+        title=f"{counted(cells, 'cell')} of {counted(found.differing, 'deal')} differ",
+        title_justify="left",
+    )
     for difference in found.differences[:_SHOWN]:
         table.add_row(*map(_shown, (difference.id, difference.column, difference.held, difference.export)))
     return table

@@ -11,12 +11,13 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from expectations.formats import one_chunk
 from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
 from flows.crm.bound_dialect import Bound
 from flows.crm.dialect import MOMENTS, Recipe, Source
 from flows.crm.format_inference import FormatInference, units_of
 from flows.crm.row_counts import RowCounts
-from flows.crm.values.cells import counted, one_chunk, unmarked, without
+from flows.crm.values.cells import counted, unmarked, without
 from flows.crm.values.dates import Clock, in_platform_form, to_datetimes
 from flows.crm.values.derivations import derive
 from flows.crm.values.flags import first_unread, to_booleans, unread_flag

@@ -17,10 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from expectations.formats import one_chunk
 from expectations.schema import COLUMNS, Kind
 from flows.crm.bound_dialect import Bound
 from flows.crm.files.table_reader import TableReader
-from flows.crm.values.cells import NUMERIC_CELL, by_value, masked, one_chunk, without
+from flows.crm.values.cells import NUMERIC_CELL, by_value, masked, without
 from flows.crm.values.date_order import Allowed, DateOrders, Way, allowed_by, orders_left
 from flows.crm.values.dates import Order, readings_of
 from flows.crm.values.derivations import number_in

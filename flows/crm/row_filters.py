@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.disclosure import name_or_shape
+from expectations.formats import one_chunk
 from flows.crm.dialect import Drop
 from flows.crm.files.header_row import folded
 from flows.crm.files.table_reader import RawRows
 from flows.crm.format_inference import FormatInference, amounts_of, named, stated_units_of, units_of
-from flows.crm.values.cells import one_chunk, without
+from flows.crm.values.cells import without
 from flows.crm.values.flags import first_unread, is_filled, to_booleans, unread_flag
 from flows.crm.values.identifiers import plain_ids
 from flows.errors import ExportUnmappable, ExportUnreadable, UsageError

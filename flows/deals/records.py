@@ -15,7 +15,7 @@ from flows.crm import ExportFacts
 from flows.crm.guide.remembered import Reading
 from flows.crm.row_counts import ASSUMED
 from flows.deals.guard import ExportStats
-from flows.options import SyncOptions
+from flows.options import SyncOptions, counted
 
 _LOST = "lost:"
 _STAGES = 20
@@ -62,11 +62,13 @@ class StagedDeals:
             names = [f"{stage!r} ({rows:,})" for stage, rows in list(self.undecided.items())[:_STAGES]]
             more = f" and {len(self.undecided) - _STAGES:,} more" if len(self.undecided) > _STAGES else ""
             said.append(f"stages that say no outcome: {', '.join(names)}{more}")
-        said += [f"{what}: {rows:,} deals" for what, rows in self.contradictions.items()]
+        said += [f"{what}: {counted(rows, 'deal')}" for what, rows in self.contradictions.items()]
         if self.short_rows:
             said.append(f"{self.short_rows:,} rows, every one, are shorter than the header: the last columns are empty")
         if self.gone:
-            said.append(f"{self.gone:,} deals are gone from the CRM: deleted, or merged into another")
+            said.append(
+                f"{counted(self.gone, 'deal')} {'is' if self.gone == 1 else 'are'} gone from the CRM: deleted, or merged into another"
+            )
         return tuple(said)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -39,6 +39,7 @@ _STAGES = 1000
 """Stages without an outcome that are kept: a column that is no stage may have any number."""
 
 
+_Staged = TypeVar("_Staged")
 _NULL_WORD = "lost:a word such as NA or null, which the platform is assumed to read as an empty cell"
 
 
@@ -63,11 +64,15 @@ def stage(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
     Raises:
         ExportError: the export cannot be read or mapped; the message says where and what to do.
     """
-    extraction = _open(options, options.pipeline, timezone)
+    return _read(_open(options, options.pipeline, timezone), lambda extraction: _stage(extraction, options, folder, timezone))
+
+
+def _read(extraction: Extraction, read: Callable[[Extraction], _Staged]) -> _Staged:
+    """What ``read`` makes of the export, which is read anew where deals turn out to be merged into others further down."""
     try:
-        return _stage(extraction, options, folder, timezone)
+        return read(extraction)
     except MergedLater:
-        return _stage(extraction.anew(), options, folder, timezone)
+        return read(extraction.anew())
 
 
 def _stage(extraction: Extraction, options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
@@ -92,10 +97,7 @@ def stage_pipelines(
         ExportError: as :func:`stage`.
     """
     extraction = _open(options, ALL_PIPELINES, timezone)
-    try:
-        return _stage_pipelines(extraction, options, wanted, folder, timezone)
-    except MergedLater:
-        return _stage_pipelines(extraction.anew(), options, wanted, folder, timezone)
+    return _read(extraction, lambda extraction: _stage_pipelines(extraction, options, wanted, folder, timezone))
 
 
 def _stage_pipelines(

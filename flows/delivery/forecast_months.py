@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from flows.errors import StoppedByGuard
+from flows.options import counted
 
 _YEAR = 12
 
@@ -57,7 +58,7 @@ def oddities(
     if negative := [month[:7] for month, revenue in zip(months, revenues, strict=False) if revenue < 0]:
         said.append(f"it has negative revenue for {', '.join(negative)}")
     if len(numbers) != horizon:
-        said.append(f"it has {len(numbers)} months, {horizon} were asked for")
+        said.append(f"it has {counted(len(numbers), 'month')}, {horizon} were asked for")
     return said
 
 

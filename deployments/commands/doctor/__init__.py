@@ -192,6 +192,6 @@ def _export(location: str, max_age: float) -> Finding:
         return Finding("export", "ok", f"found, {what}; nothing says how old it is.")
     hours = (datetime.now(UTC) - modified).total_seconds() / 3600
     if hours > max_age:
-        remedy = "Ask why the CRM writes none, or allow more with --max-age HOURS."
+        remedy = "Ask why the CRM writes none, or allow more with --max-age DURATION."
         return Finding("export", "failed", f"the newest is {hours:,.0f} hours old.", remedy, ExportNotFound.exit_code)
     return Finding("export", "ok", f"found, {what}, {hours:,.0f} hours old.")

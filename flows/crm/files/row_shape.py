@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flows.crm.files.blocks import Block, Starts
-from flows.crm.values.cells import matches
+from flows.crm.values.cells import is_found
 from flows.errors import ExportUnreadable
 
 Row = tuple[int, list[str]]
@@ -106,7 +106,7 @@ class RowShape:
 
 def is_footer(cells: Sequence[str], footers: Iterable[str]) -> bool:
     """True if a row is a footer by its first cell, the others being empty."""
-    return bool(cells) and not any(cell.strip() for cell in cells[1:]) and any(matches(pattern, cells[0]) for pattern in footers)
+    return bool(cells) and not any(cell.strip() for cell in cells[1:]) and any(is_found(pattern, cells[0]) for pattern in footers)
 
 
 def shape_of(rows: Iterator[Row], location: str, headers: tuple[str, ...], separator: str, footers: tuple[str, ...]) -> RowShape:

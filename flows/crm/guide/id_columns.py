@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.file_profile import hash_ids
+from expectations.formats import one_chunk
 from flows.crm.dialect import known_dialects
 from flows.crm.files.header_row import folded
 from flows.crm.files.table_reader import TableReader
-from flows.crm.values.cells import one_chunk
 
 Hashes = npt.NDArray[np.uint64]
 

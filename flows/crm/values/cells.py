@@ -25,12 +25,7 @@ def known_nulls() -> frozenset[str]:
     return frozenset(said["words"])
 
 
-def one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    """The column as one array, without a copy where it is one already."""
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
-def matches(pattern: str, text: str) -> bool:
+def is_found(pattern: str, text: str) -> bool:
     """True if the pattern is found, by RE2: it takes time by the length of a text and not, as Python's, by its powers."""
     return bool(pc.match_substring_regex(pa.scalar(text, pa.string()), pattern).as_py())
 

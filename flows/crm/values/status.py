@@ -15,7 +15,7 @@ from expectations.schema import STATUSES
 from flows.crm.bound_dialect import Bound
 from flows.crm.dialect import StatusRule
 from flows.crm.row_counts import RowCounts
-from flows.crm.values.cells import by_value, counted, matches, without
+from flows.crm.values.cells import by_value, counted, is_found, without
 from flows.crm.values.outcomes import bare, outcome_named, stage_key
 from flows.errors import ExportUnmappable
 
@@ -137,7 +137,7 @@ def _verdict(rule: StatusRule, text: str) -> str | None:
     said = words.get(stage_key(text.strip())) or (words.get(stage_key(bare(text))) if rule.known_names else None)
     if said:
         return said
-    matched = {status for pattern, status in rule.patterns if matches(pattern, text)}
+    matched = {status for pattern, status in rule.patterns if is_found(pattern, text)}
     if len(matched) > 1:  # a name that says both says neither
         return None
     return matched.pop() if matched else outcome_named(text) if rule.known_names else None

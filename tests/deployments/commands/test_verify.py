@@ -106,7 +106,7 @@ def test_extra_deals_count_after_an_override_only(verify: Verify, write: Write) 
 def test_deals_that_the_gate_refuses_are_not_expected(verify: Verify, write: Write) -> None:
     result = verify(write({"id": "a"}, {"id": "z", "value": "-1"}))
     assert result.exit_code == 0
-    assert "not expected there: 1 deals that the gate refuses" in result.output
+    assert "not expected there: 1 deal that the gate refuses" in result.output
 
 
 def test_the_export_s_times_are_read_for_the_collection_s_zone(verify: Verify, write: Write) -> None:

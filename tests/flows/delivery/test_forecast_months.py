@@ -47,7 +47,7 @@ def test_the_turn_of_the_year_is_a_month_like_others() -> None:
         (["2024-09-01", "2024-10-01"], 2, ["2 of its months are past, from 2024-09 on"]),
         (["2026-11-01", "2026-12-01"], 2, ["2026-11 is the running month: a part of its revenue is in the data already"]),
         (["2026-12-01", "2027-02-01"], 2, ["it has no prediction for 2027-01"]),
-        (["2026-12-01"], 3, ["it has 1 months, 3 were asked for"]),
+        (["2026-12-01"], 3, ["it has 1 month, 3 were asked for"]),
         ([], 1, ["it has 0 months, 1 were asked for"]),
     ],
 )
