@@ -183,7 +183,7 @@ def test_an_export_whose_stages_say_nothing_stops_unless_they_are_said_to_be_ope
         "1,A,Unterschrieben,1,2026-01-01,2026-02-01,2026-02-02\n"
     )
     assert "[[status]]" in dealcast("check", tmp_path / "deals.csv", "--crm", "hubspot", code=3).stderr
-    assert "Unterschrieben: 1 deals" in dealcast("crms", tmp_path / "deals.csv", code=3).stdout
+    assert "Unterschrieben: 1 deal" in dealcast("crms", tmp_path / "deals.csv", code=3).stdout
     dealcast("check", tmp_path / "deals.csv", "--crm", "hubspot", "--assume-open")
 
 
