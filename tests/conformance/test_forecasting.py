@@ -59,7 +59,7 @@ def test_an_invocation_has_one_of_the_four_words(platform: Platform, filled: str
 
 
 @pytest.mark.fact("results")
-def test_a_completed_invocation_has_a_primary_result_in_three_formats(platform: Platform, forecast: Invocation) -> None:
+def test_a_completed_invocation_has_a_primary_result_in_the_formats_it_offers(platform: Platform, forecast: Invocation) -> None:
     assert forecast.status == "completed", forecast.message
     assert forecast.invocation_results
     results = platform.http.get(f"/api/invocation/{forecast.id}").json()["invocationResults"]
@@ -124,7 +124,7 @@ def months_of(platform: Platform, made: Invocation) -> Months:
 
 @pytest.mark.fact("horizon")
 @pytest.mark.parametrize("horizon", [0, 13])
-def test_a_horizon_beyond_a_year_makes_no_forecast(platform: Platform, filled: str, horizon: int) -> None:
+def test_a_horizon_outside_one_to_twelve_makes_no_forecast(platform: Platform, filled: str, horizon: int) -> None:
     answer = platform.invoke(filled, horizon=horizon)
     assert 400 <= answer.status_code < 500 or platform.forecast(filled, horizon=horizon).status == "error"
 

@@ -38,7 +38,7 @@ def test_by_default_it_only_reads(sandbox: Sandbox) -> None:
 
 def test_a_failure_names_the_fact_and_where_to_correct_it(sandbox: Sandbox) -> None:
     sandbox.control("POST", "faults", {"kind": "unknown_status", "method": "GET", "path": "*/append/*", "word": "done"})
-    ended = run(sandbox, "--full", "-k", "begins_queued")
+    ended = run(sandbox, "--full", "-k", "an_upload_has_one_of")
     assert ended.returncode == 1
     fact = FACTS["upload-words"]
     assert (
