@@ -68,7 +68,7 @@ def stage(options: SyncOptions, folder: Path, timezone: str) -> StagedDeals:
 
 
 def _read(extraction: Extraction, read: Callable[[Extraction], _Staged]) -> _Staged:
-    """What ``read`` makes of the export, which is read anew where deals turn out to be merged into others further down."""
+    """Result of ``read`` on the export, which is read anew where deals turn out to be merged into others further down."""
     try:
         return read(extraction)
     except MergedLater:
