@@ -13,7 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 from flows.errors import UsageError
-from flows.runtime.prefect_settings import load_prefect
+from flows.runtime.prefect_settings import load_prefect, refresh_prefect
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -39,7 +39,7 @@ _IN_MEMORY = "prefect.server.concurrency.lease_storage.memory"
 
 def prefect_findings() -> Iterator[Finding]:
     """Examine the Prefect server of the current settings, and what is deployed there."""
-    load_prefect()
+    refresh_prefect()
     from prefect.client.orchestration import get_client  # noqa: PLC0415 - prefect takes seconds to import
     from prefect.context import get_settings_context  # noqa: PLC0415 - as above
     from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED, temporary_settings  # noqa: PLC0415
