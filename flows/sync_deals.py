@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from prefect import allow_failure, flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.utilities.annotations import opaque
+from pydantic import ValidationError
 
+from flows.crm import known_dialects
 from flows.crm.guide.remembered import with_remembered
 from flows.deals.guard import load_baseline, save_baseline
 from flows.deals.index_file import merge_completed, set_damaged_aside
@@ -57,6 +60,34 @@ def sync_deals(options: SyncOptions) -> FlowEnd:
         DealcastError: see `flows/errors.py`; the run's state message says what happened and what to do next.
     """
     return sync_export(options)
+
+
+def _one_parameter_an_option(body: Callable[..., R]) -> Callable[..., R]:
+    """Give ``body`` the options of a sync as its own parameters: a form, and `prefect deployment run -p`, name each by itself."""
+    fields = SyncOptions.model_fields
+    kinds = {name: field.annotation for name, field in fields.items()} | {"crm": Literal[*(each.name for each in known_dialects())] | str}
+    body.__signature__ = Signature(  # type: ignore[attr-defined] # prefect reads it
+        [
+            Parameter(
+                name, Parameter.KEYWORD_ONLY, annotation=kinds[name], default=Parameter.empty if field.is_required() else field.default
+            )
+            for name, field in fields.items()
+        ]
+    )
+    explained = "\n".join(f"    {name}: {field.description}" for name, field in fields.items())
+    body.__doc__ = f"{body.__doc__}\n\nArgs:\n{explained}\n"
+    return body
+
+
+@flow(name="sync-deals", flow_run_name=_run_name, persist_result=False, **WATCHED)
+@_one_parameter_an_option
+def sync_on_demand(**options: Any) -> State[Any]:
+    """Send a CRM export's deals to the platform, and download a forecast: `sync-deals`, as a form to fill in."""
+    try:
+        return sync_deals.fn(SyncOptions.model_validate(options))
+    except ValidationError as error:
+        wrong = "; ".join(f"{e['loc'][0]}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors(include_input=False))
+        raise UsageError(f"{wrong}.") from error
 
 
 @flow(name="resume-sync", flow_run_name=_run_name, persist_result=False, **WATCHED)

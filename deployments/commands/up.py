@@ -212,6 +212,8 @@ def deployments(synced: SyncOptions) -> dict[str, Any]:
         parameters = deployment["parameters"]
         if "options" in parameters:
             parameters["options"] = {**parameters["options"], **own, **ageless}
+        elif "export" in parameters:
+            deployment["parameters"] = {**parameters, **own, **ageless}
         elif "collection" in parameters:
             parameters["collection"] = synced.collection
         if deployment["name"] != "weekly-resync":

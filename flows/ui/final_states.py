@@ -24,6 +24,7 @@ from flows.runtime.shown import show
 from flows.runtime.step_log import log_intended_plainly
 from flows.settings import load_settings
 from flows.ui.artifacts import links, show_progress, show_report
+from flows.ui.cancelled_state import tell_cancelled
 from flows.ui.events import run_tags, tell_change
 from flows.ui.inert_text import inert
 from flows.ui.origin import known_as, origin_line
@@ -36,7 +37,12 @@ FlowEnd = State[Any] | Outcome
 
 _EXCERPT = 160
 
-WATCHED: dict[str, Any] = {"on_completion": [tell_change], "on_failure": [tell_change], "on_crashed": [tell_change]}
+WATCHED: dict[str, Any] = {
+    "on_completion": [tell_change],
+    "on_failure": [tell_change],
+    "on_crashed": [tell_change],
+    "on_cancellation": [tell_cancelled],
+}
 """The hooks of a flow whose deployments people are told about."""
 
 

@@ -68,10 +68,13 @@ def test_the_server_takes_the_file_as_it_is_and_again_without_a_trace(stage: Sta
 def test_the_form_in_the_ui_explains_every_option(stage: Stage) -> None:
     """The parameters' schema is what the form is made from: each option with its type, its default and a sentence."""
     schema = stage.deployment("sync-deals/on-demand")["parameter_openapi_schema"]
-    shown = schema["definitions"]["SyncOptions"]["properties"]
+    shown = schema["properties"]
     assert set(shown) == set(SyncOptions.model_fields)
     assert all(option.get("description") for option in shown.values())
     assert shown["mode"]["enum"] == ["append", "override"]
+    assert {"hubspot", "salesforce", "canonical"} <= set(shown["crm"]["anyOf"][0]["enum"]), "a list to choose from, or a path of one's own"
+    assert schema["required"] == ["export", "crm", "collection"]
+    assert schema["properties"]["accept_shrink"]["default"] is False
 
 
 def test_where_writers_meet_the_server_answers_them_all(stage: Stage) -> None:
@@ -111,6 +114,29 @@ def test_a_scheduled_run_completes_and_leaves_artifacts(stage: Stage) -> None:
     chart = re.search(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)", shown["forecast"]["data"])
     assert chart is not None
     assert {b">won<", b">forecast<"} <= set(re.findall(rb">[a-z]+<", base64.b64decode(chart[1]))), "months won and months ahead"
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_cancelled_run_is_named_and_says_how_to_resume(stage: Stage) -> None:
+    """It is started as by `prefect deployment run -p`, and cancelled as by the UI's button, while the platform is at work."""
+    with Nostradamus(stage.sandbox.url, stage.sandbox.token) as platform:
+        collection = platform.create_collection("acme-cancelled", "Europe/Rome").id
+    before = stage.sandbox.control("GET", "speed")
+    stage.sandbox.control("PUT", "speed", {"queued_seconds": 0.1, "processing_seconds": 600})
+    try:
+        found = stage.deployment("sync-deals/on-demand")
+        said = {"export": str(EXPORT), "crm_timezone": "Europe/Rome", "collection": "acme-cancelled", "max_age": None}
+        run = stage.ask(f"deployments/{found['id']}/create_flow_run", {"parameters": {**found["parameters"], **said}})
+        wait_for(lambda: "waiting: " in stage.ask(f"flow_runs/{run['id']}")["name"], "the run to wait for the platform")
+        stage.ask(f"flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLING"}})
+        ended = stage.ended(run["id"])
+    finally:
+        stage.sandbox.control("PUT", "speed", before)
+    assert ended["state_type"] == "CANCELLED"
+    assert ended["name"].startswith("acme-cancelled ")
+    assert ended["name"].endswith(" · cancelled")
+    assert f"resume with `dealcast resume --collection {collection}`" in ended["state"]["message"]
+    assert "outcome:cancelled" in ended["tags"]
 
 
 def _first_ended(stage: Stage, deployment_id: str) -> dict[str, Any] | None:

@@ -70,9 +70,9 @@ def test_failure_failure_recovery_is_told_twice(stage: Stage) -> None:
             assert done.returncode == 0, done.stderr
         assert len(stage.ask("automations/filter", {})) == len(read_automations()), "installing twice leaves none twice"
         ended = [
-            stage.start("sync-deals/on-demand", options={**good, "export": "missing.csv"})["state_type"],
-            stage.start("sync-deals/on-demand", options={**good, "export": "missing.csv"})["state_type"],
-            stage.start("sync-deals/on-demand", options=good)["state_type"],
+            stage.start("sync-deals/on-demand", **{**good, "export": "missing.csv"})["state_type"],
+            stage.start("sync-deals/on-demand", **{**good, "export": "missing.csv"})["state_type"],
+            stage.start("sync-deals/on-demand", **good)["state_type"],
         ]
         assert ended == ["FAILED", "FAILED", "COMPLETED"]
         wait_for(lambda: len(set(texts)) >= 2, "two notifications")
