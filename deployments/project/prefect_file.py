@@ -60,11 +60,14 @@ def _deployments(project: Project, collection: str) -> Iterator[dict[str, Any]]:
         if missing and name != "resume":
             raise UsageError(f"{project.path}, [collections.{collection}] has no {missing[0]}: the deployment {name} needs it.")
         made = copy.deepcopy(shipped()[name])
-        if "options" in made["parameters"]:
-            its_own = {key: value for key, value in made["parameters"]["options"].items() if key not in _OWN}
-            made["parameters"]["options"] = json.loads(json.dumps({**options, **its_own}))
+        parameters = made["parameters"]
+        level = parameters.get("options", parameters)
+        if "export" in level:
+            its_own = {key: value for key, value in level.items() if key not in _OWN}
+            level.clear()
+            level.update(json.loads(json.dumps({**options, **its_own})))
         else:
-            made["parameters"]["collection"] = collection
+            parameters["collection"] = collection
         made["name"] = name_of(collection, name)
         made["work_pool"] = {"name": project.deploy.pool, "job_variables": _job_variables(project)}
         made["schedules"] = [{"cron": cron, "timezone": project.deploy.timezone}] if cron else []
