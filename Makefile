@@ -6,10 +6,10 @@ READY := $(VENV)/.ready
 RESOLVE := --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format docs bench fuzz faults wheel lock clean
+.PHONY: help setup demo test lint format docs screenshots bench fuzz faults wheel lock clean
 
 help: ## list the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 setup: $(READY) ## make .venv with every locked dependency
 
@@ -39,6 +39,9 @@ format: $(READY) ## let ruff rewrite what it can
 
 docs: $(READY) ## write the parts of the documentation that are made from the code
 	$(BIN)/python -m tests.make_docs --demo
+
+screenshots: $(READY) ## write deployments/screenshots from a real `dealcast up`, in Chromium
+	@$(BIN)/python -m tests.make_screenshots
 
 bench: $(READY) ## benchmarks against their yardsticks; N= deals, PART= some of them, PART=--write keeps the table
 	$(BIN)/python -m tests.benchmarks $(PART)

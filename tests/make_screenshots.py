@@ -96,7 +96,8 @@ def rewrite(export: Path, amount: Callable[[int, str], str]) -> None:
     with export.open(newline="", encoding="utf-8") as source:
         rows = list(csv.DictReader(source))
     for number, row in enumerate(rows):
-        row["Amount"] = amount(number, row["Amount"])
+        for column in ("Amount", "Amount in company currency"):
+            row[column] = amount(number, row[column])
     with export.open("w", newline="", encoding="utf-8") as sink:
         writer = csv.DictWriter(sink, list(rows[0]))
         writer.writeheader()
