@@ -34,7 +34,6 @@ FOLDER = Path(__file__).resolve().parents[1] / "deployments" / "screenshots"
 BIGGEST = 150_000
 """Bytes of a picture."""
 
-_SIZE = {"width": 1280, "height": 860}
 _COLOURS = 128
 _NOTICE = """<body style="margin:0;padding:24px;font:15px/1.46 Lato,Arial,sans-serif;color:#1d1c1d;background:#fff;width:820px">
 <div style="display:flex;gap:12px"><div style="width:40px;height:40px;border-radius:6px;background:#2563eb;color:#fff;font-weight:700;
@@ -138,7 +137,7 @@ def main() -> None:
             notice = wait_for(lambda: next((text for text in texts if "failing" in text), None), "the notice")
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ALONE)
-                page = browser.new_page(viewport=_SIZE)
+                page = browser.new_page(viewport={"width": 1280, "height": 860})
                 pictures(page, url, secret, ask, good, bad, notice)
                 browser.close()
 

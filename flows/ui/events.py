@@ -6,11 +6,15 @@ notifications. Prefect's own events come with every run, and of its triggers non
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any, Literal
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -21,10 +25,15 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events import emit_event
+from prefect.exceptions import PrefectException
+from prefect.states import Cancelled
 
 from flows.errors import CollectionBusy, DealcastError, StoppedByGuard, error_named
+from flows.ledger.store import Ledger
+from flows.ledger.unfinished import how_to_resume
 from flows.runtime.shown import show
-from flows.ui.origin import ui_link
+from flows.settings import load_settings
+from flows.ui.origin import known_as, ui_link
 
 Condition = Literal["well", "failing", "blocked"]
 
@@ -36,6 +45,8 @@ _ERROR = "error:"
 
 _COLLECTION, _OUTCOME = "collection:", "outcome:"
 """Begin the tags of which collection a run is, and of how it ended."""
+
+_MANY = "It was one run of many collections: run the same again, and each resumes from the last recorded step."
 
 _LOOKED_AT = 20
 _ENDED = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED]
@@ -131,3 +142,29 @@ def _earlier(client: SyncPrefectClient, flow_run: FlowRun) -> list[FlowRun]:
         limit=_LOOKED_AT,
     )
     return [run for run in runs if run.id != flow_run.id]
+
+
+def tell_cancelled(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - the signature is Prefect's
+    """A flow's hook at its cancellation: name the run after it, and put into its state what was done and how to resume."""
+    collection = _collection(flow_run)
+    subject = known_as(collection) if collection else flow_run.name.partition(" ")[0]
+    try:
+        how = how_to_resume(Ledger(load_settings().ledger_url), collection) if collection else _MANY
+        with get_client(sync_client=True) as client:
+            tags = run_tags(flow_run.tags, subject if collection else None, "cancelled", None)
+            client.update_flow_run(flow_run.id, name=f"{subject} {datetime.now(UTC):%Y-%m-%d} · cancelled", tags=tags)
+            client.set_flow_run_state(flow_run.id, Cancelled(message=f"Cancelled. {how}"), force=True)
+    except (DealcastError, httpx.HTTPError, PrefectException, OSError) as error:  # a message is not worth the cancellation
+        logging.getLogger("prefect.flow_runs").warning("The cancelled run was not named: %s", error)
+
+
+def _collection(flow_run: FlowRun) -> str | None:
+    """The id of the collection that the run's parameters name, by id or name; None for a table of many."""
+    parameters = flow_run.parameters or {}
+    options = parameters.get("options") or parameters
+    named = options.get("collection") if isinstance(options, dict) else None
+    if named is None or {"pipelines", "collections"} & set(parameters):
+        return None
+    with suppress(DealcastError, OSError):
+        return Ledger(load_settings().ledger_url).find(named)
+    return str(named)

@@ -24,8 +24,7 @@ from flows.runtime.shown import show
 from flows.runtime.step_log import log_intended_plainly
 from flows.settings import load_settings
 from flows.ui.artifacts import links, show_progress, show_report
-from flows.ui.cancelled_state import tell_cancelled
-from flows.ui.events import run_tags, tell_change
+from flows.ui.events import run_tags, tell_cancelled, tell_change
 from flows.ui.inert_text import inert
 from flows.ui.origin import known_as, origin_line
 from flows.ui.remedies import remedies
