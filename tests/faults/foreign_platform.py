@@ -394,6 +394,7 @@ def _spoilt(answer: bytes, fault: Fault | None) -> bytes:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    allow_reuse_address = False  # else another may get the same port between its binding and its listening
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a client that was killed."""
