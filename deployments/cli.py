@@ -386,13 +386,12 @@ for _command in (*PROJECT_COMMANDS, forget):
 
 
 def _start_data_process() -> None:
-    """Start the process that reads and checks, Prefect being imported first: that module imports it too, from wherever it is."""
+    """Start the process that reads and checks, to import what that takes while this one imports Prefect."""
+    from flows.runtime.data_process import start_data_process  # noqa: PLC0415 - `--help` needs none of it
     from flows.runtime.prefect_settings import load_prefect  # noqa: PLC0415 - a fifth of what `--help` would import
 
-    load_prefect()
-    from flows.runtime.data_process import start_data_process  # noqa: PLC0415 - prefect takes a second to import
-
     start_data_process()
+    load_prefect()
 
 
 if __name__ == "__main__":

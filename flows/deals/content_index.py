@@ -25,6 +25,7 @@ from flows.deals.deals_csv import CsvRows
 CONTENT_COLUMNS = tuple(name for name in COLUMN_NAMES if name != "lastSyncedAt")
 
 Hashes = npt.NDArray[np.uint64]
+Mask = npt.NDArray[np.bool_]
 Deals = npt.NDArray[np.void]
 """Deals as :data:`DEAL`: sixteen bytes each, so that millions of them are compared in little memory."""
 
@@ -51,11 +52,11 @@ class Held:
     ids: Hashes
     table: pa.Table
 
-    def only(self, which: npt.NDArray[np.bool_]) -> Held:
+    def only(self, which: Mask) -> Held:
         """The deals that ``which`` chooses."""
         return self if which.all() else Held(self.ids[which], self.table.filter(pa.array(which)))
 
-    def in_doubt(self, which: npt.NDArray[np.bool_]) -> Held:
+    def in_doubt(self, which: Mask) -> Held:
         """The same deals, the content of those that ``which`` chooses in doubt."""
         if not which.any():
             return self
@@ -84,12 +85,12 @@ def deals_of(ids: Hashes, batch: pa.Table, rows: CsvRows) -> Deals:
     return deals
 
 
-def sampled(ids: Hashes, deals: int) -> npt.NDArray[np.bool_]:
+def sampled(ids: Hashes, deals: int) -> Mask:
     """Those of ``ids`` whose cells are hashed in a collection of so many ``deals``."""
     every = 1
     while deals >= 2 * SAMPLE * every:
         every *= 2
-    chosen: npt.NDArray[np.bool_] = (ids & np.uint64(every - 1)) == 0
+    chosen: Mask = (ids & np.uint64(every - 1)) == 0
     return chosen
 
 
@@ -101,11 +102,11 @@ def cells_of(deals: pa.Table) -> npt.NDArray[np.uint32]:
     return found
 
 
-def among(ids: Hashes, others: Hashes) -> npt.NDArray[np.bool_]:
+def among(ids: Hashes, others: Hashes) -> Mask:
     """Those of ``ids`` that are among ``others``, which are in order."""
     if not len(others):
         return np.zeros(len(ids), np.bool_)
-    found: npt.NDArray[np.bool_] = others[np.minimum(np.searchsorted(others, ids), len(others) - 1)] == ids
+    found: Mask = others[np.minimum(np.searchsorted(others, ids), len(others) - 1)] == ids
     return found
 
 
@@ -155,16 +156,16 @@ class ContentIndex:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def place(self, deals: Deals) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    def place(self, deals: Deals) -> tuple[Mask, Mask]:
         """Two masks over ``deals``: the known ones, and those known in another content, or in doubt."""
         place, found = self._find(deals["id"])
         other = found.copy()
         other[found] = self._contents[place[found]] != deals["content"][found]
         return found, other
 
-    def columns_changed(self, ids: Hashes, deals: pa.Table) -> tuple[int, Counter[str]]:
-        """Of changed deals, how many have cells that are known, and how many of those differ in each column."""
-        which = among(ids, self._cell_ids)
+    def columns_changed(self, ids: Hashes, deals: pa.Table, changed: Mask) -> tuple[int, Counter[str]]:
+        """Of those ``deals`` that have ``changed``, how many have cells that are known, and how many of those differ in each column."""
+        which = changed & among(ids, self._cell_ids)
         if not which.any():
             return 0, Counter()
         before = self._cells[np.searchsorted(self._cell_ids, ids[which])]
@@ -183,13 +184,13 @@ class ContentIndex:
         """Number of known deals that were not seen in the export."""
         return len(self) - int(self._seen.sum())
 
-    def unseen(self, ids: Hashes) -> npt.NDArray[np.bool_]:
+    def unseen(self, ids: Hashes) -> Mask:
         """Those of the known ``ids`` that were not seen in the export."""
         place, found = self._find(ids)
         found[found] = ~self._seen[place[found]]
         return found
 
-    def _find(self, ids: Hashes) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+    def _find(self, ids: Hashes) -> tuple[npt.NDArray[np.intp], Mask]:
         if not len(self):
             return np.zeros(len(ids), np.intp), np.zeros(len(ids), np.bool_)
         place = np.minimum(np.searchsorted(self._ids, ids), len(self) - 1)

@@ -32,6 +32,7 @@ from flows.deals.content_index import (
     Deals,
     Hashes,
     Held,
+    Mask,
     among,
     cells_of,
     hash_ids,
@@ -92,15 +93,16 @@ class DealsFile:
                 self._file.close()
 
 
-def rows_of(ids: Hashes, texts: pa.Array, contents: Hashes, deals: pa.Table, in_all: int) -> pa.Table:
-    """Deals as rows of the index: ``texts`` are the ids, and the cells are hashed of a sample of ``in_all`` deals."""
-    which = sampled(ids, in_all)
-    cells = pa.nulls(len(ids), SCHEMA.field("cells").type)
-    if which.any():
-        packed = cells_of(deals.filter(pa.array(which))).tobytes()
-        known = pa.FixedSizeBinaryArray.from_buffers(SCHEMA.field("cells").type, int(which.sum()), [None, pa.py_buffer(packed)])
-        cells = pc.replace_with_mask(cells, pa.array(which), known)
-    return pa.table([texts, pa.array(contents), cells], schema=SCHEMA)
+def rows_of(deals: Deals, batch: pa.Table, which: Mask, in_all: int) -> pa.Table:
+    """The ``deals`` that ``which`` chooses of a ``batch`` as rows of the index; the cells are hashed of a sample of ``in_all``."""
+    texts = one_chunk(batch["id"]) if which.all() else one_chunk(batch["id"]).filter(pa.array(which))
+    has_cells = sampled(deals["id"], in_all)
+    cells = pa.nulls(len(deals), SCHEMA.field("cells").type)
+    if has_cells.any():
+        packed = cells_of(batch.take(pa.array(np.flatnonzero(which)[has_cells]))).tobytes()
+        known = pa.FixedSizeBinaryArray.from_buffers(cells.type, int(has_cells.sum()), [None, pa.py_buffer(packed)])
+        cells = pc.replace_with_mask(cells, pa.array(has_cells), known)
+    return pa.table([texts, pa.array(deals["content"]), cells], schema=SCHEMA)
 
 
 def load_index(ledger: Ledger, collection: str) -> ContentIndex:

@@ -14,17 +14,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import CheckReport, FileProfile, Gate, GateError, Verdict
-from expectations.formats import amounts, one_chunk, sound
+from expectations.formats import amounts, sound
 from expectations.gate import load_checks
 from expectations.row_checks import deals_frame
 from expectations.rules import accepting
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE, STATUSES, Kind
 from flows.crm.dialect import load_dialect
-from flows.deals.content_index import DEAL, ContentIndex, Fingerprint, Hashes, deals_of, hash_ids
+from flows.deals.content_index import DEAL, ContentIndex, Deals, Fingerprint, Hashes, Mask, deals_of, hash_ids
 from flows.deals.deals_csv import CsvRows, DealsCsv
 from flows.deals.guard import LISTED, ExportStats, load_baseline
 from flows.deals.identity import Spellings, merge_equal_rows, refuse_held_spellings
@@ -201,28 +202,35 @@ class _Selection:
     def _write(self, passing: pa.Table, ids: Hashes) -> None:
         """Write those of a batch's passing rows that are to be sent."""
         passing = passing.select(list(COLUMN_NAMES))
-        for start in range(0, passing.num_rows, _IN_CACHE):
-            piece = slice(start, start + _IN_CACHE)
-            self._choose(passing[piece], ids[piece])
+        pieces = [slice(start, start + _IN_CACHE) for start in range(0, passing.num_rows, _IN_CACHE)]
+        if not pieces:
+            return
+        deals, found, other = map(np.concatenate, zip(*(self._choose(passing[piece], ids[piece]) for piece in pieces), strict=True))
+        self._added += int((~found).sum())
+        self._changed += int(other.sum())
+        compared, columns = self._known.columns_changed(ids, passing, other)
+        self._compared += compared
+        self._columns += columns
+        to_send = self._to_be_sent(found, other)
+        deals = deals[to_send]
+        self._fingerprint.add(deals)
+        self._contents.write(rows_of(deals, passing, to_send, self._in_all))
+        self._chosen += len(deals)
 
-    def _choose(self, table: pa.Table, ids: Hashes) -> None:
+    def _choose(self, table: pa.Table, ids: Hashes) -> tuple[Deals, Mask, Mask]:
+        """Write those rows of a piece that are to be sent; all its deals, the known ones, and those known in another content."""
         rows = CsvRows.of(table)
         deals = deals_of(ids, table, rows)
         found, other = self._known.place(deals)
-        to_send = ~found | other
-        if other.any():
-            compared, columns = self._known.columns_changed(ids[other], table.filter(pa.array(other)))
-            self._compared += compared
-            self._columns += columns
-        self._added += int((~found).sum())
-        self._changed += int(other.sum())
-        if not (self._full or self._override or to_send.all()):
-            table, deals = table.filter(pa.array(to_send)), deals[to_send]
-            rows = CsvRows.of(table)
-        self._to_send.write(rows)
-        self._fingerprint.add(deals)
-        self._contents.write(rows_of(deals["id"], one_chunk(table["id"]), deals["content"], table, self._in_all))
-        self._chosen += len(deals)
+        to_send = self._to_be_sent(found, other)
+        if to_send.all():
+            self._to_send.write(rows)
+        elif to_send.any():
+            self._to_send.write(CsvRows.of(table.filter(pa.array(to_send))))
+        return deals, found, other
+
+    def _to_be_sent(self, found: Mask, other: Mask) -> Mask:
+        return np.ones_like(found) if self._full or self._override else ~found | other
 
     def _sum_up(self, passing: pa.Table) -> None:
         updates = passing["lastUpdateDatetime"]

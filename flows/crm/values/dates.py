@@ -86,7 +86,7 @@ _NONE = re.compile(
 NO_DAYS = ("1899-12-30", "1899-12-31", "1900-01-01", "1970-01-01")
 """The zeros of databases, spreadsheets and programming languages: written where there is no date."""
 
-_AFTER_NO_DAYS = pa.scalar(datetime(1970, 1, 2), pa.timestamp("s"))  # noqa: DTZ001 -- compared with times of no zone
+_AFTER_NO_DAYS = datetime(1970, 1, 2)  # noqa: DTZ001 -- compared with times of no zone; made a scalar later, which imports pandas
 
 
 Readings = dict[Order, tuple[str, str, str]]
@@ -179,7 +179,7 @@ def _at_midnight(times: pa.Array) -> pa.Array:
 def _text(times: pa.Array, written: pa.Array) -> pa.Array:
     """The times as text, null where what was ``written`` is no date."""
     text = pc.binary_replace_slice(times.cast(pa.string()), 10, 11, "T")
-    if not pc.less(pc.min(written), _AFTER_NO_DAYS).as_py():
+    if not pc.less(pc.min(written), pa.scalar(_AFTER_NO_DAYS, pa.timestamp("s"))).as_py():
         return text
     days = pc.utf8_slice_codeunits(written.cast(pa.string()), 0, 10)
     return pc.if_else(pc.is_in(days, pa.array(NO_DAYS)), None, text)

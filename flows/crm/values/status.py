@@ -20,7 +20,7 @@ from flows.crm.values.outcomes import bare, outcome_named, stage_key
 from flows.errors import ExportUnmappable
 
 _UNKNOWN = "unknown"
-_ENDED = pa.array(["closed_won", "closed_lost"])
+_ENDED = ("closed_won", "closed_lost")
 
 Cells = Callable[[str], pa.Array]
 """The cells of a field, by its name."""
@@ -99,7 +99,7 @@ class _Telling:
             return stages, contradictions
         text = self._text(rule.field)
         said = _said(rule, text)
-        other = pc.fill_null(pc.and_(pc.is_in(said, _ENDED), pc.not_equal(said, column)), False)
+        other = pc.fill_null(pc.and_(pc.is_in(said, pa.array(_ENDED)), pc.not_equal(said, column)), False)
         header = self._bound.header_of(rule.field)
         for status, count in counted(pc.binary_join_element_wise(said.filter(other), column.filter(other), "|")).items():
             stage, _, own = status.partition("|")

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from expectations.schema import COLUMN_NAMES
-from flows.deals.content_index import DEAL, SAMPLE, hash_ids
+from flows.deals.content_index import DEAL, SAMPLE, Hashes, hash_ids
 from flows.deals.index_file import DealsFile, gone_ids, held, keep_content, load_index, merge_into_index, rows_of
 from flows.ledger.store import Entry, Ledger, Sending
 
@@ -34,15 +34,20 @@ def deals(ids: list[str], value: str = "1.0") -> pa.Table:
     )
 
 
+def index_rows(batch: pa.Table, contents: Hashes, in_all: int) -> pa.Table:
+    """All deals of a batch as rows of the index."""
+    found = np.empty(batch.num_rows, DEAL)
+    found["id"], found["content"] = hash_ids(batch["id"].combine_chunks()), contents
+    return rows_of(found, batch, np.ones(batch.num_rows, np.bool_), in_all)
+
+
 def sent(
     ledger: Ledger, place: Path, ids: list[str], value: int = 1, state: Any = "completed", mode: Any = "append", after: int = 0
 ) -> Entry:
     """An entry of a sync that sent deals whose content hashes are all ``value``."""
     path = place / f"{uuid.uuid4().hex}.parquet"
-    texts = pa.array(ids, pa.string())
     with DealsFile(path) as file:
-        contents = np.full(len(ids), value, np.uint64)
-        file.write(rows_of(hash_ids(texts), texts, contents, deals(ids, f"{value}.0"), len(ids)))
+        file.write(index_rows(deals(ids, f"{value}.0"), np.full(len(ids), value, np.uint64), len(ids)))
     when = datetime(2026, 11, 1, tzinfo=UTC) + timedelta(minutes=after)
     entry = Entry(
         fingerprint=path.stem,
@@ -141,7 +146,7 @@ def test_gone_deals_are_named(ledger: Ledger, tmp_path: Path) -> None:
 def test_the_columns_that_changed_are_counted(ledger: Ledger, tmp_path: Path) -> None:
     merge_into_index(ledger, sent(ledger, tmp_path, ["a", "b", "c"]))
     ids = pa.array(["a", "c", "new"], pa.string())
-    compared, columns = load_index(ledger, COLLECTION).columns_changed(hash_ids(ids), deals(["a", "c", "new"], "7"))
+    compared, columns = load_index(ledger, COLLECTION).columns_changed(hash_ids(ids), deals(["a", "c", "new"], "7"), np.ones(3, np.bool_))
     assert (compared, dict(columns)) == (2, {"value": 2})
 
 
@@ -162,7 +167,7 @@ def test_a_million_ids_take_little_room_on_disk(tmp_path: Path) -> None:
     with DealsFile(tmp_path / "index.parquet") as file:
         contents = rng.integers(1, 2**63, count).astype(np.uint64)
         rows = deals(texts.to_pylist())
-        file.write(rows_of(hash_ids(texts), texts, contents, rows, 10 * count))
+        file.write(index_rows(rows, contents, 10 * count))
     assert (tmp_path / "index.parquet").stat().st_size <= 4_000_000
 
 
@@ -225,4 +230,4 @@ def test_cells_of_other_columns_are_left_out(ledger: Ledger, tmp_path: Path) -> 
     table = pq.read_table(path)
     pq.write_table(table.set_column(2, "cells", pa.array([b"12345678"], pa.binary(8))), path)
     ids = pa.array(["a"], pa.string())
-    assert load_index(ledger, COLLECTION).columns_changed(hash_ids(ids), deals(["a"], "7")) == (0, {})
+    assert load_index(ledger, COLLECTION).columns_changed(hash_ids(ids), deals(["a"], "7"), np.ones(1, np.bool_)) == (0, {})
