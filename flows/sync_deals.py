@@ -59,7 +59,7 @@ def sync_deals(options: SyncOptions) -> FlowEnd:
     Raises:
         DealcastError: see `flows/errors.py`; the run's state message says what happened and what to do next.
     """
-    return sync_export(options)
+    return sync_export(options, alone=True)
 
 
 def _one_parameter_an_option(body: Callable[..., R]) -> Callable[..., R]:
@@ -119,8 +119,8 @@ def resume_sync(collection: str, request_id: str | None = None, forget: bool = F
         return deliver(entry, options_of(entry), None, run)
 
 
-def sync_export(options: SyncOptions, deals: StagedDeals | None = None) -> FlowEnd:
-    """The story: from an export, or the ``deals`` of one of its pipelines, to the report."""
+def sync_export(options: SyncOptions, deals: StagedDeals | None = None, *, alone: bool = False) -> FlowEnd:
+    """The story: from an export, or the ``deals`` of one of its pipelines, to the report; ``alone`` in its process, or beside others."""
     load_settings().forecast_targets(options)  # a wrong one is told before anything is sent
     data_process.start_data_process()
     options = load_settings().from_folder(options.model_copy(update={"collection": id_of(options.collection)}))
@@ -130,6 +130,8 @@ def sync_export(options: SyncOptions, deals: StagedDeals | None = None) -> FlowE
             reconcile_pending(options.collection, run)
         deals = deals or extract_deals(options, run.folder, run.steps.find_collection(options))
         checked = check_deals(deals, options, run.folder)
+        if alone:
+            data_process.end_data_process()  # the platform may take hours
         if options.dry_run:
             return _report(Outcome(options, run.out_folder(options), checked))
         guard_export(_whole(checked), options)

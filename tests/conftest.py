@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import TypeVar
 
@@ -114,6 +115,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     place = session.config.stash.get(_PLACE, None)
     if place is None:  # one of several workers
         return
+    for helper in (forkserver._forkserver, resource_tracker._resource_tracker):  # noqa: SLF001 - as Python's own suite ends them
+        helper._stop()  # type: ignore[union-attr] # noqa: SLF001 - typeshed does not know it; they would end with this process
     _, left = psutil.wait_procs(_started_in(place), timeout=60)
     folders = sorted(path.name for path in place.glob("dealcast-*"))
     if left or folders:

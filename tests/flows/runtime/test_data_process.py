@@ -15,8 +15,7 @@ import psutil
 import pytest
 
 from flows.errors import DealcastError, ExportUnreadable
-from flows.runtime import data_process
-from flows.runtime.data_process import in_data_process, start_data_process
+from flows.runtime.data_process import end_data_process, in_data_process, start_data_process
 from tests.conftest import HANG, wait_for
 
 
@@ -29,13 +28,15 @@ def pid() -> int:
     return os.getpid()
 
 
+def imported(module: str) -> bool:
+    return module in sys.modules
+
+
 @pytest.fixture
 def _started() -> Iterator[None]:
     start_data_process("builtins:list")
     yield
-    pool, process = data_process._STARTED.pop()  # noqa: SLF001 - it outlives every test else
-    process.kill()
-    pool.shutdown()
+    end_data_process()
 
 
 def test_where_none_is_started_the_work_is_done_here() -> None:
@@ -50,6 +51,18 @@ def test_the_work_is_done_there() -> None:
     assert in_data_process(int, "ff", base=16) == 255
     start_data_process("builtins:list")
     assert in_data_process(pid) == there, "one is enough"
+
+
+def test_it_checks_without_prefect_and_is_gone_once_ended() -> None:
+    start_data_process()
+    try:
+        there = psutil.Process(in_data_process(os.getpid))
+        assert in_data_process(imported, "great_expectations")
+        assert not in_data_process(imported, "prefect")
+    finally:
+        end_data_process()
+    assert not there.is_running()
+    assert in_data_process(os.getpid) == os.getpid()
 
 
 @pytest.mark.usefixtures("_started")
