@@ -28,10 +28,6 @@ def pid() -> int:
     return os.getpid()
 
 
-def imported(module: str) -> bool:
-    return module in sys.modules
-
-
 @pytest.fixture
 def _started() -> Iterator[None]:
     start_data_process("builtins:list")
@@ -57,8 +53,8 @@ def test_it_checks_without_prefect_and_is_gone_once_ended() -> None:
     start_data_process()
     try:
         there = psutil.Process(in_data_process(os.getpid))
-        assert in_data_process(imported, "great_expectations")
-        assert not in_data_process(imported, "prefect")
+        imported = in_data_process(eval, "[name for name in ('great_expectations', 'prefect') if name in __import__('sys').modules]")
+        assert imported == ["great_expectations"]
     finally:
         end_data_process()
     assert not there.is_running()
