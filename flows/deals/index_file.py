@@ -43,7 +43,6 @@ from flows.errors import LedgerDamaged, LockLost
 from flows.ledger.checksums import named_if_damaged, require_sound_parquet, seal_parquet
 from flows.ledger.store import CONTENT, OLD_CONTENT, PIECE, Entry, Ledger, Sending
 from flows.ledger.unfinished import want_forecast
-from flows.runtime.step_log import say
 
 INDEX = "_index"
 _OLD_INDEX = "_known"
@@ -220,6 +219,8 @@ def merge_completed(ledger: Ledger, collection: str, fingerprint: str) -> None:
     Raises:
         LockLost: the lock is another's.
     """
+    from flows.runtime.step_log import say  # noqa: PLC0415 - prefect, which the data process does without
+
     ledger.require_lock(collection)
     entry = ledger.read(collection, fingerprint)
     if entry is None or entry.upload.state != "completed" or entry.indexed:

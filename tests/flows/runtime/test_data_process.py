@@ -49,11 +49,12 @@ def test_the_work_is_done_there() -> None:
     assert in_data_process(pid) == there, "one is enough"
 
 
-def test_it_is_gone_once_ended() -> None:
+def test_it_checks_without_prefect_and_is_gone_once_ended() -> None:
     start_data_process()
     try:
         there = psutil.Process(in_data_process(os.getpid))
-        assert there.pid != os.getpid()
+        imported = in_data_process(eval, "[name for name in ('great_expectations', 'prefect') if name in __import__('sys').modules]")
+        assert imported == ["great_expectations"]
     finally:
         end_data_process()
     assert not there.is_running()
