@@ -19,7 +19,7 @@ class RowCounts:
     ``fallback:<header or column>``, ``derived:<from what>``, ``default:<value>``, ``assumed:<why>``, ``raised:<column>``. ``unread`` counts
     cells that could not be converted and keep their text for the gate to name. ``undecided`` are the stages that decide no outcome, with
     their deals, ``stages`` those that do, ``contradictions`` the deals whose stage says another outcome than their flags; ``overdue`` deals
-    are open only because nothing says otherwise, and should have closed before now.
+    are open only because nothing says otherwise, and should have closed before now. ``cut_short`` warns of a last line that may be.
     """
 
     rows: int = 0
@@ -33,6 +33,7 @@ class RowCounts:
     contradictions: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     overdue: int = 0
+    cut_short: str = ""
 
     @property
     def assumed_statuses(self) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, cast
 
@@ -16,6 +17,7 @@ _FIRST_BLOCK = 1 << 20
 _LARGEST_BLOCK = 4 << 20
 LONGEST_ROW = 256 << 20
 _SLICE = 1 << 18
+_SHOWN_OF_A_LINE = 1 << 16
 _NEWLINE, _QUOTE, _RETURN = 0x0A, 0x22, 0x0D
 
 BOM = "\ufeff"
@@ -119,6 +121,25 @@ def lines_of(text: memoryview | bytes, stream: BinaryIO | None = None) -> Iterat
         pending += more
     if pending:
         yield pending.decode("utf-8").removeprefix(BOM)
+
+
+def line_without_end(opened: Callable[[], BinaryIO]) -> tuple[int, str] | None:
+    """The number and the text of the last line where it has no line break and the lines before it have one; None elsewhere.
+
+    Of a line of more than 64 KB only the end is given, and a blank one is no line.
+    """
+    with opened() as stream:
+        if stream.seekable() and stream.seek(0, os.SEEK_END):
+            stream.seek(-1, os.SEEK_END)
+            if stream.read(1) == b"\n":
+                return None
+            stream.seek(0)
+        number, last = 1, b""
+        while read := stream.read(_FIRST_BLOCK):
+            number += read.count(b"\n")
+            last = (read if b"\n" in read else last + read)[read.rfind(b"\n") + 1 :][-_SHOWN_OF_A_LINE:]
+    cut = number > 1 and last.strip() and not last.endswith(b"\r")
+    return (number, last.decode("utf-8", "replace").removeprefix(BOM)) if cut else None
 
 
 def skip(stream: BinaryIO, count: int) -> None:

@@ -19,12 +19,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from flows.crm.files.blocks import BOM, LONGEST_ROW, Block, Lines, lines_of, row_aligned, row_starts, skip
+from expectations.disclosure import name_or_shape
+from flows.crm.files.blocks import BOM, LONGEST_ROW, Block, Lines, line_without_end, lines_of, row_aligned, row_starts, skip
 from flows.crm.files.contents import DAMAGED, Contents, damaged
 from flows.crm.files.encodings import is_utf8
 from flows.crm.files.header_row import Layout
 from flows.crm.files.row_shape import Row, RowShape, shape_of
-from flows.crm.values.cells import unmarked
+from flows.crm.values.cells import masked, unmarked
 from flows.errors import ExportUnreadable
 
 _TOGETHER = 4
@@ -109,6 +110,23 @@ class TableReader:
             raise ExportUnreadable(told) from error
         except DAMAGED as error:
             raise damaged(self.location, error) from error
+
+    def cut_short(self) -> str:
+        """A warning of a last line that may be cut short, since it alone has no line end, with its last cell's form; empty for others."""
+        try:
+            found = line_without_end(self.contents.open) if self.contents.open is not None else None
+            if found is None:
+                return ""
+            number, text = found
+            cells = next(csv.reader([text], delimiter=self.layout.separator or ","))
+        except (csv.Error, *_UNREADABLE):  # whoever reads the rows says so
+            return ""
+        place = len(cells) - 1
+        header = self.layout.headers[place] if len(cells) == self._shape.width and place < len(self.layout.headers) else ""
+        where = f", in column {name_or_shape(header)!r}," if header else ""
+        form = f"has the form {masked(cells[-1])}" if cells[-1] else "is empty"
+        told = f"line {number}, the last, has no line end, where the lines before it have one, and may be cut short"
+        return f"{told}: its last cell{where} {form}"
 
     def _in_blocks(self, wanted: Sequence[int]) -> Iterator[RawRows]:
         """A few blocks at a time, some being read ahead; from those of which one ends within a cell, the rest goes the slow way."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import signal
 import subprocess
@@ -10,12 +12,18 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from expectations.schema import COLUMN_NAMES
-from flows.crm import open_export
+from flows.crm import fit, open_export
+from flows.deals.staged_file import stage
 from flows.errors import ExportUnreadable
+from flows.options import SyncOptions
+
+if TYPE_CHECKING:
+    from tests.conftest import Dealcast
 
 DEALCAST = str(Path(sys.executable).with_name("dealcast"))
 HEADER = ",".join(COLUMN_NAMES)
@@ -55,6 +63,53 @@ def test_a_file_that_changes_while_it_is_read_stops(change: Callable[[Path], Non
 def test_a_file_that_lies_still_is_read(tmp_path: Path) -> None:
     path = written(tmp_path / "deals.csv")
     assert sum(len(frame) for frame in open_export(str(path), crm="canonical", timezone="UTC")) >= 1
+
+
+LAST = {
+    "cut within an amount": ("681234.13\n", "68123", "99999"),
+    "a text": ("Ann Lee\n", "Ann L", "Aaa A"),
+    "in quotes": ('"681,234.13"\n', '"681,234.13"', "999,999.99"),
+    "after a row of two lines": ('"a\nb"\n', "68123", "99999"),
+}
+
+
+def _ending(path: Path, first: str, last: str) -> Path:
+    """An export of two deals, of which the last column, Amount, ends so."""
+    header = "Record ID,Deal Name,Deal Stage,Create Date,Close Date,Last Modified Date,Amount\n"
+    deal = "Ann Lee,Closed won,2026-01-01,2026-02-01,2026-02-02,"
+    path.write_text(f"{header}1,{deal}{first}2,{deal}{last}")
+    return path
+
+
+@pytest.mark.parametrize(("first", "last", "form"), LAST.values(), ids=LAST)
+@pytest.mark.parametrize("kind", ["plain", "gzip", "utf-16", "old Mac"])
+def test_a_last_line_without_line_end_is_a_warning_with_its_form(kind: str, first: str, last: str, form: str, tmp_path: Path) -> None:
+    path = _ending(tmp_path / "deals.csv", first, last)
+    text = path.read_bytes()
+    forms = {"plain": text, "gzip": gzip.compress(text), "utf-16": text.decode().encode("utf-16"), "old Mac": text.replace(b"\n", b"\r")}
+    path.write_bytes(forms[kind])
+    options = SyncOptions(export=str(path), crm="hubspot", collection="c")
+    line = 3 + first.strip().count("\n")
+    warning = f"line {line}, the last, has no line end, where the lines before it have one, and may be cut short"
+    told = f"{warning}: its last cell, in column 'Amount', has the form {form}"
+    assert [remark for remark in stage(options, tmp_path, "UTC").remarks if "line end" in remark] == [told]
+    assert fit(str(path)).cut_short == told
+
+
+@pytest.mark.parametrize("end", ["68123\n", "68123\r\n", "68123\n\n", "68123\r", "68123\n  "])
+def test_a_last_line_that_ends_is_no_warning(end: str, tmp_path: Path) -> None:
+    path = _ending(tmp_path / "deals.csv", "1\r\n" if "\r" in end else "1\n", end)
+    assert "line end" not in " ".join(stage(SyncOptions(export=str(path), crm="hubspot", collection="c"), tmp_path, "UTC").remarks)
+    assert not fit(str(path)).cut_short
+
+
+def test_check_and_crms_say_that_the_last_line_may_be_cut_short(dealcast: Dealcast, tmp_path: Path) -> None:
+    path = _ending(tmp_path / "deals.csv", "681234.13\n", "68123")
+    for command in (["check", path, "--crm", "hubspot"], ["crms", path]):
+        shown, listed = (dealcast(*command, *more).output for more in ([], ["--json"]))
+        assert "line 3, the last, has no line end" in shown
+        assert any("99999" in remark for remark in json.loads(listed)["remarks"])
+        assert "68123" not in shown + listed
 
 
 @pytest.fixture
