@@ -48,7 +48,7 @@ from flows.ui.artifacts import (
     show_rejected,
     show_report,
 )
-from flows.ui.origin import known_as
+from flows.ui.origin import known_as, note_platform
 from flows.ui.progress import show_wait
 from flows.ui.report import Outcome, certificate, keep_quarantine, publish, report_text, with_history
 
@@ -83,6 +83,7 @@ def find_collection(options: SyncOptions) -> str:
         zone = zone_of(options.collection, found.timezone)
     ledger.put_line(found.id, ledgers.TIMEZONE, zone)
     ledger.put_line(found.id, ledgers.NAME, found.name)
+    note_platform(ledger, found.id, settings.platform_url, sandbox=bool(platform.sandbox))
     return zone
 
 

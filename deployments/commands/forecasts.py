@@ -49,8 +49,7 @@ def show_forecasts(collection: str, since: date | None, form: Literal["table", "
     last = ledger.last_completed(collection)
     won: Mapping[str, float] = last.export.get("won_by_month", {}) if last else {}
     if chart is not None:
-        picture = draw(chart_of(history, won, ledger.name_of(collection) or collection), "png" if chart.suffix == ".png" else "svg")
-        write_whole(chart, [picture])
+        _draw_newest(ledger, collection, history, won, chart)
     errors = errors_by_horizon(history, won, datetime.now(UTC).date())
     if form == "csv":
         writer = csv.DictWriter(sys.stdout, history.column_names, lineterminator="\n")
@@ -67,6 +66,13 @@ def show_forecasts(collection: str, since: date | None, form: Literal["table", "
         click.echo(json.dumps(said))
     else:
         _show(history, won, errors)
+
+
+def _draw_newest(ledger: Ledger, collection: str, history: pa.Table, won: Mapping[str, float], to: Path) -> None:
+    from flows.ui.origin import sandbox_of  # noqa: PLC0415 - prefect takes seconds to import, and only a picture needs it
+
+    shown = chart_of(history, won, ledger.name_of(collection) or collection, sandbox=sandbox_of(ledger, collection))
+    write_whole(to, [draw(shown, "png" if to.suffix == ".png" else "svg")])
 
 
 def _texts(history: pa.Table) -> list[dict[str, Any]]:

@@ -20,6 +20,9 @@ from flows.nostradamus.http_errors import failure, quote, readable, refusal
 from flows.nostradamus.models import Accepted, Collection, Invocation, RequestMode, ResultFormat, UploadMode, UploadRequest
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_SANDBOX = "X-Dealcast-Sandbox"
+"""The header of every answer of dealcast's sandbox, and of no platform's."""
+
 _PAGE = 100
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 _LONGEST_ANSWER = 60.0
@@ -52,6 +55,8 @@ class Nostradamus:
         allow_http: send the token in clear to any host.
         upload_timeout: seconds that the platform may take to answer an upload, besides two for each MB of it.
         largest_dump: bytes that a collection's dump may have.
+
+    ``sandbox`` is whether the last answer was dealcast's sandbox's, None before the first.
 
     Every method raises :class:`NotAuthorized`, :class:`NotFound`, :class:`PlatformRefused` or :class:`UnexpectedAnswer`
     for an answer that says no, :class:`PlatformBusy` for one that asks to come back, :class:`PlatformUnreachable` where
@@ -89,7 +94,9 @@ class Nostradamus:
             follow_redirects=False,
             verify=_tls(),
             trust_env=base.scheme == "https",
+            event_hooks={"response": [self._note_sandbox]},
         )
+        self.sandbox: bool | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -215,6 +222,9 @@ class Nostradamus:
     def result(self, invocation_id: str, form: ResultFormat) -> bytes:
         """The primary result as it comes."""
         return self._get(f"/api/invocation/{_segment(invocation_id)}/{form}").content
+
+    def _note_sandbox(self, response: httpx.Response) -> None:
+        self.sandbox = _SANDBOX in response.headers
 
     def _get(self, path: str, params: dict[str, Any] | None = None) -> httpx.Response:
         try:

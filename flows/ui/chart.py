@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import accumulate, repeat
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
-from flows.nostradamus.client import LOOPBACK
-from flows.options import counted
+from flows.options import counted, shown_url
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +47,9 @@ class Chart:
     sandbox: bool = False
 
 
-def chart_of(history: pa.Table, won: Mapping[str, float], subject: str, invocation_id: str | None = None) -> Chart:
+def chart_of(
+    history: pa.Table, won: Mapping[str, float], subject: str, invocation_id: str | None = None, *, sandbox: str | None = None
+) -> Chart:
     """Make the chart of a forecast, the newest one unless ``invocation_id`` names another, beside the one before it.
 
     Args:
@@ -57,6 +57,7 @@ def chart_of(history: pa.Table, won: Mapping[str, float], subject: str, invocati
         won: revenue of won deals by ``YYYY-MM``.
         subject: the collection as people know it, for the title.
         invocation_id: of the forecast to show.
+        sandbox: the sandbox's URL, where it is known that one held the collection.
     """
     made = {row["invocation_id"]: row for row in history.to_pylist()}
     chosen = invocation_id or next(reversed(made))
@@ -75,7 +76,7 @@ def chart_of(history: pa.Table, won: Mapping[str, float], subject: str, invocati
         months(earlier[-1]) if earlier else None,
         made[earlier[-1]]["as_of"] if earlier else None,
         f"{datetime.now(UTC):%Y-%m}",
-        urlsplit(made[chosen]["platform"]).hostname in LOOPBACK,
+        shown_url(made[chosen]["platform"]) == sandbox,
     )
 
 

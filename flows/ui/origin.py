@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.runtime import flow_run
@@ -11,10 +10,12 @@ from prefect.settings import PREFECT_CLOUD_UI_URL, PREFECT_UI_URL
 
 from flows.errors import DealcastError
 from flows.ledger.store import Ledger
-from flows.nostradamus.client import LOOPBACK
 from flows.options import shown_url
 from flows.settings import load_settings
 from flows.ui.inert_text import code, inert
+
+_SANDBOX = "_sandbox.txt"
+"""The file of the ledger that remembers the URL of the sandbox where a collection was last found; there is none where it was a platform."""
 
 
 def ui_link(path: str) -> str:
@@ -34,6 +35,19 @@ def known_as(collection: str) -> str:
         return collection
 
 
+def note_platform(ledger: Ledger, collection: str, url: str, *, sandbox: bool) -> None:
+    """Remember whether it is dealcast's sandbox that holds the collection at ``url``, for what is written without asking it."""
+    if sandbox:
+        ledger.put_line(collection, _SANDBOX, shown_url(url))
+    else:
+        ledger.delete(collection, _SANDBOX)
+
+
+def sandbox_of(ledger: Ledger, collection: str) -> str | None:
+    """The URL of the sandbox that last answered for the collection; None where a platform did, or nobody is known to have."""
+    return ledger.line(collection, _SANDBOX)
+
+
 def origin(collection: str) -> dict[str, str]:
     """The origin of what is written at this moment, for a certificate."""
     return {
@@ -41,7 +55,7 @@ def origin(collection: str) -> dict[str, str]:
         "run": str(flow_run.id) if FlowRunContext.get() or TaskRunContext.get() else "none",
         "collection": collection,
         "collection_name": known_as(collection),
-        "platform": _platform(),
+        "platform": _platform(collection),
     }
 
 
@@ -52,10 +66,14 @@ def origin_line(collection: str) -> str:
     return f"{when} · run `{made['run']}` · collection {inert(made['collection_name'])} ({code(collection)}) · {inert(made['platform'])}"
 
 
-def _platform() -> str:
-    """The platform's URL, and whether it is the sandbox, which listens on this machine alone as no other platform does."""
+def _platform(collection: str) -> str:
+    """The platform's URL, and whether it is known to be the sandbox."""
     try:
-        url = shown_url(load_settings().platform_url)
+        settings = load_settings()
     except (DealcastError, OSError):
         return "unknown platform"
-    return f"{url} (sandbox)" if urlsplit(url).hostname in LOOPBACK else url
+    url = shown_url(settings.platform_url)
+    try:
+        return f"{url} (sandbox)" if url == sandbox_of(Ledger(settings.ledger_url), collection) else url
+    except (DealcastError, OSError):
+        return url

@@ -27,7 +27,7 @@ from flows.runtime.step_log import say
 from flows.settings import Settings
 from flows.ui.chart import Chart, chart_of
 from flows.ui.inert_text import code, inert
-from flows.ui.origin import origin, origin_line
+from flows.ui.origin import origin, origin_line, sandbox_of
 
 REPORT = "report.md"
 _PIECE = 1 << 20
@@ -195,7 +195,7 @@ def with_history(outcome: Outcome, ledger: Ledger, settings: Settings) -> Outcom
             say("report", f"the history of forecasts, {error.where}, is damaged: it is set aside, and begins anew")
             add_forecast(ledger, made, outcome.forecast.months)
         history, subject = read_history(ledger, made.collection), ledger.name_of(made.collection) or made.collection
-        chart = chart_of(history, outcome.won_by_month, subject, made.invocation_id)
+        chart = chart_of(history, outcome.won_by_month, subject, made.invocation_id, sandbox=sandbox_of(ledger, made.collection))
         outcome = replace(outcome, movement=movement(history, made.invocation_id), chart=chart)
     if outcome.options.dry_run:
         return outcome

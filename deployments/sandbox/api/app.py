@@ -10,9 +10,11 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.sandbox.api import collection_routes, control_routes, data_routes, invocation_routes
 from deployments.sandbox.api.gatekeeper import Gatekeeper
@@ -75,7 +77,23 @@ def create_app(
     app.add_middleware(FaultInjector)
     app.add_middleware(RequestLogger)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    app.add_middleware(_Marker)
     return app
+
+
+class _Marker:
+    """ASGI middleware that says with every answer whose it is, as no platform does: an address tells nothing about what answers there."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Dealcast-Sandbox"] = "1"
+            await send(message)
+
+        await self._app(scope, receive, marked if scope["type"] == "http" else send)
 
 
 def _lifespan(data: Path | None, tokens: Mapping[str, str], speed: Speed) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

@@ -33,7 +33,7 @@ def history(tmp_path: Path) -> Ledger:
 
 
 def test_it_says_currency_as_of_and_what_each_part_is(history: Ledger) -> None:
-    chart = chart_of(read_history(history, "c1"), {"2026-09": 9000.0, "2026-11": 500.0}, "acme")
+    chart = chart_of(read_history(history, "c1"), {"2026-09": 9000.0, "2026-11": 500.0}, "acme", sandbox="http://127.0.0.1")
     assert chart.before == {"2026-11": 11000.0, "2026-12": 12000.0}
     assert chart.months == {"2026-12": 13000.0}
     said = words(draw(Chart(**{name: getattr(chart, name) for name in Chart.__slots__} | {"running": "2026-11"})))
@@ -49,6 +49,12 @@ def test_the_first_forecast_has_no_line(history: Ledger) -> None:
     chart = chart_of(read_history(history, "c1"), {}, "acme", "i0")
     assert chart.before is None
     assert not [word for word in words(draw(chart)) if word.startswith("last forecast")]
+
+
+@pytest.mark.parametrize("sandbox", [None, "http://127.0.0.1:8765"])
+def test_only_what_is_known_to_be_the_sandbox_is_said_to_be(history: Ledger, sandbox: str | None) -> None:
+    """A platform may be reached by a tunnel on loopback, and have the collection now that a sandbox had."""
+    assert not chart_of(read_history(history, "c1"), {}, "acme", sandbox=sandbox).sandbox
 
 
 @pytest.mark.parametrize("months", [{}, {"2026-12": 0.0}, {"2026-12": -5.0}, {"2026-12": 1e12, "2027-03": 2.0}], ids=str)
