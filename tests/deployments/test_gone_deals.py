@@ -79,7 +79,10 @@ def test_many_gone_deals_are_stopped_by_the_guard(
     stopped = sync(write_deals(400), "--missing", "delete", code=7)
     assert "80 of 480 known deals are gone from the export and would be deleted, at most 20" in stopped.stderr
     assert "'401'" in stopped.stderr
-    sync(write_deals(380), "--missing", "delete", code=7)
+    assert "100 of 480 deals sent before are not in it ('381', " in sync(write_deals(380), "--missing", "delete", code=7).stderr
+    stopped = sync(write_deals(380), "--missing", "delete", "--accept-shrink", code=7)
+    assert "100 of 480 known deals are gone from the export and would be deleted, at most 20 may be ('381', " in stopped.stderr
+    assert "--missing-limit 100" in stopped.stderr
     assert (len(held()), sandbox.control("GET", "requests?method=DELETE&path=*/deals/delete")) == (480, [])
     sync(write_deals(400), "--missing", "delete", "--missing-limit", "80")
     assert len(held()) == 400

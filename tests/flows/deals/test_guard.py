@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from flows.deals.guard import ExportStats, guard, guard_age, guard_deletion, in_words
-from flows.errors import StoppedByGuard
+from flows.deals.guard import ExportStats, check_whole, guard, guard_age, guard_deletion, in_words
+from flows.errors import StoppedByGuard, UsageError
+from flows.options import SyncOptions
 
 
 def stats(**values: Any) -> ExportStats:
@@ -52,6 +53,14 @@ def test_a_change_is_named_by_the_columns_that_changed_most() -> None:
     assert "--accept-shrink" not in str(stopped.value)
 
 
+def test_many_new_deals_are_told_with_their_number() -> None:
+    """The sibling: nothing changed, and no column is named; a share of the known ones stops, whatever its kind."""
+    with pytest.raises(StoppedByGuard, match="0 of 480 known deals changed and 144 are new, more than 20% at once") as stopped:
+        guard(stats(deals=624, value=624.0, added=144), BEFORE)
+    assert "--accept-change" in str(stopped.value)
+    assert "columns" not in str(stopped.value)
+
+
 def test_each_doubt_is_accepted_by_its_own_option() -> None:
     both = stats(deals=100, changed=100)
     for accepted in ({"accept_shrink": True}, {"accept_change": True}):
@@ -91,6 +100,24 @@ def test_a_deletion_is_limited_by_a_share_and_a_number(known: int, gone: int, li
         guard_deletion(now, limit)
     assert f"--missing-limit {gone}" in str(stopped.value)
     assert "'deal-1', 'deal-2'" in str(stopped.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "quarantine", "says"),
+    [
+        ({"limit": 3}, False, "--limit takes a part"),
+        ({"pipeline": "Sales"}, False, "--pipeline takes a part"),
+        ({"currency": "EUR"}, False, "--currency takes a part"),
+        ({}, True, "a quarantine file takes a part"),
+        ({"limit": 3, "currency": "EUR"}, True, "--limit and --currency and a quarantine file takes a part"),
+    ],
+)
+def test_a_part_of_an_export_cannot_tell_that_a_deal_is_gone(part: dict[str, Any], quarantine: bool, says: str) -> None:
+    whole = {"export": "deals.csv", "crm": "canonical", "collection": "acme", "missing": "delete"}
+    check_whole(SyncOptions.model_validate(whole), quarantine=False)
+    with pytest.raises(UsageError, match=says) as refused:
+        check_whole(SyncOptions.model_validate(whole | part), quarantine=quarantine)
+    assert "nothing was sent" in str(refused.value)
 
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
