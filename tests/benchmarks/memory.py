@@ -30,7 +30,8 @@ def run() -> list[Row]:
             collection = new_collection(url)
             for peaks, what in ((first, "first sync"), (later, "half of them changed")):
                 export = make_export(Path(place) / "deals.csv", count, changed=peaks is later)
-                command = ["-m", "deployments.cli", "sync", str(export), "--crm", "canonical", "--no-forecast", "--collection"]
+                command = ["-m", "deployments.cli", "sync", str(export), "--crm", "canonical", "--no-forecast"]
+                command += [*(["--accept-change"] if peaks is later else []), "--collection"]
                 taken = measure([sys.executable, *command], url, collection)
                 peaks.append(taken.peak)
                 size = f"{export.stat().st_size / 1e6:.0f} MB"
