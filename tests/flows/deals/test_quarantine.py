@@ -6,10 +6,15 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+import pyarrow as pa
 import pytest
+from openpyxl import load_workbook
 
 from expectations.rules import CRITICAL_RULES, NO_NUL, Rule
 from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
+from flows.crm import open_export
+from flows.deals.quarantine import QUARANTINE_SCHEMA, open_quarantine, write_workbook
 from flows.errors import StoppedByGate, StoppedByGuard
 
 if TYPE_CHECKING:
@@ -166,7 +171,7 @@ def test_an_old_quarantine_file_goes_when_nothing_fails(sync: Sync, write_deals:
     sync(write_deals(3, BAD), quarantine_limit="1")
     assert len(quarantine_of(home)) == 1
     sync(write_deals(4), full=True)
-    assert not list((home / "forecasts").glob("*/quarantine.csv"))
+    assert not list((home / "forecasts").glob("*/quarantine*"))
 
 
 def test_the_quarantine_is_private_and_whole(sync: Sync, write_deals: WriteDeals, home: Path) -> None:
@@ -176,6 +181,65 @@ def test_the_quarantine_is_private_and_whole(sync: Sync, write_deals: WriteDeals
     [row] = quarantine_of(home)
     assert row["description"] == "two\nlines"
     assert list(row)[4:] == list(COLUMN_NAMES)
+    book = path.with_suffix(".xlsx")
+    assert book.stat().st_mode & 0o077 == 0
+    assert read_as_deals(book).equals(read_as_deals(path))
+
+
+def test_a_workbook_that_was_fixed_is_synced_and_kept(sync: Sync, write_deals: WriteDeals, home: Path, held: Held) -> None:
+    assert sync(write_deals(20, BAD, {"value": "12,5"}), quarantine_limit="2", forecast="never").is_completed()
+    [path] = (home / "forecasts").glob("*/quarantine.xlsx")
+    book = load_workbook(path)
+    [value] = [cell for cell in book.active["2"] if book.active.cell(1, cell.column).value == "value"]
+    value.value = "12.5"
+    book.save(path)
+    fixed = path.read_bytes()
+    assert sync(path, quarantine_limit="1", forecast="never").is_completed()
+    assert held()["extra-0"]["value"] == "12.5"
+    assert path.read_bytes() == fixed
+    assert sync(write_deals(21), forecast="never").is_completed()
+    [edited] = path.parent.glob("quarantine-edited-*.xlsx")
+    assert edited.read_bytes() == fixed
+
+
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)"]
+ODD = [*FORMULAS, "00123", "2024-01-02", "1e5", "TRUE", " a ", "_x0041_", "_", "a\r\nb", "a\rb\nc", "\x01\x1f", "<&>\"'", "😀 ü"]
+
+
+def test_every_cell_of_the_workbook_is_text_and_is_read_back_as_the_csv_is(tmp_path: Path) -> None:
+    path, book = quarantine_with(tmp_path, ODD), tmp_path / "quarantine.xlsx"
+    assert write_workbook(path, book) == ""
+    cells = [cell for row in load_workbook(book).active.iter_rows() for cell in row if cell.value is not None]
+    assert {(cell.data_type, cell.number_format) for cell in cells} <= {("s", "@"), ("inlineStr", "@")}
+    assert load_workbook(book).active.column_dimensions["A"].number_format == "@", "what is typed into an empty cell is text too"
+    read = read_as_deals(book)
+    assert read["name"].tolist() == ODD
+    assert read.equals(read_as_deals(path))
+
+
+def test_no_workbook_is_written_of_what_a_sheet_cannot_hold(tmp_path: Path) -> None:
+    book = tmp_path / "quarantine.xlsx"
+    path = quarantine_with(tmp_path, ["a", "b"])
+    assert write_workbook(path, book, 2) == "a sheet holds 2 rows, its header included"
+    assert write_workbook(quarantine_with(tmp_path, ["a", "é" * 32_768]), book).startswith("row 3 has a cell of more than the 32,767")
+    assert write_workbook(quarantine_with(tmp_path, ["a", "😀" * 16_384]), book).startswith("row 3 has a cell of more than the 32,767")
+    assert not book.exists()
+    assert write_workbook(quarantine_with(tmp_path, ["a", "é" * 32_767]), book, 3) == ""
+
+
+def quarantine_with(folder: Path, names: list[str]) -> Path:
+    """A quarantine of deals with these names."""
+    empty = dict.fromkeys(QUARANTINE_SCHEMA.names)
+    rows = [empty | {"line": line, "id": f"{line}", "name": name} for line, name in enumerate(names, 2)]
+    with open_quarantine(path := folder / "quarantine.csv") as sink:
+        sink.write_table(pa.Table.from_pylist(rows, QUARANTINE_SCHEMA))
+    return path
+
+
+def read_as_deals(path: Path) -> pd.DataFrame:
+    """The deals of an export, without the lines, which a cell of two lines moves in a text alone."""
+    frames = list(open_export(str(path), crm="canonical", timezone="UTC"))
+    return pd.concat(frames, ignore_index=True).drop(columns="source_line")
 
 
 def test_staging_is_emptied_after_success_and_after_failure(sync: Sync, write_deals: WriteDeals, home: Path, fault: Fault) -> None:

@@ -41,6 +41,7 @@ def test_the_folder_has_what_a_person_looks_for(out: Path) -> None:
         "forecast.json",
         "forecast.xlsx",
         "quarantine.csv",
+        "quarantine.xlsx",
         "report.md",
     ]
 
