@@ -13,7 +13,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.sorting import FlowRunSort
 
-from tests.test_readme import EXPORT
+from tests.make_demo_export import EXPORT
 
 if TYPE_CHECKING:
     from click.testing import Result
