@@ -90,6 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["TMPDIR"], tempfile.tempdir = str(config.stash[_PLACE]), None
     worker = getattr(config, "workerinput", {}).get("workerid", "main")
     os.environ["PREFECT_HOME"] = str(Path(os.environ["TMPDIR"]) / f"prefect-{worker}")  # never the user's own
+    os.environ["DEALCAST_HOME"] = str(Path(os.environ["TMPDIR"]) / f"home-{worker}")
     command_errors.UNWINDING_SECONDS = HANG  # a command in the suite's own process is not to end it
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
