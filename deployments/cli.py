@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import click
 
-from deployments.command_errors import CommandGroup, end_on_signals, quiet_libraries, require_file_locks
+from deployments.command_frame import CommandGroup, end_on_signals, quiet_libraries, require_file_locks
 from deployments.commands.forget import forget
 from deployments.export_options import (
     complete_collection,

@@ -11,8 +11,8 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.errors import CollectionBusy, DealcastError, StoppedByGuard
-from flows.runtime.cancellation import interrupt_run
 from flows.runtime.step_log import say
+from flows.runtime.thread_interruption import interrupt_run
 from flows.ui.artifacts import show_progress
 from flows.ui.final_states import name_run
 

@@ -29,9 +29,9 @@ from flows.ledger.store import TIMEZONE, Entry, Ledger
 from flows.ledger.unfinished import find_unfinished, forget_wait, how_to_resume, mark_lost, options_of, stop_if_unknown, want_forecast
 from flows.options import SyncOptions, checked_id, is_id
 from flows.runtime import data_process
-from flows.runtime.cancellation import interrupted_by
 from flows.runtime.staging_area import staging_folder
 from flows.runtime.step_log import say
+from flows.runtime.thread_interruption import interrupted_by
 from flows.settings import Settings, load_settings
 from flows.tasks import Steps, check_deals, extract_deals, guard_export, publish_report
 from flows.ui.final_states import WATCHED, FlowEnd, concluded

@@ -33,10 +33,10 @@ from flows.ledger import store as ledgers
 from flows.ledger.store import Entry, Ledger, Sending
 from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions, age_of, counted
-from flows.runtime.cancellation import raise_if_interrupted
 from flows.runtime.data_process import in_data_process
 from flows.runtime.step_log import say
-from flows.runtime.time_zones import checked_zone, zone_of
+from flows.runtime.thread_interruption import raise_if_interrupted
+from flows.runtime.zone_names import checked_zone, zone_of
 from flows.settings import Settings, load_settings
 from flows.ui.artifacts import (
     ArtifactKind,

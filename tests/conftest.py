@@ -21,7 +21,7 @@ import psutil
 import pytest
 from click.testing import CliRunner, Result
 
-from deployments import command_errors
+from deployments import command_frame
 from deployments.cli import main
 from deployments.sandbox import Sandbox, running
 from expectations.schema import COLUMN_NAMES
@@ -91,7 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
     worker = getattr(config, "workerinput", {}).get("workerid", "main")
     os.environ["PREFECT_HOME"] = str(Path(os.environ["TMPDIR"]) / f"prefect-{worker}")  # never the user's own
     os.environ["DEALCAST_HOME"] = str(Path(os.environ["TMPDIR"]) / f"home-{worker}")
-    command_errors.UNWINDING_SECONDS = HANG  # a command in the suite's own process is not to end it
+    command_frame.UNWINDING_SECONDS = HANG  # a command in the suite's own process is not to end it
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`

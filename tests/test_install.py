@@ -65,7 +65,7 @@ def test_the_wheel_has_all_that_is_read_at_run_time(tmp_path: Path) -> None:
 
 
 def test_a_system_without_file_locks_is_told_so_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deployments.command_errors.find_spec", lambda _: None)
+    monkeypatch.setattr("deployments.command_frame.find_spec", lambda _: None)
     result = CliRunner().invoke(main, ["crms"])
     assert result.exit_code == 2
     assert result.stderr == "dealcast: dealcast runs on Linux and macOS; on Windows, run it in WSL or in a container.\n"

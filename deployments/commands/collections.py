@@ -8,7 +8,7 @@ import sys
 import click
 
 from flows.errors import UsageError, printable
-from flows.runtime.time_zones import checked_zone
+from flows.runtime.zone_names import checked_zone
 from flows.settings import load_settings
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deployments.command_errors import CommandGroup
+from deployments.command_frame import CommandGroup
 from flows.errors import UsageError
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from flows.deals.staged_file import stage
 from flows.deals.verification import Comparison, compare
 from flows.options import counted, is_id
 from flows.runtime.staging_area import staging_folder
-from flows.runtime.time_zones import zone_of
+from flows.runtime.zone_names import zone_of
 from flows.settings import load_settings
 
 DIFFERS = 9

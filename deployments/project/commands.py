@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from deployments.command_errors import Command, CommandGroup
+from deployments.command_frame import Command, CommandGroup
 from deployments.export_options import format_options
 
 

@@ -13,7 +13,7 @@ from flows.crm.files.header_row import Layout, find_layout, folded
 from flows.crm.values.flags import DELETED, marks_deleted
 from flows.crm.values.zones import Zones
 from flows.errors import ExportUnmappable, ExportUnreadable
-from flows.runtime.time_zones import checked_zone
+from flows.runtime.zone_names import checked_zone
 
 _DIRECT = {"field", "latest", "number_in", "hundredth_of"}
 _DATES = {column.name for column in COLUMNS if column.kind is Kind.DATETIME}

@@ -12,7 +12,7 @@ from typing import Any
 from prefect.context import TaskRunContext
 
 from flows.errors import Transient
-from flows.runtime.cancellation import interruptible_sleep
+from flows.runtime.thread_interruption import interruptible_sleep
 from flows.settings import Settings
 
 MAX_POLLS = 10_000

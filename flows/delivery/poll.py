@@ -28,7 +28,7 @@ from flows.nostradamus import UploadRequest
 from flows.nostradamus.models import one_line
 from flows.nostradamus.validation_errors import columns, describe, fallen
 from flows.runtime.atomic_files import private_folder, write_whole
-from flows.runtime.cancellation import is_interrupted
+from flows.runtime.thread_interruption import is_interrupted
 from flows.settings import Settings
 
 _GRACE = 60.0

@@ -27,7 +27,7 @@ from flows.errors import (
 )
 from flows.ledger.store import Entry, Ledger, Sending
 from flows.nostradamus import Nostradamus
-from flows.runtime.cancellation import interruptible_sleep
+from flows.runtime.thread_interruption import interruptible_sleep
 from flows.settings import Settings
 
 Policy = Literal["resend", "stop"]

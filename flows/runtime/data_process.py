@@ -70,7 +70,7 @@ def in_data_process(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
         Interrupted: the run is being interrupted.
         Exception: what ``work`` raises.
     """
-    from flows.runtime.cancellation import raise_if_interrupted  # noqa: PLC0415 - prefect, which the data process does without
+    from flows.runtime.thread_interruption import raise_if_interrupted  # noqa: PLC0415 - prefect, which the data process does without
 
     with _TURN:
         raise_if_interrupted("this was begun; nothing was sent")

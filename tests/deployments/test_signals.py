@@ -18,10 +18,10 @@ DEALCAST = str(Path(sys.executable).with_name("dealcast"))
 STUBBORN = """
 import sys, time
 from pathlib import Path
-from deployments import command_errors
+from deployments import command_frame
 from flows.runtime.staging_area import staging_folder
-command_errors.UNWINDING_SECONDS = 0.2
-command_errors.end_on_signals()
+command_frame.UNWINDING_SECONDS = 0.2
+command_frame.end_on_signals()
 with staging_folder(Path(sys.argv[1])) as folder:
     (folder / "deals.csv").write_text("people's data")
     while True:

@@ -11,7 +11,7 @@ from deployments.sandbox import Sandbox
 from flows.errors import NotAuthorized, UsageError
 from flows.ledger.store import Ledger
 from flows.nostradamus import Nostradamus
-from flows.runtime.cancellation import interrupted_by
+from flows.runtime.thread_interruption import interrupted_by
 from flows.sync_deals import resume_sync
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from flows.crm.values.numbers import Style
 from flows.crm.values.status import refuse_assumed
 from flows.crm.values.zones import Zones
 from flows.errors import ExportError
-from flows.runtime.time_zones import checked_zone
+from flows.runtime.zone_names import checked_zone
 
 _SAMPLE_ROWS = 1000
 
