@@ -46,7 +46,7 @@ def write_whole(path: Path, pieces: Iterable[bytes], *, shared: bool = False) ->
 
 def private_folder(path: Path) -> Path:
     """Make a folder and the ones above it that are missing, for their owner alone."""
-    for folder in reversed([path, *path.parents]):
+    for folder in reversed([path, *(above for above in path.parents if not above.exists())]):
         folder.mkdir(mode=0o700, exist_ok=True)
     return path
 
