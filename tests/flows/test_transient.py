@@ -229,12 +229,22 @@ def test_a_result_that_cannot_be_read_is_kept_beside_those_that_can(
     assert asked("POST", "/api/invocation") == 1
 
 
-@pytest.mark.parametrize("path", ["/api/collection", "*/append/*", "/api/invocation/*/json"])
+@pytest.mark.parametrize("path", ["/api/collection", "*/append/*", "/api/invocation/*"])
 def test_a_redirect_is_not_followed(failing: Failing, write_deals: WriteDeals, fault: Fault, path: str) -> None:
     fault("redirect", path, location="http://127.0.0.1:9/elsewhere", count=None)
     error = failing(write_deals())
     assert isinstance(error, UnexpectedAnswer)
     assert "redirect to 127.0.0.1" in str(error)
+
+
+def test_a_result_that_is_elsewhere_is_not_fetched_there_and_the_others_are_kept(
+    sync: Sync, write_deals: WriteDeals, fault: Fault, home: Path
+) -> None:
+    fault("redirect", "/api/invocation/*/json", location="http://127.0.0.1:9/elsewhere", count=None)
+    state = sync(write_deals())
+    assert state.is_completed()
+    assert len(state.result().forecast.months) == 3
+    assert {path.suffix for path in home.glob("forecasts/*/forecast.*")} == {".csv", ".xlsx"}
 
 
 def test_the_ledger_names_the_request_before_it_is_waited_for(
