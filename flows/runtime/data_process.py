@@ -57,9 +57,8 @@ def end_data_process() -> None:
     """End the process, whose memory is free for others then; one that is at work does that to its end."""
     with _TURN:
         while _STARTED:
-            pool, process = _STARTED.pop()
-            process.kill()
-            pool.shutdown()
+            pool, _ = _STARTED.pop()
+            pool.shutdown()  # not killed: it removes the semaphores that its libraries made
 
 
 def in_data_process(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
