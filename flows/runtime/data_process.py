@@ -77,8 +77,9 @@ def in_data_process(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
             return work(*args, **kwargs)
         start_data_process()
         pool, process = _STARTED[-1]
-        future = pool.submit(work, *args, **kwargs)
+        future = None
         try:
+            future = pool.submit(work, *args, **kwargs)
             return future.result()
         except BrokenProcessPool as error:
             pool.shutdown()  # waits for the exit code
@@ -89,7 +90,7 @@ def in_data_process(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
                 "says nothing above, the system has ended it, most likely for want of memory. Run the same command again."
             ) from error
         finally:
-            if not future.done():  # SIGTERM, Ctrl-C, a cancellation: it would go on
+            if future is None or not future.done():  # SIGTERM, Ctrl-C, a cancellation: it would go on
                 process.kill()
                 pool.shutdown()
 

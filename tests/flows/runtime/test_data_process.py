@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psutil
 import pytest
@@ -95,6 +96,23 @@ def test_an_interruption_ends_it_at_once() -> None:
             in_data_process(exec, f"import os, time; os.kill({os.getpid()}, {int(signal.SIGALRM)}); time.sleep(600)")
     finally:
         signal.signal(signal.SIGALRM, before)
+    assert not there.is_running()
+    assert in_data_process(len, "abc") == 3
+
+
+@pytest.mark.usefixtures("_started")
+def test_an_interruption_before_the_answer_is_waited_for_ends_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    submit = ProcessPoolExecutor.submit
+
+    def interrupted(*arguments: Any, **named: Any) -> NoReturn:
+        submit(*arguments, **named)
+        raise KeyboardInterrupt
+
+    there = psutil.Process(in_data_process(os.getpid))
+    with monkeypatch.context() as patched:
+        patched.setattr(ProcessPoolExecutor, "submit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            in_data_process(exec, "import time; time.sleep(600)")
     assert not there.is_running()
     assert in_data_process(len, "abc") == 3
 
