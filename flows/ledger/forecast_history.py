@@ -90,7 +90,8 @@ def add_forecast(ledger: Ledger, invoked: Invoked, months: Sequence[tuple[str, f
 def movement(history: pa.Table, invocation_id: str) -> str:
     """Return how the sum moved since the newest other forecast, as `+2.1 % since 19 Nov`; empty where there is none to compare.
 
-    Only the months that both have are summed, so that a horizon that moved on is no change.
+    One of the same day goes by its time, as `since 08:15 UTC`. Only the months that both have are summed, so that a horizon that moved
+    on is no change.
     """
     mine = history.filter(pc.equal(history["invocation_id"], invocation_id))
     others = history.filter(pc.not_equal(history["invocation_id"], invocation_id))
@@ -98,7 +99,10 @@ def movement(history: pa.Table, invocation_id: str) -> str:
         return ""
     before = others.filter(pc.equal(others["as_of"], pc.max(others["as_of"])))
     was, now = _sum_of_shared(before, mine), _sum_of_shared(mine, before)
-    return f"{now / was - 1:+.1%} since {before['as_of'][0].as_py():%-d %b}".replace("%", " %", 1) if was else ""
+    if not was:
+        return ""
+    then, day = before["as_of"][0].as_py(), mine["as_of"][0].as_py().date()
+    return f"{now / was - 1:+.1%}".replace("%", " %") + f" since {then:{'%H:%M UTC' if then.date() == day else '%-d %b'}}"
 
 
 def _sum_of_shared(forecast: pa.Table, other: pa.Table) -> float:

@@ -78,11 +78,12 @@ def show_forecast(collection: str, invocation_id: str, chart: Chart) -> None:
     heads, rules = f"| month | revenue{inert(unit)} |", "|---|---:|"
     rows = [f"| {month} | {revenue:,.2f} |" for month, revenue in chart.months.items()]
     if (before := chart.before) and chart.before_as_of:
-        heads, rules = f"{heads} last forecast, as of {chart.before_as_of:%-d %b %Y} |", f"{rules}---:|"
+        heads, rules = f"{heads} {chart.last} |", f"{rules}---:|"
         rows = [f"{row} {f'{before[month]:,.2f}' if month in before else ''} |" for row, month in zip(rows, chart.months, strict=True)]
+    moved = f" ({chart.movement})" if chart.movement else ""
     made = f"Invocation {code(invocation_id)} · {origin_line(collection)}"
-    text = "\n\n".join([f"# {inert(chart.title)}", image, "\n".join([heads, rules, *rows]), made, ""])
-    _show(create_markdown_artifact, text, artifact_key("forecast", collection), chart.title.partition(": ")[2])
+    text = "\n\n".join([f"# {inert(chart.title)}{moved}", image, "\n".join([heads, rules, *rows]), made, ""])
+    _show(create_markdown_artifact, text, artifact_key("forecast", collection), f"{chart.title.partition(': ')[2]}{moved}")
 
 
 def show_rejected(collection: str, report: CheckReport, place: str | None) -> None:

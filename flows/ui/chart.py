@@ -45,6 +45,16 @@ class Chart:
     running: str = ""
     """The running month, of which a part may be won already."""
     sandbox: bool = False
+    movement: str = ""
+    """Movement of the sum, for the page around the picture."""
+
+    @property
+    def last(self) -> str:
+        """The forecast before this one, by its day, and by its time too where both are of one day."""
+        if self.before_as_of is None:
+            return ""
+        same = self.before_as_of.date() == self.as_of.date()
+        return f"last forecast, as of {self.before_as_of:{'%-d %b %Y, %H:%M UTC' if same else '%-d %b %Y'}}"
 
 
 def chart_of(
@@ -114,9 +124,8 @@ def _plot(axes: Axes, chart: Chart) -> None:
         axes.bar([place[month] for month in values], list(values.values()), 0.76, color=colour, label=label, zorder=2)
     if line and chart.before_as_of:
         days = [place[month] for month in line]
-        last = f"last forecast, as of {chart.before_as_of:%-d %b %Y}"
         outline = [withStroke(linewidth=4, foreground=_PAPER)]
-        axes.plot(days, list(line.values()), color=_BEFORE, marker="o", markersize=4, label=last, zorder=3, path_effects=outline)
+        axes.plot(days, list(line.values()), color=_BEFORE, marker="o", markersize=4, label=chart.last, zorder=3, path_effects=outline)
     every = -(-len(place) // _LABELS)
     axes.set_xticks(
         [number for number in place.values() if number % every == 0], [_label(m, n) for m, n in place.items() if n % every == 0]

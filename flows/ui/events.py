@@ -7,7 +7,7 @@ notifications. Prefect's own events come with every run, and of its triggers non
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -103,11 +103,12 @@ def condition(state: State[Any], tags: Iterable[str]) -> Condition | None:
     return "blocked" if error is StoppedByGuard else "failing"
 
 
-def _since(earlier: Iterable[FlowRun], before: Condition) -> str:
+def _since(earlier: Sequence[FlowRun], before: Condition) -> str:
     """Duration of the condition ``before``, by the earlier runs, newest first, that are looked at; empty where there is none."""
     said = [(run, known) for run in earlier if run.state and (known := condition(run.state, run.tags))]
     lasted = [run.end_time for run, known in takewhile(lambda each: each[1] == before, said) if run.end_time]
-    return f"{before} since {lasted[-1]:%Y-%m-%d %H:%M} UTC at least" if lasted else ""
+    older = " or earlier" if len(lasted) == len(said) and len(earlier) >= _LOOKED_AT - 1 else ""  # of those looked at, one may be this run
+    return f"{before} since {lasted[-1]:%Y-%m-%d %H:%M} UTC{older}" if lasted else ""
 
 
 def error_tag(error: DealcastError) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from textwrap import shorten
 from typing import Any, ParamSpec
 
 from prefect.client.orchestration import get_client
@@ -126,18 +127,18 @@ def _state_of(about: str, ended: FlowEnd, options: SyncOptions | None) -> State[
 def _show_failure(collection: str, error: DealcastError, options: SyncOptions | None) -> None:
     """The report of a run that failed: what happened, and that no forecast was invoked if none was, readable without a log."""
     show_progress(collection, 100, title(error).lower())
-    what, why = title(error), " ".join(str(error).split())
+    what = title(error)
     text = re.sub(r"\n(?! *- )", "\n\n", str(error))  # in Markdown a line after a list would be the list's
     forecast = "" if error.invoked else "**Forecast not invoked.** "
-    parts = [f"# {inert(known_as(collection))}: {what}", origin_line(collection), f"{forecast}{inert(text)}"]
+    parts = [f"# {inert(known_as(collection))}: {what}", f"{forecast}{inert(text)}"]
+    if table := remedies(str(error)):
+        parts += ["## What to do", table]
     if error.details:
         parts += ["## What failed", error.details]
     if isinstance(error, StoppedByGate) and error.details:
         parts.append(f"The rows: {links(collection, ['rejected'])}")
-    if table := remedies(str(error)):
-        parts += ["## What to do", table]
-    report = "\n\n".join([*parts, ""])
-    show_report(collection, report, f"{what}. {why[:_EXCERPT]}")
+    report = "\n\n".join([*parts, origin_line(collection), ""])
+    show_report(collection, report, shorten(f"{what}. {error}", _EXCERPT, placeholder=" ..."))
     if not isinstance(error, CollectionBusy):  # the folder's report is that of the sync that is at work
         _keep_report(collection, options, report)
 

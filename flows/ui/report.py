@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform as machine
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +31,7 @@ from flows.ui.inert_text import code, inert
 from flows.ui.origin import origin, origin_line, sandbox_of
 
 REPORT = "report.md"
+_FRESH = timedelta(days=1)
 _PIECE = 1 << 20
 _QUARANTINES = ".csv", ".xlsx"
 
@@ -62,7 +63,7 @@ class Outcome:
             if self.sent and self.entry
             else f"nothing new to send{self.left_out}"
         )
-        forecast = f", {self.forecast.unread or f'forecast of {self._months}: {self._sum}'}" if self.forecast else ""
+        forecast = f", {self.forecast.unread or f'forecast of {self._months}: {self._total}{self._moved}'}" if self.forecast else ""
         return f"{sent}{forecast}{self.not_delivered}"
 
     @property
@@ -73,10 +74,10 @@ class Outcome:
         if not self.sent or self.entry is None:
             return f"{'forecast only' if self.forecast else 'nothing new'}{self.left_out}{self.age}"
         quarantined = f", {self.entry.quarantined:,} quarantined" if self.entry.quarantined else ""
-        sent = f"{self.rows_sent:,} sent{quarantined}{self._gone}{self.age}"
+        sent = f"{self.rows_sent:,} sent{quarantined}{self._gone}{self._old}"
         if self.forecast is None:
             return sent
-        return f"{sent} · {'forecast not read' if self.forecast.unread else f'{self._sum} in {self._months}'}"
+        return f"{sent} · {'forecast not read' if self.forecast.unread else f'{self._total} in {self._months}{self._moved}'}"
 
     @property
     def deleted(self) -> int:
@@ -95,10 +96,13 @@ class Outcome:
         return counted(len(self.forecast.months), "month") if self.forecast else ""
 
     @property
-    def _sum(self) -> str:
-        """The forecast's whole revenue, and how it moved."""
-        total = sum(revenue for _, revenue in self.forecast.months) if self.forecast else 0.0
-        return f"{total:,.0f}" + (f" ({self.movement})" if self.movement else "")
+    def _total(self) -> str:
+        """The forecast's whole revenue."""
+        return f"{sum(revenue for _, revenue in self.forecast.months) if self.forecast else 0.0:,.0f}"
+
+    @property
+    def _moved(self) -> str:
+        return f" ({self.movement})" if self.movement else ""
 
     @property
     def left_out(self) -> str:
@@ -127,6 +131,12 @@ class Outcome:
         if self.checked.same_export:
             return f", same export again{f' ({old})' if old else ''}"
         return f", export {old}" if old else ""
+
+    @property
+    def _old(self) -> str:
+        """The same in the name of a run that sent something, where it is news: a fresh export is what everybody expects."""
+        modified = self.checked.staged.export.modified if self.checked is not None else None
+        return self.age if modified is not None and datetime.now(UTC) - modified >= _FRESH else ""
 
     @property
     def won_by_month(self) -> dict[str, float]:
@@ -206,8 +216,9 @@ def with_history(outcome: Outcome, ledger: Ledger, settings: Settings) -> Outcom
             say("report", f"the history of forecasts, {error.where}, is damaged: it is set aside, and begins anew")
             add_forecast(ledger, made, outcome.forecast.months)
         history, subject = read_history(ledger, made.collection), ledger.name_of(made.collection) or made.collection
+        moved = movement(history, made.invocation_id)
         chart = chart_of(history, outcome.won_by_month, subject, made.invocation_id, sandbox=sandbox_of(ledger, made.collection))
-        outcome = replace(outcome, movement=movement(history, made.invocation_id), chart=chart)
+        outcome = replace(outcome, movement=moved, chart=replace(chart, movement=moved))
     if outcome.options.dry_run:
         return outcome
     try:

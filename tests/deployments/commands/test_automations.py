@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
+from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from deployments.commands.automations import read_automations, webhook_block
 from flows.errors import CollectionBusy, DealcastError, ExportNotFound, OutcomeUnknown, StoppedByGuard, UsageError
 from flows.nostradamus import Nostradamus
-from flows.ui.events import condition, error_tag
+from flows.ui.events import _since, condition, error_tag
 from tests.conftest import wait_for
 
 if TYPE_CHECKING:
@@ -104,6 +106,19 @@ def test_failure_failure_recovery_is_told_twice(stage: Stage) -> None:
 def test_what_an_ended_run_says_of_its_deployment(state: State[object], error: DealcastError | None, expected: str | None) -> None:
     """A run that came while another was at work, or was cancelled, says nothing."""
     assert condition(state, ["dealcast", *([error_tag(error)] if error else [])]) == expected
+
+
+def test_a_notice_says_since_when_it_was_otherwise_and_whether_older_runs_were_not_looked_at() -> None:
+    begun = datetime(2026, 11, 27, 12, tzinfo=UTC)
+
+    def ran(state: State[object], hours: int) -> FlowRun:
+        return FlowRun(flow_id=uuid4(), state=state, end_time=begun - timedelta(hours=hours))
+
+    well = [ran(Completed(), hours) for hours in range(19)]
+    assert _since(well[:3], "well") == "well since 2026-11-27 10:00 UTC"
+    assert _since([*well[:3], ran(Failed(), 3)], "well") == "well since 2026-11-27 10:00 UTC"
+    assert _since(well, "well") == "well since 2026-11-26 18:00 UTC or earlier"
+    assert _since([], "well") == ""
 
 
 def test_the_sweep_knows_every_name_under_which_a_run_ends() -> None:

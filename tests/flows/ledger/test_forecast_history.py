@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -48,6 +49,13 @@ def test_the_movement_is_of_the_months_that_both_forecasts_have(ledger: Ledger) 
     assert movement(history, "i2") == "+13.3 % since 30 Jan"
     assert movement(history, "i1") == "-11.8 % since 2 Feb"
     assert movement(read_history(ledger, "other"), "i2") == ""
+
+
+def test_the_movement_since_a_forecast_of_the_same_day_names_its_time(ledger: Ledger) -> None:
+    for number, hour in ((1, 8), (2, 16)):
+        made = invoked(date(2026, 1, 30), number)
+        add_forecast(ledger, replace(made, as_of=made.as_of.replace(hour=hour)), months(date(2026, 1, 1), 10.0 * number))
+    assert movement(read_history(ledger, COLLECTION), "i2") == "+100.0 % since 08:00 UTC"
 
 
 def test_errors_are_those_that_pandas_computes(ledger: Ledger) -> None:

@@ -132,7 +132,7 @@ def test_a_second_forecast_says_how_its_sum_moved(sync: Sync, write_deals: Write
     first = sync(write_deals(4), out=str(tmp_path / "out"))
     second = sync(write_deals(4, value="2000.00"), out=str(tmp_path / "out"))
     assert "since" not in str(first.message)
-    assert re.search(r"forecast of \d months: [0-9,]+ \([+-][0-9.]+ % since \d+ \w+\)", str(second.message))
+    assert re.search(r"forecast of \d months: [0-9,]+ \([+-][0-9.]+ % since (\d+ \w+|\d\d:\d\d UTC)\)", str(second.message))
     assert "% since" in (tmp_path / "out/report.md").read_text()
     history = read_history(Ledger(str(home / "ledger")), collection)
     assert len(set(history["invocation_id"].to_pylist())) == 2
