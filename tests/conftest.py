@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import TypeVar
+from unittest.mock import patch
 
 import psutil
 import pytest
@@ -26,6 +27,7 @@ from deployments.cli import main
 from deployments.sandbox import Sandbox, running
 from expectations.schema import COLUMN_NAMES
 from flows.nostradamus import Nostradamus
+from tests.prefect_database import copy_database
 
 _TODAY = datetime.now(UTC)
 
@@ -157,8 +159,17 @@ def prefect_server() -> Iterator[None]:
 
     from flows.runtime import shown  # noqa: PLC0415 - as above
 
+    def folder_with_database() -> str:
+        folder = tempfile.mkdtemp()
+        copy_database(Path(folder) / "prefect-test.db")
+        return folder
+
     shown.SECONDS = HANG  # a busy machine's server is no server that is away
-    with prefect_test_harness(server_startup_timeout=int(HANG)), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    with (
+        patch("prefect.testing.utilities.mkdtemp", folder_with_database),
+        prefect_test_harness(server_startup_timeout=int(HANG)),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
         yield
 
 

@@ -1,4 +1,4 @@
-"""A new user follows the README: its commands, as printed, in a fresh folder and an empty home, beside packages of a project's own."""
+"""A new user follows the README: its commands, as printed, in a fresh folder, beside packages of a project's own."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tests import make_demo_export
 from tests.conftest import wait_for
 from tests.deployments.conftest import free_port
 from tests.make_docs import ROOT, demo_output, part_of, without_ids
+from tests.prefect_database import home_with_database
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -47,12 +48,12 @@ def printed(text: str) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's folder: an export of today, an empty home, and packages that are named as those of dealcast."""
+    """A user's folder: an export of today, a home with an empty Prefect database, and packages that are named as those of dealcast."""
     today = datetime.now(UTC).replace(tzinfo=None)
     monkeypatch.setattr(make_demo_export, "EXPORTED", today)
     monkeypatch.setattr(make_demo_export, "FIRST_DAY", today - timedelta(days=760))
     (tmp_path / "deals.csv").write_text(make_demo_export.as_csv(make_demo_export.demo_rows(480)), encoding="utf-8")
-    (tmp_path / "home").mkdir()
+    home_with_database(tmp_path / "home" / ".prefect")
     for name in ("flows", "expectations", "deployments"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise SystemExit('this is a project of its own')")

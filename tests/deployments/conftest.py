@@ -19,6 +19,7 @@ import pytest
 
 from deployments.sandbox import Sandbox, running
 from tests.conftest import HANG, wait_for
+from tests.prefect_database import home_with_database
 
 ROOT = Path(__file__).resolve().parents[2]
 """The project's root, where entrypoints and the shipped files are relative to."""
@@ -125,7 +126,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         url = f"http://127.0.0.1:{free_port()}"
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("DEALCAST_", "PREFECT_"))},
-            "PREFECT_HOME": str(home / "prefect"),
+            "PREFECT_HOME": str(home_with_database(home / "prefect")),
             "PREFECT_API_URL": f"{url}/api",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",

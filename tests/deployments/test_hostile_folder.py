@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.prefect_database import home_with_database
+
 if TYPE_CHECKING:
     from tests.conftest import WriteDeals
 
@@ -45,6 +47,7 @@ def test_a_hostile_working_directory_runs_nothing(
 ) -> None:
     write_deals(3, name="hostile/deals.csv")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment["PREFECT_HOME"] = str(home_with_database(tmp_path / "prefect"))
     sync = ["--collection", collection, "--no-forecast"] if command[0] == "sync" else []
     ended = subprocess.run([DEALCAST, *command, *sync], cwd=hostile, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

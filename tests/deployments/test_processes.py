@@ -18,6 +18,7 @@ from prefect.settings import PREFECT_API_URL
 from deployments.sandbox import Sandbox
 from flows.nostradamus import Nostradamus
 from tests.conftest import HANG, wait_for
+from tests.prefect_database import home_with_database
 
 if TYPE_CHECKING:
     from tests.conftest import WriteDeals
@@ -93,9 +94,10 @@ def test_a_command_outlives_its_data_process(
     assert not another.is_running()
 
 
-def without_a_server(**more: str) -> dict[str, str]:
-    """The environment of someone who runs no Prefect server."""
+def without_a_server(home: Path, **more: str) -> dict[str, str]:
+    """The environment of someone who runs no Prefect server, and has run commands before."""
     return {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | {
+        "PREFECT_HOME": str(home_with_database(home)),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(int(HANG)),
         **more,
     }
@@ -110,7 +112,7 @@ def test_without_a_prefect_server_a_command_has_its_own_for_as_long_as_it_lives(
     home: Path, collection: str, write_deals: WriteDeals, tmp_path: Path
 ) -> None:
     """Killed, it can clean up nothing; the server goes with it all the same."""
-    environment = without_a_server(PREFECT_HOME=str(tmp_path / "prefect"))
+    environment = without_a_server(tmp_path / "prefect")
     command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", collection]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as killed:
         [server] = wait_for(lambda: below(psutil.Process(killed.pid), "temporary_server.py"), "a server")
@@ -124,9 +126,10 @@ def test_without_a_prefect_server_a_command_has_its_own_for_as_long_as_it_lives(
 
 
 @pytest.mark.slow
-def test_a_temporary_server_says_nothing_of_its_end(home: Path, collection: str, write_deals: WriteDeals) -> None:  # noqa: ARG001 - the home sets the environment
+@pytest.mark.usefixtures("home")
+def test_a_temporary_server_says_nothing_of_its_end(collection: str, write_deals: WriteDeals, tmp_path: Path) -> None:
     """What it logs while it is shut down, a write cut short with its traceback among it, would follow a command that went well."""
-    environment = without_a_server(PREFECT_LOGGING_SERVER_LEVEL="DEBUG")
+    environment = without_a_server(tmp_path / "prefect", PREFECT_LOGGING_SERVER_LEVEL="DEBUG")
     command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", collection]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=HANG)
     assert ended.returncode == 0, ended.stderr
@@ -135,8 +138,9 @@ def test_a_temporary_server_says_nothing_of_its_end(home: Path, collection: str,
 
 
 @pytest.mark.slow
-def test_a_temporary_server_that_cannot_start_is_told(home: Path, write_deals: WriteDeals) -> None:  # noqa: ARG001 - the home sets the environment
-    environment = without_a_server(PREFECT_API_DATABASE_CONNECTION_URL="sqlite+aiosqlite:////nowhere/at/all.db")
+@pytest.mark.usefixtures("home")
+def test_a_temporary_server_that_cannot_start_is_told(write_deals: WriteDeals, tmp_path: Path) -> None:
+    environment = without_a_server(tmp_path / "prefect", PREFECT_API_DATABASE_CONNECTION_URL="sqlite+aiosqlite:////nowhere/at/all.db")
     command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", "c"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=HANG)
     assert ended.returncode == 1

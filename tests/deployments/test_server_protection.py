@@ -15,6 +15,8 @@ import httpx
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from tests.prefect_database import home_with_database
+
 CHROMIUM = shutil.which("chromium")
 
 _PROGRAM = """
@@ -40,7 +42,8 @@ CALLS = [
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """URL and secret of a temporary server, as each `sync` and `demo` starts one, and `up` protects its own."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment |= {"PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300"}
+    home = home_with_database(tmp_path_factory.mktemp("prefect"))
+    environment |= {"PREFECT_HOME": str(home), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300"}
     command = [sys.executable, "-c", _PROGRAM]
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None

@@ -15,20 +15,20 @@ import httpx
 
 from flows.runtime.prefect_settings import SERVER_SETTINGS
 from tests.conftest import wait_for
+from tests.prefect_database import home_with_database
 
 
 class PrefectServer:
     """A server that can be killed and started again, at the same port and with the same database."""
 
     def __init__(self, home: Path, settings: Mapping[str, str]) -> None:
-        home.mkdir(parents=True)
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}/api"
         self._log = home / "server.log"
         self._environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
         self._environment |= {
-            "PREFECT_HOME": str(home),
+            "PREFECT_HOME": str(home_with_database(home)),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             **SERVER_SETTINGS,
