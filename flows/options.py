@@ -110,7 +110,8 @@ def checked_target(value: str) -> str:
             raise ValueError("write a database's URL with the table after it, such as postgresql://host/database#forecasts")
         try:
             kind = make_url(url)
-            kind if kind.drivername == "postgres" else kind.get_dialect()
+            if kind.drivername != "postgres":
+                kind.get_dialect()
         except (ArgumentError, NoSuchModuleError):
             raise ValueError("neither fsspec nor SQLAlchemy knows a URL of that kind") from None
         except ImportError:  # of the driver, without which each sync says so and goes on

@@ -14,7 +14,7 @@ from flows.errors import CollectionBusy, DealcastError, StoppedByGuard
 from flows.runtime.step_log import say
 from flows.runtime.thread_interruption import interrupt_run
 from flows.ui.artifacts import show_progress
-from flows.ui.final_states import name_run
+from flows.ui.run_name import name_run
 
 AT_ONCE = 64
 """Collections synced at the same time: waiting costs a thread each, and little else."""

@@ -31,7 +31,7 @@ from flows.tasks import UNCACHED
 from flows.ui.events import HANDED_OUT, error_of
 from flows.ui.final_states import WATCHED, concluded
 from flows.ui.report import DoneElsewhere, Outcome
-from flows.ui.run_subject import COLLECTIONS
+from flows.ui.run_name import COLLECTIONS
 
 Table = dict[str, SyncOptions]
 """Collection id -> the options of its sync."""

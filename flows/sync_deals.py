@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from prefect import allow_failure, flow
 from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.utilities.annotations import opaque
 from pydantic import ValidationError
@@ -22,7 +20,8 @@ from flows.crm.guide.remembered import with_remembered
 from flows.deals.guard import load_baseline, save_baseline
 from flows.deals.index_file import merge_completed, set_damaged_aside
 from flows.deals.records import CheckedDeals, StagedDeals
-from flows.delivery.lifecycle import AcceptedAppend, CompletedAppend, Forecast
+from flows.delivery.forecast_gate import CompletedAppend
+from flows.delivery.lifecycle import AcceptedAppend, Forecast
 from flows.errors import AppendRejected, DealcastError, LedgerDamaged, NotFound, UsageError
 from flows.ledger.collection_lock import lock_collection
 from flows.ledger.store import TIMEZONE, Entry, Ledger
@@ -36,19 +35,12 @@ from flows.settings import Settings, load_settings
 from flows.tasks import Steps, check_deals, extract_deals, guard_export, publish_report
 from flows.ui.final_states import WATCHED, FlowEnd, concluded
 from flows.ui.report import Outcome
-from flows.ui.run_subject import note_id
+from flows.ui.run_name import first_name, note_id
 
 R = TypeVar("R")
 
 
-def _run_name() -> str:
-    parameters = flow_run.parameters
-    options = parameters.get("options") or parameters
-    collection = options["collection"] if isinstance(options, dict) else options.collection
-    return f"{collection} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
-
-
-@flow(name="sync-deals", flow_run_name=_run_name, persist_result=False, **WATCHED)
+@flow(name="sync-deals", flow_run_name=first_name, persist_result=False, **WATCHED)
 @concluded(lambda options: options.collection)
 def sync_deals(options: SyncOptions) -> FlowEnd:
     """Send a CRM export's deals to the platform, and download a forecast.
@@ -79,7 +71,7 @@ def _one_parameter_an_option(body: Callable[..., R]) -> Callable[..., R]:
     return body
 
 
-@flow(name="sync-deals", flow_run_name=_run_name, persist_result=False, **WATCHED)
+@flow(name="sync-deals", flow_run_name=first_name, persist_result=False, **WATCHED)
 @_one_parameter_an_option
 def sync_on_demand(**options: Any) -> State[Any]:
     """Send a CRM export's deals to the platform, and download a forecast: `sync-deals`, as a form to fill in."""
@@ -90,7 +82,7 @@ def sync_on_demand(**options: Any) -> State[Any]:
         raise UsageError(f"{wrong}.") from error
 
 
-@flow(name="resume-sync", flow_run_name=_run_name, persist_result=False, **WATCHED)
+@flow(name="resume-sync", flow_run_name=first_name, persist_result=False, **WATCHED)
 @concluded(lambda collection, request_id=None, forget=False: collection)  # noqa: ARG005 - it has the flow's own parameters
 def resume_sync(collection: str, request_id: str | None = None, forget: bool = False) -> FlowEnd:
     """Resume a sync that was accepted and did not end: wait for it, and download its forecast. No export is read.

@@ -28,7 +28,7 @@ from flows.sync_deals import sync_export
 from flows.sync_tables import read_lines
 from flows.tasks import UNCACHED, Steps
 from flows.ui.final_states import WATCHED, FlowEnd, concluded
-from flows.ui.run_subject import PIPELINES
+from flows.ui.run_name import PIPELINES
 
 Table = dict[str, str]
 """Pipeline name -> collection id."""

@@ -18,14 +18,15 @@ from prefect.states import Cancelled
 from flows.crm.guide.remembered import differences
 from flows.deals.guard import check_whole, guard, guard_age, guard_deletion, guard_override, guard_reading, load_baseline
 from flows.deals.index_file import begin_send, names_sent, record_upload, set_damaged_aside
-from flows.deals.quarantine import stop_beyond_limit
+from flows.deals.quarantine import keep_quarantine, stop_beyond_limit
 from flows.deals.records import CheckedDeals, GoneDeals, StagedDeals
 from flows.deals.selection import check_against_ledger
 from flows.deals.staged_file import stage
 from flows.delivery.backoff import MAX_POLLS, POLL_JITTER, SEND_JITTER, honor_retry_after, is_transient, poll_backoff, send_backoff
 from flows.delivery.forecast_files import download
+from flows.delivery.forecast_gate import CompletedAppend
 from flows.delivery.forecast_months import check_first_month, oddities
-from flows.delivery.lifecycle import AcceptedAppend, CompletedAppend, CompletedForecast, Forecast, InvokedForecast
+from flows.delivery.lifecycle import AcceptedAppend, CompletedForecast, Forecast, InvokedForecast
 from flows.delivery.poll import poll_append, poll_forecast
 from flows.delivery.submit import send_once, send_upload
 from flows.errors import LedgerDamaged, PlatformBusy, PlatformUnreachable, StoppedByGate, UsageError
@@ -50,7 +51,7 @@ from flows.ui.artifacts import (
 )
 from flows.ui.origin import known_as, note_platform
 from flows.ui.progress import show_wait
-from flows.ui.report import Outcome, certificate, keep_quarantine, publish, report_text, with_history
+from flows.ui.report import Outcome, certificate, publish, report_text, with_history, withdraw_report
 
 UNCACHED: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 """Options of every task: nothing of a run is kept in Prefect's result storage."""
@@ -127,7 +128,9 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
     except LedgerDamaged as error:
         say("check", set_damaged_aside(ledger, options.collection, error))
         checked = in_data_process(check_against_ledger, deals, options, settings.ledger_url, folder, settings.extra_suite)
-    kept = keep_quarantine(checked, settings.out_folder(options), ledger, options.collection)
+    place = settings.out_folder(options)
+    withdraw_report(place)
+    kept = keep_quarantine(checked, place, ledger, options.collection)
     show_rejected(options.collection, checked.report, str(kept))
     show_gone(options.collection, checked.stats)
     report = checked.report

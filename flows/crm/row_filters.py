@@ -292,7 +292,7 @@ def _header(cell: str | None) -> str:
 
 
 def _listed(counts: Counter[str]) -> str:
-    return "".join(f"\n  {name_or_shape(name)}: {count} rows" for name, count in counts.most_common(20))
+    return "".join(f"\n  {name_or_shape(name)}: {count:,} row{'' if count == 1 else 's'}" for name, count in counts.most_common(20))
 
 
 def _close(name: str, known: set[str]) -> str:

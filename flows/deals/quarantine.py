@@ -11,6 +11,8 @@ import re
 import shlex
 import zipfile
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -23,8 +25,13 @@ from expectations.rules import CLOSED_NEEDS_DATE, REQUIRED
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE
 from flows.crm.bound_dialect import STAND_INS
 from flows.crm.extraction import QUARANTINE_REASONS
+from flows.crm.files.location import sha256_of
 from flows.deals.records import CheckedDeals
 from flows.errors import StoppedByGate
+from flows.ledger.store import Ledger
+from flows.runtime.atomic_files import private_folder, write_whole
+from flows.runtime.data_process import in_data_process
+from flows.runtime.step_log import say
 
 QUARANTINE_SCHEMA = pa.schema(
     [
@@ -36,6 +43,8 @@ QUARANTINE_SCHEMA = pa.schema(
 """A row per deal: its line in the export, what failed (several joined with ``; ``), and the deal as the 35 columns."""
 
 _JOIN = "; "
+_PIECE = 1 << 20
+_FILES = ".csv", ".xlsx"
 
 MOST_ROWS, _LONGEST_CELL = 1_048_576, 32_767
 """The bounds of a sheet in Excel: rows, and UTF-16 units of a cell."""
@@ -95,6 +104,39 @@ def way_on(report: CheckReport, dialect: str) -> str:
         for result in report.failed_assumptions
     ]
     return known + (f"What is only assumed to be refused is sent, with a warning, by {' '.join(assumed)}. " if assumed else "")
+
+
+def keep_quarantine(checked: CheckedDeals, folder: Path, ledger: Ledger, collection: str) -> Path | None:
+    """Put the quarantine, as CSV and as workbook, into ``folder``; where no row failed, earlier ones go, since they would mislead.
+
+    People fix those files: one that is the export itself, or no longer as it was written, is kept. The folder is made in any case:
+    one that cannot be made is to show before anything is sent. Returns the CSV's place.
+    """
+    private_folder(folder)
+    places = [folder / f"quarantine{kind}" for kind in _FILES]
+    if Path(checked.staged.export.path).resolve() in [place.resolve() for place in places if place.exists()]:
+        places = [folder / f"quarantine-again{kind}" for kind in _FILES]
+    for place in places:
+        _clear(place, ledger, collection)
+    if checked.quarantine is None:
+        return None
+    book = checked.quarantine.with_suffix(".xlsx")
+    if refused := in_data_process(write_workbook, checked.quarantine, book):
+        say("check", f"{places[0].name} has no workbook beside it: {refused}")
+    for place, source in zip(places, [checked.quarantine, *([] if refused else [book])], strict=False):
+        with source.open("rb") as stream:
+            write_whole(place, iter(partial(stream.read, _PIECE), b""))
+        ledger.put(collection, f"_{place.name}.sha256", sha256_of(place).encode())
+    return places[0]
+
+
+def _clear(place: Path, ledger: Ledger, collection: str) -> None:
+    """Remove a quarantine file, or rename it where it was edited since it was written."""
+    if place.exists() and sha256_of(place).encode() != ledger.get(collection, f"_{place.name}.sha256"):
+        edited = place.with_name(f"{place.stem}-edited-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}{place.suffix}")
+        place.rename(edited)
+        say("check", f"{place} was edited, and is kept as {edited.name}")
+    place.unlink(missing_ok=True)
 
 
 def stop_beyond_limit(checked: CheckedDeals, allowed: int, kept: Path | None) -> None:

@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from expectations.schema import COLUMNS, NULL_WORDS, Kind, Null
+from expectations.formats import are_null_words
+from expectations.schema import COLUMNS, Kind, Null
 from flows.deals.content_index import CONTENT_COLUMNS
 from flows.errors import UnexpectedAnswer
 
 LISTED = 1000
 """The most ids and the most differences that a comparison lists; its counts are always whole."""
 
-_NULL_WORDS = pa.array(sorted(NULL_WORDS), pa.string())
 _NEVER_EMPTY = frozenset(column.name for column in COLUMNS if column.null is Null.FORBIDDEN and column.kind is Kind.STRING)
 """A null word in these is a text: the platform refuses an empty cell there."""
 
@@ -206,11 +206,11 @@ def _read_dump(dump: Path) -> pa.Table:
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         why = str(error).splitlines()[0][:200]
         raise UnexpectedAnswer(f"The collection's dump is not a CSV with the 35 deal columns: {why}. Is it the platform's?") from error
-    return pa.table({name: held[name] if name in _NEVER_EMPTY else _without(held[name], _NULL_WORDS) for name in held.column_names})
+    return pa.table({name: held[name] if name in _NEVER_EMPTY else _without_null_words(held[name]) for name in held.column_names})
 
 
-def _without(cells: pa.ChunkedArray, words: pa.Array) -> pa.ChunkedArray:
-    found = pc.is_in(cells, value_set=words)
+def _without_null_words(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+    found = are_null_words(cells)
     return pc.if_else(found, None, cells) if pc.any(found).as_py() else cells
 
 

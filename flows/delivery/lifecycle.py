@@ -1,4 +1,4 @@
-"""The life of an upload and of its forecast, one type a step: nothing but a :class:`CompletedAppend` leads to an invocation.
+"""The life of an upload and of its forecast, one type a step; the one between them is in `forecast_gate`.
 
 The records reach Prefect's logs and survive the process, so they hold ids, times and paths, and no row's content.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from flows.errors import UnexpectedAnswer
 from flows.ledger.history import usual_seconds
 from flows.ledger.store import Entry, Ledger
-from flows.nostradamus import RequestMode, UploadRequest
+from flows.nostradamus import RequestMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +43,6 @@ class AcceptedAppend:
     def name(self) -> str:
         """The request as messages name it."""
         return f"{self.mode} request {self.request_id}"
-
-
-@dataclass(frozen=True, slots=True)
-class CompletedAppend:
-    """The gate before the forecast: an upload that the platform reports as ``completed``.
-
-    It takes the platform's own answer and refuses any other status, so that none can be made without one.
-    """
-
-    accepted: AcceptedAppend
-    answer: UploadRequest
-    completed_at: datetime
-
-    def __post_init__(self) -> None:
-        """Hold the gate.
-
-        Raises:
-            UnexpectedAnswer: the answer's status is not ``completed``.
-        """
-        if self.answer.status != "completed":
-            raise UnexpectedAnswer(
-                f"append request {self.accepted.request_id} is {self.answer.status}, not completed: no forecast is invoked."
-            )
 
 
 @dataclass(frozen=True, slots=True)

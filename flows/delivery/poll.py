@@ -10,7 +10,8 @@ from typing import Any
 from prefect.runtime import task_run
 
 from flows.delivery.backoff import honor_retry_after, seconds_since
-from flows.delivery.lifecycle import AcceptedAppend, CompletedAppend, CompletedForecast, InvokedForecast
+from flows.delivery.forecast_gate import CompletedAppend
+from flows.delivery.lifecycle import AcceptedAppend, CompletedForecast, InvokedForecast
 from flows.errors import (
     AppendRejected,
     DeadlinePassed,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from prefect.logging import get_run_logger
-
 from flows.errors import DealcastError, StillProcessing, printable
 
 _FAILED = "Task run failed with "
@@ -15,6 +13,8 @@ _FAILED = "Task run failed with "
 
 def say(step: str, message: str, **facts: Any) -> None:
     """Log one line of a step with its ids and counts as structured extras; never a row's content."""
+    from prefect.logging import get_run_logger  # noqa: PLC0415 - the data process does without prefect
+
     get_run_logger().info(printable(message), extra={"dealcast_step": step, **{f"dealcast_{key}": value for key, value in facts.items()}})
 
 

@@ -29,7 +29,7 @@ from flows.runtime.shown import show
 from flows.ui.chart import Chart, draw, markdown_image
 from flows.ui.inert_text import code, inert
 from flows.ui.origin import known_as, origin_line, ui_link
-from flows.ui.run_subject import subject_of_run
+from flows.ui.run_name import subject_of_run
 
 ArtifactKind = Literal["report", "progress", "rejected", "gone", "forecast", "certificate"]
 

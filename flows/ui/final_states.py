@@ -7,13 +7,10 @@ import inspect
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from textwrap import shorten
 from typing import Any, ParamSpec
 
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
 from flows.errors import AppendRejected, CollectionBusy, DealcastError, FileTrouble, OutcomeUnknown, StoppedByGate, StoppedByGuard
@@ -21,16 +18,15 @@ from flows.ledger.store import Ledger
 from flows.ledger.unfinished import options_of
 from flows.options import SyncOptions
 from flows.runtime.atomic_files import write_whole
-from flows.runtime.shown import show
 from flows.runtime.step_log import log_intended_plainly
 from flows.settings import load_settings
 from flows.ui.artifacts import links, show_progress, show_report
-from flows.ui.events import run_tags, tell_cancelled, tell_change
+from flows.ui.events import tell_cancelled, tell_change
 from flows.ui.inert_text import inert
 from flows.ui.origin import known_as, origin_line
 from flows.ui.remedies import remedies
 from flows.ui.report import REPORT, Outcome
-from flows.ui.run_subject import COLLECTIONS, PIPELINES, by_id, subject_of_run
+from flows.ui.run_name import by_id, name_run
 
 P = ParamSpec("P")
 FlowEnd = State[Any] | Outcome
@@ -97,22 +93,6 @@ def _words(kind: type[BaseException]) -> str:
     return re.sub(r"(?<=[a-z])[A-Z]", lambda found: f" {found[0].lower()}", kind.__name__)
 
 
-def name_run(subject: str, what: str, ended: State[Any] | None = None) -> None:
-    """Name the current flow run `subject 2026-11-23 · what`, if it is about ``subject`` alone; a collection goes by its name.
-
-    Tags say which collection it is, how it ``ended``, and by which error, for the run list, other processes and later runs.
-    """
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None or subject_of_run() != subject:
-        return
-    name = f"{known_as(subject)} {datetime.now(UTC):%Y-%m-%d} · {what}"
-    error = ended.data if ended and isinstance(ended.data, DealcastError) else None
-    collection = None if subject in (PIPELINES, COLLECTIONS) else known_as(subject)
-    tags = run_tags(context.flow_run.tags, collection, _outcome(ended) if ended else None, error)
-    run = context.flow_run.id
-    show("The run's name", lambda: get_client(sync_client=True).update_flow_run(run, name=name, tags=tags))
-
-
 def _state_of(about: str, ended: FlowEnd, options: SyncOptions | None) -> State[Any]:
     if isinstance(ended, Outcome):
         ended = Completed(message=_sentence(ended.headline), data=ended)
@@ -164,15 +144,6 @@ def _short(ended: State[Any]) -> str:
     if isinstance(ended.data, Outcome):
         return ended.data.short
     return (ended.message or ended.name or str(ended.type)).rstrip(".")
-
-
-def _outcome(ended: State[Any]) -> str:
-    """The end as one word that a list is filtered by: `sent`, `nothing-new`, `stopped-by-gate`."""
-    if isinstance(ended.data, Outcome) and ended.name != "NothingNew":
-        outcome = ended.data
-        return "dry-run" if outcome.options.dry_run else "sent" if outcome.sent else "forecast-only"
-    words = type(ended.data).__name__ if isinstance(ended.data, DealcastError) else ended.name or str(ended.type)
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", words).lower()
 
 
 def _sentence(text: str) -> str:

@@ -13,7 +13,7 @@ from flows.errors import StillProcessing
 from flows.runtime.step_log import say
 from flows.settings import Settings
 from flows.ui.artifacts import show_progress
-from flows.ui.final_states import name_run
+from flows.ui.run_name import name_run
 
 _SAID_EVERY = 60.0
 """Seconds after which a wait is said again although nothing changed."""

@@ -1,4 +1,4 @@
-"""Files of a run for people: report, certificate, quarantine, and the artifacts in the Prefect UI."""
+"""Files of a run for people: report and certificate."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import json
 import platform as machine
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from flows.crm.files.location import sha256_of
 from flows.deals.guard import in_words
-from flows.deals.quarantine import rules_table, write_workbook
+from flows.deals.quarantine import rules_table
 from flows.deals.records import CheckedDeals
 from flows.delivery.forecast_targets import deliver_history
 from flows.delivery.lifecycle import Forecast
@@ -23,7 +21,6 @@ from flows.ledger.forecast_history import Invoked, add_forecast, movement, read_
 from flows.ledger.store import Entry, Ledger
 from flows.options import SyncOptions, counted
 from flows.runtime.atomic_files import private_folder, write_whole
-from flows.runtime.data_process import in_data_process
 from flows.runtime.step_log import say
 from flows.settings import Settings
 from flows.ui.chart import Chart, chart_of
@@ -32,8 +29,6 @@ from flows.ui.origin import origin, origin_line, sandbox_of
 
 REPORT = "report.md"
 _FRESH = timedelta(days=1)
-_PIECE = 1 << 20
-_QUARANTINES = ".csv", ".xlsx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,39 +149,9 @@ class DoneElsewhere:
     headline: str
 
 
-def keep_quarantine(checked: CheckedDeals, folder: Path, ledger: Ledger, collection: str) -> Path | None:
-    """Put the quarantine, as CSV and as workbook, into ``folder``; where no row failed, earlier ones go, since they would mislead.
-
-    So goes the report of the last success, which would stand beside a new quarantine where this run ends early. People fix those
-    files: one that is the export itself, or no longer as it was written, is kept. The folder is made in any case: one that cannot be
-    made is to show before anything is sent. Returns the CSV's place.
-    """
-    private_folder(folder)
+def withdraw_report(folder: Path) -> None:
+    """Remove the report of the last success, which would stand beside a new quarantine where this run ends early."""
     (folder / REPORT).unlink(missing_ok=True)
-    places = [folder / f"quarantine{kind}" for kind in _QUARANTINES]
-    if Path(checked.staged.export.path).resolve() in [place.resolve() for place in places if place.exists()]:
-        places = [folder / f"quarantine-again{kind}" for kind in _QUARANTINES]
-    for place in places:
-        _clear(place, ledger, collection)
-    if checked.quarantine is None:
-        return None
-    book = checked.quarantine.with_suffix(".xlsx")
-    if refused := in_data_process(write_workbook, checked.quarantine, book):
-        say("check", f"{places[0].name} has no workbook beside it: {refused}")
-    for place, source in zip(places, [checked.quarantine, *([] if refused else [book])], strict=False):
-        with source.open("rb") as stream:
-            write_whole(place, iter(partial(stream.read, _PIECE), b""))
-        ledger.put(collection, f"_{place.name}.sha256", sha256_of(place).encode())
-    return places[0]
-
-
-def _clear(place: Path, ledger: Ledger, collection: str) -> None:
-    """Remove a quarantine file, or rename it where it was edited since it was written."""
-    if place.exists() and sha256_of(place).encode() != ledger.get(collection, f"_{place.name}.sha256"):
-        edited = place.with_name(f"{place.stem}-edited-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}{place.suffix}")
-        place.rename(edited)
-        say("check", f"{place} was edited, and is kept as {edited.name}")
-    place.unlink(missing_ok=True)
 
 
 def publish(outcome: Outcome, ledger: Ledger) -> None:

@@ -11,7 +11,8 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from deployments.sandbox import Sandbox
-from flows.delivery.lifecycle import AcceptedAppend, CompletedAppend
+from flows.delivery.forecast_gate import CompletedAppend
+from flows.delivery.lifecycle import AcceptedAppend
 from flows.errors import AppendRejected, DeadlinePassed, ForecastFailed, NotAuthorized, NotFound, UnexpectedAnswer
 from flows.nostradamus import UploadRequest
 

@@ -108,7 +108,7 @@ def to_datetimes(column: pa.Array, clock: Clock, order: Callable[[str], Order], 
     """
     if column.null_count == len(column):
         return column, 0
-    for convert in () if pc.any(pc.starts_with(column, "0")).as_py() else (_naive, _zoned):
+    for convert in () if pc.any(pc.starts_with(column, "0")).as_py() else (_without_zone, _with_zone):
         try:
             return convert(column, clock, days=days), 0
         except pa.ArrowInvalid:
@@ -133,7 +133,7 @@ def _mixed(column: pa.Array, clock: Clock, order: Callable[[str], Order], *, day
     odd = pc.invert(pc.fill_null(pc.or_(_fits(column, _NAIVE), _fits(column, _ZONED)), True))
     texts = pc.replace_with_mask(column, odd, by_value(column.filter(odd), lambda text: to_iso(text, clock.now, order) or text))
     result, read = texts, 0
-    for pattern, convert in ((_NAIVE, _naive), (_ZONED, _zoned)):
+    for pattern, convert in ((_NAIVE, _without_zone), (_ZONED, _with_zone)):
         fits = pc.fill_null(_fits(texts, pattern), False)
         count = pc.sum(fits).as_py() or 0
         if count:
@@ -146,7 +146,7 @@ def _fits(column: pa.Array, pattern: str) -> pa.Array:
     return pc.match_substring_regex(column, pattern)
 
 
-def _naive(column: pa.Array, clock: Clock, *, days: bool) -> pa.Array:
+def _without_zone(column: pa.Array, clock: Clock, *, days: bool) -> pa.Array:
     times = column.cast(pa.timestamp("us")).cast(pa.timestamp("s"), safe=False)
     length = pc.binary_length(column)
     if pc.any(pc.equal(length, 13)).as_py():
@@ -160,7 +160,7 @@ def _naive(column: pa.Array, clock: Clock, *, days: bool) -> pa.Array:
     return _text(pc.if_else(lone, times, _told_in(here, clock.collection)), times)
 
 
-def _zoned(column: pa.Array, clock: Clock, *, days: bool) -> pa.Array:
+def _with_zone(column: pa.Array, clock: Clock, *, days: bool) -> pa.Array:
     instants = column.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("s", "UTC"), safe=False)
     told, utc = _told_in(instants, clock.collection), instants.cast(pa.timestamp("s"))
     if days:

@@ -166,7 +166,9 @@ def refuse_assumed(bound: Bound, counts: RowCounts, location: str) -> None:
     )
     raise ExportUnmappable(
         f"{location}: {why}. These stages (column {header!r}) say no outcome:"
-        + "".join(f"\n  {name_or_shape(stage)}: {rows:,} deals" for stage, rows in counts.undecided.most_common(_SHOWN))
+        + "".join(
+            f"\n  {name_or_shape(stage)}: {rows:,} deal{'' if rows == 1 else 's'}" for stage, rows in counts.undecided.most_common(_SHOWN)
+        )
         + f"\nSay which of them mean won and lost in a dialect of your own, and pass its path as --crm:\n\n{_to_paste(bound, rule, counts)}"
         "\n\nOr say --assume-open, if they are all open."
     )
