@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,6 +65,21 @@ def checkout(folder: Path) -> None:
     (folder / ".venv").symlink_to(sys.prefix)
 
 
+def wheel(folder: Path) -> None:
+    """A fresh environment with dealcast from its wheel; what it depends on is shared, as there may be no network."""
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    built, python = folder / "built", folder / ".venv/bin/python"
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(built), str(ROOT)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / ".venv")], check=True)
+    (found,) = built.glob("*.whl")
+    subprocess.run([*pip, "--python", str(python), "install", "--no-deps", "--no-index", str(found)], check=True)
+    (site,) = (folder / ".venv/lib").glob("python*/site-packages")
+    (site / "shared.pth").write_text(str(Path(httpx.__file__).parents[1]))
+    script = folder / ".venv/bin/prefect"
+    script.write_text(f"#!{python}\nfrom prefect.cli import app\napp()\n")
+    script.chmod(0o755)
+
+
 def test_its_commands_work_as_printed(folder: Path, sandbox: Sandbox) -> None:
     checkout(folder)
     commands = [command for command in printed(README) if command not in ELSEWHERE and not OF_PREFECT.search(command)]
@@ -74,8 +89,9 @@ def test_its_commands_work_as_printed(folder: Path, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.slow
-def test_its_commands_lead_to_a_scheduled_run(folder: Path, sandbox: Sandbox) -> None:
-    checkout(folder)
+@pytest.mark.parametrize("install", [checkout, wheel])
+def test_its_commands_lead_to_a_scheduled_run(folder: Path, sandbox: Sandbox, install: Callable[[Path], None]) -> None:
+    install(folder)
     commands = [command for command in printed(README) if command not in ELSEWHERE]
     assert len(commands) + 1 <= MOST_COMMANDS, "with the demo"
     port = free_port()
