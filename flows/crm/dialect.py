@@ -26,7 +26,7 @@ from flows.crm.dialect_keys import Misread, check_references, check_tables
 from flows.crm.values.cells import known_nulls
 from flows.crm.values.dates import ORDERS, Order
 from flows.crm.values.flags import words_for
-from flows.crm.values.outcomes import stage_key
+from flows.crm.values.stage_names import stage_key
 from flows.errors import UsageError
 
 LOCAL = "local"

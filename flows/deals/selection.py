@@ -28,7 +28,7 @@ from flows.crm.dialect import load_dialect
 from flows.deals.content_index import DEAL, ContentIndex, Deals, Fingerprint, Hashes, Mask, deals_of, hash_ids
 from flows.deals.deals_csv import CsvRows, DealsCsv
 from flows.deals.guard import LISTED, ExportStats, load_baseline
-from flows.deals.identity import Spellings, merge_equal_rows, refuse_held_spellings
+from flows.deals.id_spellings import Spellings, merge_equal_rows, refuse_held_spellings
 from flows.deals.index_file import SCHEMA, DealsFile, gone_ids, load_index, name_deals, rows_of, sent_ids
 from flows.deals.quarantine import open_quarantine, quarantined
 from flows.deals.records import CheckedDeals, GoneDeals, StagedDeals

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.errors import UnexpectedAnswer
-from flows.ledger.history import usual_seconds
 from flows.ledger.store import Entry, Ledger
+from flows.ledger.usual_time import usual_seconds
 from flows.nostradamus import RequestMode
 
 

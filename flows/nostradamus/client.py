@@ -14,8 +14,8 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from flows.errors import NotFound, OutcomeUnknown, UnexpectedAnswer, UsageError
+from flows.nostradamus.answer_limit import AnswerLimit
 from flows.nostradamus.collection_page import page_of
-from flows.nostradamus.cut import Cut
 from flows.nostradamus.http_errors import failure, quote, readable, refusal
 from flows.nostradamus.models import Accepted, Collection, Invocation, RequestMode, ResultFormat, UploadMode, UploadRequest
 
@@ -86,7 +86,7 @@ class Nostradamus:
                 "DEALCAST_TOKEN is not set, or holds characters that no token has, such as a blank or a line break: "
                 "export the platform's API token under that name."
             )
-        self._upload_timeout, self._largest_dump, self._cut = upload_timeout, largest_dump, Cut()
+        self._upload_timeout, self._largest_dump, self._answer_limit = upload_timeout, largest_dump, AnswerLimit()
         self._http = httpx.Client(
             base_url=base,
             headers={"Authorization": f"Token {token}", "Accept-Encoding": "gzip"},
@@ -241,14 +241,17 @@ class Nostradamus:
 
     def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
         seconds = request["timeout"].read if "timeout" in request else _LONGEST_ANSWER
-        with self._cut.after(seconds), self._http.stream(method, path, extensions={"trace": self._cut.trace}, **request) as response:
+        with (
+            self._answer_limit.after(seconds),
+            self._http.stream(method, path, extensions={"trace": self._answer_limit.trace}, **request) as response,
+        ):
             return _read(response)
 
     def _stream(self, path: str) -> Iterator[bytes]:
         try:
-            with self._http.stream("GET", path, extensions={"trace": self._cut.trace}) as response:
+            with self._http.stream("GET", path, extensions={"trace": self._answer_limit.trace}) as response:
                 if response.status_code != 200:
-                    with self._cut.after(_LONGEST_ANSWER, begun=True):
+                    with self._answer_limit.after(_LONGEST_ANSWER, begun=True):
                         raise refusal(_read(response))
                 _require_plain(response)
                 yield from _bounded(response, self._largest_dump)

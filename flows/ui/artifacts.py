@@ -25,7 +25,7 @@ from prefect.runtime import flow_run
 
 from expectations import CheckReport, Failure, Severity
 from flows.deals.guard import ExportStats
-from flows.runtime.shown import show
+from flows.runtime.best_effort import show
 from flows.ui.chart import Chart, draw, markdown_image
 from flows.ui.inert_text import code, inert
 from flows.ui.origin import known_as, origin_line, ui_link

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from expectations.formats import holds
 from flows.crm.values.cells import by_value, narrow, plain
-from flows.crm.values.zones import GREENWICH, offset_named
+from flows.crm.values.zones import GREENWICH, in_zone, offset_named
 
 Order = Literal["day-first", "month-first", "year-first"]
 ORDERS: tuple[Order, ...] = ("day-first", "month-first", "year-first")
@@ -156,7 +156,7 @@ def _without_zone(column: pa.Array, clock: Clock, *, days: bool) -> pa.Array:
     lone = pc.less_equal(length, 10)
     if days:
         lone = pc.or_(lone, _at_midnight(times))
-    here = pc.assume_timezone(times, clock.crm, ambiguous="earliest", nonexistent="latest")
+    here = in_zone(times, clock.crm)
     return _text(pc.if_else(lone, times, _told_in(here, clock.collection)), times)
 
 

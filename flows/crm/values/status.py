@@ -16,7 +16,7 @@ from flows.crm.bound_dialect import Bound
 from flows.crm.dialect import StatusRule
 from flows.crm.row_counts import RowCounts
 from flows.crm.values.cells import by_value, counted, is_found, without
-from flows.crm.values.outcomes import bare, outcome_named, stage_key
+from flows.crm.values.stage_names import bare, outcome_named, stage_key
 from flows.errors import ExportUnmappable
 
 _UNKNOWN = "unknown"

@@ -1,4 +1,4 @@
-"""In which zones an export's times are read and sent, where they name none themselves."""
+"""The zones in which an export's times are read and sent: the one that each names itself, or the one that it is given."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from datetime import datetime
 from functools import cache
 from importlib import resources
 from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 GREENWICH = ("Z", "UTC", "GMT")
 
@@ -32,6 +35,11 @@ class Zones:
     def as_object(self) -> dict[str, object]:
         """The same for JSON."""
         return {"read_as": self.read_as, "columns": dict(self.columns), "sent_in": self.sent_in}
+
+
+def in_zone(times: pa.Array, zone: str) -> pa.Array:
+    """Times without a zone as instants in ``zone``; an hour that a clock shows twice is the first, one that it skips the next."""
+    return pc.assume_timezone(times, zone, ambiguous="earliest", nonexistent="latest")
 
 
 def offset_named(name: str, time: datetime) -> str:

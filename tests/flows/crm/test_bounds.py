@@ -11,7 +11,7 @@ import pytest
 from flows.crm.files.header_row import _distinct
 from flows.crm.values.cells import is_found
 from flows.crm.values.numbers import parse_number
-from flows.crm.values.outcomes import outcome_named
+from flows.crm.values.stage_names import outcome_named
 from flows.errors import ExportUnreadable
 from tests.flows.crm.conftest import Export, extract
 

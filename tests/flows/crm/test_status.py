@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.crm.values.outcomes import outcome_named
+from flows.crm.values.stage_names import outcome_named
 from flows.errors import ExportUnmappable
 from tests.flows.crm.conftest import DEAL, Export, extract
 

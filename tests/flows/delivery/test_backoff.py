@@ -9,8 +9,8 @@ import pytest
 
 from flows.delivery.backoff import POLL_JITTER, SEND_JITTER, is_transient, poll_backoff, send_backoff
 from flows.errors import PlatformBusy, StillProcessing, Terminal
-from flows.ledger.history import usual_seconds
 from flows.ledger.store import Sending
+from flows.ledger.usual_time import usual_seconds
 from flows.settings import Settings
 
 PLAIN = Settings(poll_delay=1.0, poll_delay_max=60.0)

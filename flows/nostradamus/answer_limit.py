@@ -13,7 +13,7 @@ import httpx
 _SAID = "the answer was not whole after {:.0f} s"
 
 
-class Cut:
+class AnswerLimit:
     """Shuts the connection of an exchange whose answer is not there in time, counted from the end of the request; one at a time."""
 
     def __init__(self) -> None:

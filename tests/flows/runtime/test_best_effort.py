@@ -11,19 +11,19 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from flows.runtime import shown
-from flows.runtime.shown import show
+from flows.runtime import best_effort
+from flows.runtime.best_effort import show
 
 
 @pytest.fixture(autouse=True)
 def _anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shown, "STATE", shown.State())
+    monkeypatch.setattr(best_effort, "STATE", best_effort.State())
 
 
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A Prefect server that takes connections and never answers."""
-    monkeypatch.setattr(shown, "SECONDS", 0.2)
+    monkeypatch.setattr(best_effort, "SECONDS", 0.2)
     listener = socket.create_server(("127.0.0.1", 0))
     with listener, temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{listener.getsockname()[1]}/api"}):
         yield
@@ -53,4 +53,4 @@ def test_the_client_that_it_is_asked_with_waits_shortly_and_does_not_retry(silen
 def test_artifacts_are_made_so(silent: None) -> None:  # noqa: ARG001 - as above
     with pytest.warns(FutureWarning, match="outside of a flow"):
         assert show("An artifact", lambda: create_markdown_artifact("text", "key")) is None
-    assert shown.STATE.away_until > 0
+    assert best_effort.STATE.away_until > 0
