@@ -338,18 +338,16 @@ def doctor(**options: Any) -> None:
     "--token",
     metavar="T",
     envvar="DEALCAST_SANDBOX_TOKEN",
-    default="sandbox",
-    show_default=True,
     show_envvar=True,
-    help="The token it accepts; in the variable, no list of processes shows it.",
+    help="The token that it asks for; in the variable, no list of processes shows it. Default: a random one, which it prints.",
 )
-def sandbox(port: int, data: Path | None, token: str) -> None:
+def sandbox(port: int, data: Path | None, token: str | None) -> None:
     """Run the platform in small on this machine, to rehearse against. Ctrl-C ends it."""
     os.umask(0o077)  # what it is sent is its owner's alone
     from deployments.sandbox import serve  # noqa: PLC0415 - fastapi and pandera take seconds to import
 
     try:
-        serve(port=port, data=data, token=token, on_ready=lambda ready: click.echo(f"The sandbox answers at {ready.url} (Ctrl-C ends it)"))
+        serve(port=port, data=data, token=token, on_ready=lambda ready: click.echo(ready.usage))
     except OSError as error:
         if error.filename:
             raise

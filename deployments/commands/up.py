@@ -103,6 +103,10 @@ class _Laptop:
         self.say("up", f"everything runs on this machine and keeps its state in {self.home}; Ctrl-C ends it all")
         sandbox = self.stack.enter_context(running(self.home / "sandbox"))
         self.say("sandbox", f"{sandbox.url}/docs")
+        self.say(
+            "token",
+            f"{sandbox.token}   a command in another terminal wants it as DEALCAST_TOKEN, and {sandbox.url} as DEALCAST_PLATFORM_URL",
+        )
         url = f"http://{HOST}:{port}"
         environment = _environment(self.home, url, sandbox)
         os.environ.update(environment)

@@ -15,8 +15,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
-import httpx
-
+from deployments.sandbox import Sandbox
 from flows.nostradamus import Nostradamus
 from tests.benchmarks.result import Row, ratio
 from tests.benchmarks.servers import TOKEN, is_right, servers
@@ -42,7 +41,7 @@ def run() -> list[Row]:
     """Both times and their ratio, and whether every certificate is right."""
     count = int(os.environ.get("COLLECTIONS", "200"))
     with tempfile.TemporaryDirectory() as place, servers(Path(place)) as url:
-        httpx.put(f"{url}/_sandbox/speed", json={"queued_seconds": 0, "processing_seconds": SECONDS}).raise_for_status()
+        Sandbox(url, TOKEN).control("PUT", "speed", {"queued_seconds": 0, "processing_seconds": SECONDS})
         few, _ = _prepare(Path(place), url, "few", min(IN_TURN, count))
         in_turn = _timed(["-c", _ONE_AFTER_ANOTHER, *few]) / min(IN_TURN, count) * count
         (export, table), collections = _prepare(Path(place), url, "many", count)

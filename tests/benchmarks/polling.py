@@ -14,8 +14,7 @@ import tempfile
 from itertools import accumulate, chain, repeat
 from pathlib import Path
 
-import httpx
-
+from deployments.sandbox import Sandbox
 from flows.delivery.backoff import poll_backoff
 from flows.ledger.store import Entry
 from flows.nostradamus import Nostradamus
@@ -40,7 +39,7 @@ def run() -> list[Row]:
     rows = []
     with tempfile.TemporaryDirectory() as place, servers(Path(place)) as url:
         for took in REAL:
-            httpx.put(f"{url}/_sandbox/speed", json={"queued_seconds": 0, "processing_seconds": took}).raise_for_status()
+            Sandbox(url, TOKEN).control("PUT", "speed", {"queued_seconds": 0, "processing_seconds": took})
             rows += _row(took, *_real(Path(place), url), "a real sync")
     for took in COMPUTED:
         rows += _row(took, *_computed(took), "computed")
@@ -69,7 +68,7 @@ def _real(place: Path, url: str) -> tuple[int, float]:
 
 
 def _looks(url: str, collection: str) -> int:
-    return len(httpx.get(f"{url}/_sandbox/requests", params={"method": "GET", "path": f"*/{collection}/*/append/*"}).json())
+    return len(Sandbox(url, TOKEN).control("GET", f"requests?method=GET&path=*/{collection}/*/append/*"))
 
 
 def _computed(took: float) -> tuple[int, float]:

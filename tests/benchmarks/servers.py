@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pyarrow.csv as pacsv
 
+from deployments.sandbox import Sandbox
 from flows.nostradamus import Nostradamus
 from flows.runtime.prefect_settings import SERVER_SETTINGS
 
@@ -43,7 +44,7 @@ def servers(place: Path, database: str | None = None) -> Iterator[str]:
     ]
     processes = [subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for command in commands]
     try:
-        for health in (f"{url}/_sandbox/speed", os.environ["PREFECT_API_URL"] + "/health"):
+        for health in (f"{url}/docs", os.environ["PREFECT_API_URL"] + "/health"):
             _wait_for(health)
         yield url
     finally:
@@ -56,7 +57,7 @@ def servers(place: Path, database: str | None = None) -> Iterator[str]:
 def is_right(folder: Path, url: str, collection: str, deals: int) -> bool:
     """Whether the certificate tells what the platform did: one upload, completed, of all deals, and the forecast that lies beside it."""
     certificate = json.loads((folder / "certificate.json").read_text())
-    uploads = [one for one in httpx.get(f"{url}/_sandbox/uploads").json() if one["collectionId"] == collection]
+    uploads = [one for one in Sandbox(url, TOKEN).control("GET", "uploads") if one["collectionId"] == collection]
     with Nostradamus(url, TOKEN) as platform:
         platform.dump(collection, folder / "held.csv")
         forecast = platform.result(certificate["forecast"]["invocation_id"], "json")

@@ -143,7 +143,7 @@ class _Watch:
 
     def __init__(self, url: str, collection: str) -> None:
         self.held = 0.0
-        self._http, self._collection = httpx.Client(base_url=url, timeout=60), collection
+        self._http, self._collection = httpx.Client(base_url=url, headers={"Authorization": f"Token {TOKEN}"}, timeout=60), collection
         self._before = len(self._uploads())
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)

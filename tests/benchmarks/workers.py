@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 import psutil
 
+from deployments.sandbox import Sandbox
 from flows.deals.deals_csv import write_deals_csv
 from flows.nostradamus import Nostradamus
 from tests.benchmarks.deals import make_deals
@@ -45,7 +46,7 @@ def run() -> list[Row]:
 
 
 def _share_out(place: Path, url: str, count: int) -> list[Row]:
-    httpx.put(f"{url}/_sandbox/speed", json={"queued_seconds": 0, "processing_seconds": SECONDS}).raise_for_status()
+    Sandbox(url, TOKEN).control("PUT", "speed", {"queued_seconds": 0, "processing_seconds": SECONDS})
     os.environ |= {"DEALCAST_LEDGER": str(place / "ledger"), "PREFECT_WORKER_QUERY_SECONDS": "2"}
     table, collections = _prepare(place, url, count)
     _prefect("work-pool", "create", "dealcast", "--type", "process")
@@ -58,7 +59,7 @@ def _share_out(place: Path, url: str, count: int) -> list[Row]:
         _checked([sys.executable, "-m", "deployments.cli", "collections", "sync", str(table), "--deployment", DEPLOYMENT, "--quiet"])
         seconds = time.monotonic() - begun
     runs = _runs()
-    uploads = httpx.get(f"{url}/_sandbox/uploads").json()
+    uploads = Sandbox(url, TOKEN).control("GET", "uploads")
     ended = Counter(run["state_type"] for run in runs)
     begun_once = sum(run["run_count"] == 1 for run in runs)
     sent = Counter(upload["collectionId"] for upload in uploads)
@@ -112,7 +113,7 @@ def _worker(place: Path, name: str, at_once: int) -> Iterator[None]:
 
 def _until_both_are_there() -> None:
     for _ in range(120):
-        found = httpx.post(f"{os.environ['PREFECT_API_URL']}/work_pools/dealcast/workers/filter", json={}).raise_for_status().json()
+        found = httpx.post(f"{os.environ['PREFECT_API_URL']}/work_pools/dealcast/workers/filter", json={}).json()
         if len(found) == len(WORKERS):
             return
         time.sleep(0.5)

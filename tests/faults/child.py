@@ -137,7 +137,8 @@ def _full(path: Path, *_: Any, **__: Any) -> None:
 
 
 def _open_uploads(sandbox: str, collection: str) -> list[str]:
-    uploads = httpx.get(f"{sandbox}/_sandbox/uploads", trust_env=False).json()
+    headers = {"Authorization": f"Token {os.environ['DEALCAST_TOKEN']}"}
+    uploads = httpx.get(f"{sandbox}/_sandbox/uploads", headers=headers, trust_env=False).raise_for_status().json()
     return [each["id"] for each in uploads if each["collectionId"] == collection and each["status"] in ("queued", "in_progress")]
 
 

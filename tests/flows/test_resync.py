@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deployments.sandbox import Sandbox
 from flows.errors import ForecastFailed, StoppedByGuard
 from flows.nostradamus import Nostradamus
 from tests.conftest import FIRST_MONTHS
@@ -108,17 +109,17 @@ def test_what_was_refused_is_sent_again(failing: Failing, sync: Sync, write_deal
     assert len(held()) == 3
 
 
-@pytest.mark.parametrize("token", ["sandbox-token", ""])
+@pytest.mark.parametrize("has_token", [True, False])
 def test_a_dry_run_sends_nothing(
-    sync: Sync, write_deals: WriteDeals, asked: Asked, home: Path, monkeypatch: pytest.MonkeyPatch, token: str
+    sync: Sync, write_deals: WriteDeals, asked: Asked, home: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, has_token: bool
 ) -> None:
     """It needs no token either, and does not count as a sync."""
-    monkeypatch.setenv("DEALCAST_TOKEN", token)
+    monkeypatch.setenv("DEALCAST_TOKEN", sandbox.token * has_token)
     state = sync(write_deals(3), dry_run=True)
     assert state.result().headline == "dry run: 3 deals would be sent, 0 quarantined"
     assert asked("POST", "*/deals/*") + asked(*INVOCATIONS) == 0
     assert list((home / "forecasts").glob("*/certificate.json")) == []
-    monkeypatch.setenv("DEALCAST_TOKEN", "sandbox-token")
+    monkeypatch.setenv("DEALCAST_TOKEN", sandbox.token)
     assert sync(write_deals(3)).result().entry.rows == 3
 
 

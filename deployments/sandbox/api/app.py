@@ -23,7 +23,6 @@ from deployments.sandbox.faults.injector import FaultInjector
 from deployments.sandbox.faults.request_log import RequestLog, RequestLogger
 from deployments.sandbox.platform.worker import Speed
 
-DEFAULT_TOKEN = "sandbox-token"  # noqa: S105 - opens nothing but a rehearsal on loopback
 QUEUED_SECONDS = 0.2
 PROCESSING_SECONDS = 0.3
 MAX_UPLOAD_BYTES = 8 << 30
@@ -36,7 +35,7 @@ platform's contract says; **the forecast is a simple baseline** (run rate, seaso
 not the platform's model: its result is named `baseline-forecast`. Back-tested on the export of `dealcast demo` (eight origins,
 three months ahead) its absolute error is 54 % of the revenue that came; a flat mean of the last year has 55 %.
 
-Faults, speed and reset live under `/_sandbox/`, which explains itself.
+Faults, speed and reset live under `/_sandbox/`, which asks for the token too and explains itself.
 """
 
 
@@ -56,7 +55,7 @@ def create_app(
 
     Args:
         data: folder that keeps everything across restarts; None keeps nothing.
-        tokens: secret -> organisation; an organisation sees its own collections only.
+        tokens: secret -> organisation; an organisation sees its own collections only. None lets nobody in.
         queued_seconds: how long a job is `queued` at least.
         processing_seconds: how long a job is `in_progress` at least.
         max_upload_bytes: size of the largest body taken; a larger one is refused with 413.
@@ -66,7 +65,7 @@ def create_app(
         title="dealcast sandbox",
         version="1",
         description=DESCRIPTION,
-        lifespan=_lifespan(data, tokens or {DEFAULT_TOKEN: "sandbox"}, Speed(queued_seconds, processing_seconds)),
+        lifespan=_lifespan(data, tokens or {}, Speed(queued_seconds, processing_seconds)),
         generate_unique_id_function=lambda route: route.name,
         exception_handlers={HTTPException: _refused, RequestValidationError: _invalid},
     )

@@ -1,4 +1,4 @@
-"""``/_sandbox``: speed, faults, reset and the log of requests. No part of the product; no token is asked for.
+"""``/_sandbox``: speed, faults, reset and the log of requests. No part of the product; each asks for a token of the sandbox's.
 
 * ``GET /_sandbox/``                this text
 * ``GET | PUT /_sandbox/speed``     ``{"queued_seconds", "processing_seconds"}``: how long jobs take at least

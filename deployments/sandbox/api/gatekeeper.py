@@ -1,4 +1,4 @@
-"""Checks that every product request passes first: its token, its media type, its size.
+"""Checks that every request passes first: its token, its media type, its size. What describes the routes is shown to all.
 
 A refusal reads the whole body before it answers, so that a client still sending sees the answer and not a reset.
 """
@@ -17,12 +17,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _UPLOAD = re.compile(r"/api/collection/[^/]+/data/deals/(append|override)")
 _DELETE = re.compile(r"/api/collection/[^/]+/data/deals/delete")
 
+_GUARDED = ("/api/", "/_sandbox")
+
 JSON_BYTES = 1 << 20
 """Size of the largest JSON body taken."""
 
 
 class Gatekeeper:
-    """ASGI middleware for ``/api``: 401, 413 and 415; sets ``request.state.organisation``."""
+    """ASGI middleware for ``/api`` and ``/_sandbox``: 401, 413 and 415; sets ``request.state.organisation``."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -30,7 +32,7 @@ class Gatekeeper:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        if scope["type"] != "http" or not scope["path"].startswith("/api/"):
+        if scope["type"] != "http" or not scope["path"].startswith(_GUARDED):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)

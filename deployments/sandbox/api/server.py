@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import secrets
+import shlex
 import signal
 import socket
 import threading
@@ -18,7 +20,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from deployments.sandbox.api.app import DEFAULT_TOKEN, LOOPBACK_HOSTS, MAX_UPLOAD_BYTES, PROCESSING_SECONDS, QUEUED_SECONDS, create_app
+from deployments.sandbox.api.app import LOOPBACK_HOSTS, MAX_UPLOAD_BYTES, PROCESSING_SECONDS, QUEUED_SECONDS, create_app
 from deployments.sandbox.faults.cuttable import CuttableProtocol
 
 HOST = "127.0.0.1"
@@ -28,10 +30,20 @@ _STOP_SECONDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A running sandbox: its base URL, and the token of its organisation ``sandbox``."""
+    """A running sandbox: its base URL, and the token of its organisation ``sandbox``, which its control routes ask for too."""
 
     url: str
     token: str
+
+    @property
+    def usage(self) -> str:
+        """How it is used from another terminal."""
+        return (
+            f"The sandbox answers at {self.url} (Ctrl-C ends it). Commands in another terminal use it after\n\n"
+            f"  export DEALCAST_PLATFORM_URL={self.url} DEALCAST_TOKEN={shlex.quote(self.token)}\n\n"
+            "and its control routes (faults, speed, requests) explain themselves:\n\n"
+            f'  curl -H "Authorization: Token $DEALCAST_TOKEN" {self.url}/_sandbox/'
+        )
 
     def control(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
         """Ask a control route, such as ``control("POST", "faults", {...})``, and return its JSON answer.
@@ -39,7 +51,8 @@ class Sandbox:
         Raises:
             httpx.HTTPStatusError: the route refused.
         """
-        answer = httpx.request(method, f"{self.url}/_sandbox/{path}", json=body, trust_env=False)
+        headers = {"Authorization": f"Token {self.token}"}
+        answer = httpx.request(method, f"{self.url}/_sandbox/{path}", json=body, headers=headers, trust_env=False)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
@@ -47,7 +60,7 @@ class Sandbox:
 @contextlib.contextmanager
 def running(
     data: Path | None = None,
-    token: str = DEFAULT_TOKEN,
+    token: str | None = None,
     port: int = 0,
     *,
     host: str = HOST,
@@ -60,7 +73,7 @@ def running(
 
     Args:
         data: folder that keeps everything across restarts; None keeps nothing.
-        token: secret of the organisation ``sandbox``.
+        token: secret of the organisation ``sandbox``; None makes one that nobody knows.
         port: 0 takes a free one.
         host: address to bind.
         other_tokens: further secrets -> their organisations.
@@ -71,6 +84,7 @@ def running(
     Raises:
         OSError: the port is taken, or another sandbox works in the folder.
     """
+    token = token or secrets.token_urlsafe(24)
     app = create_app(
         data,
         tokens={token: "sandbox", **(other_tokens or {})},
@@ -133,7 +147,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def serve(
     data: Path | None = None,
-    token: str = DEFAULT_TOKEN,
+    token: str | None = None,
     port: int = 8000,
     *,
     host: str = HOST,

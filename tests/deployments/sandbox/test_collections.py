@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
-from deployments.sandbox import running
+from deployments.sandbox import Sandbox, running
 
 if TYPE_CHECKING:
     from tests.deployments.sandbox.conftest import Client
@@ -51,15 +52,27 @@ def test_a_wrong_page_is_refused(api: Client, query: str) -> None:
     assert api.get(f"/api/collection?{query}").status_code == 422
 
 
+WRONG = (None, "", "Token", "Token wrong", "Bearer {token}", "{token}", "Token {token}2", "Basic {token}")
+
+
 @pytest.mark.parametrize(
-    "authorization", [None, "", "Token", "Token wrong", "Bearer sandbox-token", "sandbox-token", "Token sandbox-token2"]
+    ("method", "path"),
+    [
+        *(
+            ("GET", path)
+            for path in ("/api/collection", "/api/invocation/1", "/api/nowhere", "/_sandbox", "/_sandbox/", "/%5fsandbox/speed")
+        ),
+        *(("GET", f"/_sandbox/{name}") for name in ("speed", "rules", "faults", "requests", "uploads", "nowhere")),
+        *(("PUT", "/_sandbox/speed"), ("PUT", "/_sandbox/rules"), ("POST", "/_sandbox/faults"), ("POST", "/_sandbox/reset")),
+        *(("DELETE", "/_sandbox/faults"), ("DELETE", "/_sandbox/requests")),
+    ],
 )
-@pytest.mark.parametrize("path", ["/api/collection", "/api/invocation/1", "/api/nowhere"])
-def test_no_token_no_answer(api: Client, authorization: str | None, path: str) -> None:
-    headers = {} if authorization is None else {"Authorization": authorization}
-    del api.headers["Authorization"]
-    answer = api.get(path, headers=headers)
-    assert answer.status_code == 401
+def test_no_token_no_answer(sandbox: Sandbox, api: Client, collection: str, method: str, path: str) -> None:
+    for authorization in WRONG:
+        headers = {} if authorization is None else {"Authorization": authorization.format(token=sandbox.token)}
+        answer = httpx.request(method, f"{sandbox.url}{path}", headers=headers, trust_env=False)
+        assert answer.status_code == 401, authorization
+    assert api.get("/api/collection").json()["results"][0]["id"] == collection, "and nothing was done"
     assert "Token" in answer.json()["detail"]
     assert answer.headers["WWW-Authenticate"] == "Token"
 

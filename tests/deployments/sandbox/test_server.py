@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from deployments.sandbox import DEFAULT_TOKEN, Sandbox, running
+from deployments.sandbox import Sandbox, running
 from tests.conftest import HANG, wait_for
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ import sys
 from pathlib import Path
 from deployments.sandbox import serve
 data, port, queued, processing = sys.argv[1:]
-serve(Path(data), port=int(port), queued_seconds=float(queued), processing_seconds=float(processing),
+serve(Path(data), "a-token", port=int(port), queued_seconds=float(queued), processing_seconds=float(processing),
       on_ready=lambda sandbox: print(sandbox.url, flush=True))
 """
 
@@ -43,7 +43,7 @@ def process(data: Path, *, port: int = 0, queued: float = 0.0, processing: float
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
-            yield Sandbox(server.stdout.readline().strip(), DEFAULT_TOKEN), server
+            yield Sandbox(server.stdout.readline().strip(), "a-token"), server
         finally:
             server.kill()
 
@@ -170,6 +170,22 @@ def test_the_log_names_no_token(client: Callable[..., Client], caplog: pytest.Lo
         api.new_collection()
         log = sandbox.control("GET", "requests")
     assert not re.search("canary", caplog.text + str(log))
+
+
+def test_every_sandbox_has_a_token_of_its_own() -> None:
+    with running() as first, running() as second:
+        assert first.token != second.token
+        assert len(first.token) >= 32
+        with pytest.raises(httpx.HTTPStatusError, match="401"):
+            Sandbox(first.url, second.token).control("GET", "requests")
+
+
+def test_it_says_how_it_is_used() -> None:
+    said = [line for line in Sandbox("http://127.0.0.1:1", "it's $HOME").usage.splitlines() if line.startswith("  export")]
+    shown = subprocess.run(
+        ["bash", "-c", f"{said[0]}\necho $DEALCAST_PLATFORM_URL $DEALCAST_TOKEN"], check=False, capture_output=True, text=True
+    )
+    assert shown.stdout == "http://127.0.0.1:1 it's $HOME\n"
 
 
 def test_it_answers_under_no_name_that_somebody_pointed_here(sandbox: Sandbox) -> None:
