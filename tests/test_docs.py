@@ -25,8 +25,20 @@ PAGES = {
 
 README = PAGES["README.md"]
 
-OF_OTHERS = {"--no-prompt", "--all", "--prefect-file", "--pool", "--type", "--base-url", "--limit", "--sample", "--write", "--openapi"}
-"""Options of prefect, pytest, and this project's own modules that are no commands."""
+OF_OTHERS = {
+    "--no-prompt",
+    "--all",
+    "--prefect-file",
+    "--pool",
+    "--type",
+    "--base-url",
+    "--limit",
+    "--sample",
+    "--write",
+    "--openapi",
+    "--build-arg",
+}
+"""Options of prefect, pytest, docker, and this project's own modules that are no commands."""
 
 TEST_VARIABLES = {"DEALCAST_FAULTS", "DEALCAST_FUZZ", "DEALCAST_COMPLETE"}
 
@@ -48,6 +60,7 @@ def test_options_and_variables_that_a_page_names_exist(page: str) -> None:
     known = {spelled for _, command in commands() for option in options(command) for spelled in (*option.opts, *option.secondary_opts)}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGES[page])) <= known | OF_OTHERS | {"--help", "--version", "--full", "--config"}
     variables = {f"DEALCAST_{name.upper()}" for name in Settings.model_fields}
+    variables |= {str(option.envvar) for _, command in commands() for option in options(command) if option.envvar}
     assert set(re.findall(r"\bDEALCAST_[A-Z_]+\b", PAGES[page])) <= variables | TEST_VARIABLES
 
 

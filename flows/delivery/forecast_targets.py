@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
@@ -23,6 +22,7 @@ from flows.ledger.forecast_history import FILE, SCHEMA, read_history
 from flows.ledger.store import Ledger
 from flows.options import is_database, shown_url
 from flows.runtime.atomic_files import write_whole
+from flows.runtime.remote import url_to_fs
 
 DELIVERED = "_delivered.json"
 """The ledger's file that says by target which history was delivered last, both by their hashes."""
@@ -90,7 +90,7 @@ def _of_others(url: str, collection: str) -> pa.Table:
     Raises:
         DealcastError: it is something else than a table of forecasts, and is not to be overwritten.
     """
-    fs, path = fsspec.url_to_fs(url)
+    fs, path = url_to_fs(url)
     fs.invalidate_cache()
     if not fs.exists(path):
         return SCHEMA.empty_table()
@@ -115,7 +115,7 @@ def _write(url: str, table: pa.Table) -> None:
         pv.write_csv(table, sink)
     else:
         pq.write_table(table, sink, compression="zstd")
-    fs, path = fsspec.url_to_fs(url)
+    fs, path = url_to_fs(url)
     fs.makedirs(path.rpartition("/")[0], exist_ok=True)
     if isinstance(fs, LocalFileSystem):
         write_whole(Path(path), [sink.getvalue()], shared=True)

@@ -15,7 +15,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Literal
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
@@ -24,6 +23,7 @@ from flows.ledger.checksums import json_of, line_of, sealed_json, sealed_line, u
 from flows.nostradamus import RequestMode
 from flows.options import shown_url
 from flows.runtime.atomic_files import private_folder, write_whole
+from flows.runtime.remote import url_to_fs
 
 KEPT = 50
 """Finished syncs that a collection's ledger remembers: history for the guard and for poll delays."""
@@ -154,7 +154,7 @@ class Ledger:
             UsageError: the URL's protocol is not known, or its package is not installed.
         """
         try:
-            self._fs, self._root = fsspec.url_to_fs(url)
+            self._fs, self._root = url_to_fs(url)
             self._shown = shown_url(url).rstrip("/")
         except (ValueError, ImportError) as error:
             raise UsageError(

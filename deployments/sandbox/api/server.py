@@ -37,7 +37,7 @@ class Sandbox:
 
     @property
     def usage(self) -> str:
-        """How it is used from another terminal."""
+        """Instructions for its use from another terminal."""
         return (
             f"The sandbox answers at {self.url} (Ctrl-C ends it). Commands in another terminal use it after\n\n"
             f"  export DEALCAST_PLATFORM_URL={self.url} DEALCAST_TOKEN={shlex.quote(self.token)}\n\n"

@@ -17,6 +17,7 @@ from typing import Any
 from flows.crm.files.joined_parts import joined, part_opener, parts_of
 from flows.errors import ExportNotFound, ExportUnreadable, UsageError
 from flows.options import FROM_ENVIRONMENT, shown_url
+from flows.runtime.remote import url_to_fs
 from flows.runtime.staging_area import staging_folder
 from flows.settings import load_settings
 
@@ -154,17 +155,17 @@ def _newest(pattern: str) -> Path:
 
 
 def _remote(location: str, copies: ExitStack) -> LocalExport:
-    import fsspec  # noqa: PLC0415 -- local exports need not pay for its import
-
     shown = shown_url(location)
     protocol = location.split("://", 1)[0].rsplit(":", 1)[-1]
     _require_admitted(location)
     try:
-        filesystem, path = fsspec.core.url_to_fs(location)
+        filesystem, path = url_to_fs(location)
     except (ImportError, ValueError) as error:
         raise UsageError(
             f"Cannot open {protocol}:// locations: {error}. Install the extra that reads them, e.g. `pip install 'dealcast[{protocol}]'`."
         ) from error
+    except UsageError:
+        raise
     except Exception as error:  # some filesystems connect when they are made
         raise ExportUnreadable(_unreachable(shown, error)) from error
     try:
