@@ -317,7 +317,6 @@ _EDITS = st.lists(st.sampled_from(COLUMNS).flatmap(lambda column: st.tuples(st.j
 
 _SETTINGS = settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize=not FULL,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example, HealthCheck.data_too_large],

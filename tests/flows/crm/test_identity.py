@@ -25,7 +25,7 @@ CELLS = st.one_of(
     st.none(), st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12), st.text("\r\n\",; a\0'", min_size=1, max_size=5)
 )
 ROWS = st.lists(st.fixed_dictionaries(dict.fromkeys(COLUMN_NAMES, CELLS)), min_size=1, max_size=6)
-SMALL = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+SMALL = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
 def _frame(location: str, crm: str = "canonical", **options: Any) -> pd.DataFrame:

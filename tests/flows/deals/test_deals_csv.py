@@ -25,7 +25,7 @@ def table(rows: list[tuple[str | None, str | None, str | None]]) -> pa.Table:
     return pa.Table.from_pylist(deals, DEALS_SCHEMA)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(ROWS)
 def test_rows_are_one_csv_record_each_and_come_back_as_they_were(rows: list[tuple[str | None, str | None, str | None]]) -> None:
     rendered = CsvRows.of(table(rows))
@@ -40,7 +40,7 @@ def _read(text: memoryview) -> list[str]:
     return record
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(ROWS, ROWS)
 def test_contents_are_equal_only_where_all_but_the_moment_is(
     some: list[tuple[str | None, str | None, str | None]], others: list[tuple[str | None, str | None, str | None]]
