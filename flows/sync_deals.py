@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from flows.crm import known_dialects
 from flows.crm.guide.remembered import with_remembered
 from flows.deals.guard import load_baseline, save_baseline
-from flows.deals.index_file import merge_completed, set_damaged_aside
+from flows.deals.index_file import merge_completed, reconcile_late, set_damaged_aside
 from flows.deals.records import CheckedDeals, StagedDeals
 from flows.delivery.forecast_gate import CompletedAppend
 from flows.delivery.lifecycle import AcceptedAppend, Forecast
@@ -225,6 +225,8 @@ def reconcile_pending(collection: str, run: Run) -> None:
                 raise error
         if not entry.finished:
             merge_completed(run.ledger, entry.collection, entry.fingerprint)
+    for told in reconcile_late(run.ledger, collection, run.settings.deadline):
+        say("reconcile", told)
 
 
 def _stop_if_unknown(entry: Entry, run: Run) -> None:

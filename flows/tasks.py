@@ -17,7 +17,7 @@ from prefect.states import Cancelled
 
 from flows.crm.guide.remembered import differences
 from flows.deals.guard import check_whole, guard, guard_age, guard_deletion, guard_override, guard_reading, load_baseline
-from flows.deals.index_file import begin_send, names_sent, record_upload, set_damaged_aside
+from flows.deals.index_file import names_sent, set_damaged_aside
 from flows.deals.quarantine import keep_quarantine, stop_beyond_limit
 from flows.deals.records import CheckedDeals, GoneDeals, StagedDeals
 from flows.deals.selection import check_against_ledger
@@ -28,7 +28,7 @@ from flows.delivery.forecast_gate import CompletedAppend
 from flows.delivery.forecast_months import check_first_month, oddities
 from flows.delivery.lifecycle import AcceptedAppend, CompletedForecast, Forecast, InvokedForecast
 from flows.delivery.poll import poll_append, poll_forecast
-from flows.delivery.submit import send_once, send_upload
+from flows.delivery.submit import begin_send, record_upload, send_once, send_upload
 from flows.errors import LedgerDamaged, PlatformBusy, PlatformUnreachable, StoppedByGate, UsageError
 from flows.ledger import store as ledgers
 from flows.ledger.store import Entry, Ledger, Sending

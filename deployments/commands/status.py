@@ -65,6 +65,7 @@ def _status_of(ledger: Ledger, collection: str, max_age: str | None, now: dateti
         "gone": (export or {}).get("vanished") or 0,
         "quarantined": (export or {}).get("quarantined") or (completed[-1].quarantined if completed and not export else 0),
         "in_doubt": sum(entry.in_doubt and entry.upload.state in ("intended", "unknown", "unsent", "refused") for entry in entries),
+        "late": sum(entry.late_since is not None for entry in entries),
         "last_forecast": forecast and _forecast(forecast),
         "in_flight": [_flight(entry) for entry in entries if not entry.finished],
         "lock": _holder(ledger, collection),
@@ -142,6 +143,7 @@ def _text(each: Mapping[str, Any], now: datetime) -> str:
         f"  sync       {sync['mode']} of {sync['rows']:,}, completed {_ago(sync['completed_at'], now)}" if sync else "  sync       none"
     )
     doubt = f", {each['in_doubt']} uploads in doubt" if each["in_doubt"] else ""
+    doubt += f", {each['late']} uploads that the platform may take in late" if each["late"] else ""
     lines.append(f"  deals      {each['held']:,} held, {each['gone']:,} gone, {each['quarantined']:,} quarantined{doubt}")
     months = forecast["months"] if forecast else []
     span = f"{months[0]} to {months[-1]}, " if months else ""

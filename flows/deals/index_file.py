@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -39,10 +40,10 @@ from flows.deals.content_index import (
     sampled,
 )
 from flows.deals.guard import BASELINE, save_baseline
-from flows.errors import LedgerDamaged, LockLost
+from flows.errors import LedgerDamaged
 from flows.ledger.checksums import named_if_damaged, require_sound_parquet, seal_parquet
-from flows.ledger.store import CONTENT, OLD_CONTENT, PIECE, Entry, Ledger, Sending
-from flows.ledger.unfinished import want_forecast
+from flows.ledger.store import CONTENT, OLD_CONTENT, PIECE, Entry, Ledger
+from flows.options import counted
 
 INDEX = "_index"
 _OLD_INDEX = "_known"
@@ -152,46 +153,6 @@ def sent_ids(content: Path) -> Iterator[pa.Array]:
             yield batch["id"]
 
 
-def keep_content(ledger: Ledger, collection: str, fingerprint: str, content: Path) -> None:
-    """Put what a sync is about to send, a :class:`DealsFile`, into the ledger before it is sent."""
-    with content.open("rb") as source:
-        ledger.stream(collection, f"{fingerprint}{CONTENT}", iter(partial(source.read, PIECE), b""))
-
-
-def begin_send(ledger: Ledger, entry: Entry, content: Path) -> Entry:
-    """``entry``, as an earlier run that did not end left it; its ``content`` is in the ledger before anything is sent."""
-    found = ledger.read(entry.collection, entry.fingerprint)
-    left = found is not None and not found.finished
-    if found is not None and left and found.upload.state in ("accepted", "completed"):
-        return want_forecast(ledger, found, entry.wanted)
-    doubt = found is not None and found.in_doubt
-    keep_content(ledger, entry.collection, entry.fingerprint, content)
-    upload = found.upload if found is not None and left else entry.upload.model_copy(update={"doubt": doubt})
-    return entry.model_copy(update={"upload": upload, "number": ledger.next_number(entry)})
-
-
-def record_upload(ledger: Ledger, entry: Entry, upload: Sending, content: Path) -> None:
-    """Write down a step of an upload; where the lock was lost around its POST, that its deals are in doubt.
-
-    Raises:
-        LockLost: the lock is another's.
-    """
-    try:
-        ledger.write(entry.model_copy(update={"upload": upload}))
-    except LockLost:
-        if upload.state != "intended":
-            _note_late(ledger, entry, upload, content)
-        raise
-
-
-def _note_late(ledger: Ledger, entry: Entry, upload: Sending, content: Path) -> None:
-    """Write down a send that went out as its lock was lost: the platform may take it in after a newer one, so its deals are in doubt."""
-    refused = upload.model_copy(update={"state": "refused", "doubt": True, "reason": "sent while the lock was lost"})
-    late = entry.model_copy(update={"upload": refused, "fingerprint": f"{entry.fingerprint}-late"})
-    keep_content(ledger, late.collection, late.fingerprint, content)
-    ledger.write_late(late)
-
-
 def names_sent(ledger: Ledger, entry: Entry) -> list[str]:
     """The ids, as text, of what a sync is about to send."""
     return [str(name) for rows in _sent(ledger, entry) for name in rows.table["id"].to_pylist()]
@@ -269,9 +230,55 @@ def merge_into_index(ledger: Ledger, entry: Entry) -> Entry:
     for other in earlier:
         if other.in_doubt or not other.finished:
             _supersede(ledger, other)
-    entry = ledger.write(entry.model_copy(update={"indexed": True, "held": count}))
+    late = datetime.now(UTC) if entry.upload.doubt else None
+    entry = ledger.write(entry.model_copy(update={"indexed": True, "held": count, "late_since": late}))
     _forget_content(ledger, entry)
     return entry
+
+
+def reconcile_late(ledger: Ledger, collection: str, deadline: float) -> Iterator[str]:
+    """Put in doubt what an earlier send without a clear answer undid, should the platform have taken it in late; sentences for people.
+
+    A later send has made good for it; ``deadline`` seconds after that it is taken to be in, or lost for good (A), and is forgotten.
+    """
+    for entry in ledger.entries(collection):
+        if entry.late_since is None:
+            continue
+        since = min(entry.late_since, datetime.now(UTC))
+        if since != entry.late_since:  # a clock that was ahead is not to put it off
+            ledger.write(entry.model_copy(update={"late_since": since}))
+        due = since + timedelta(seconds=deadline)
+        what = f"The {entry.mode} of {entry.upload.intended_at:%Y-%m-%d %H:%M} UTC had a send without a clear answer"
+        if due > datetime.now(UTC):
+            yield f"{what}, which may be taken in late: the first sync after {due:%Y-%m-%d %H:%M} UTC sends again what that would undo."
+            continue
+        if count := _doubt_late(ledger, entry):
+            yield f"{what}. Had the platform taken it in late, {counted(count, 'deal')} would be as before it: they are sent once more."
+        _forget_content(ledger, ledger.write(entry.model_copy(update={"late_since": None})))
+
+
+def _doubt_late(ledger: Ledger, entry: Entry) -> int:
+    """Put those deals of the index in doubt that the send of ``entry``, done now, would change; their number."""
+    own = _ids_sent(ledger, [entry])
+    sent, there, count = ContentIndex(_once(_sent(ledger, entry), own)), HashPile(), 0
+    everything = not _has_content(ledger, entry)
+
+    def doubted() -> Iterator[Held]:
+        nonlocal count
+        for rows in _stored(ledger, entry.collection, INDEX, _OLD_INDEX):
+            there.add(rows.ids)
+            found, other = sent.place(_as_old(rows))
+            touched = {"delete": found, "override": ~found | other}.get(entry.mode, other) | everything
+            count += int(touched.sum())
+            yield rows.in_doubt(touched)
+        known = np.sort(there.gathered())
+        for rows in () if entry.deletes else _once(_sent(ledger, entry), own):
+            new = rows.only(~among(rows.ids, known))
+            count += len(new.ids)
+            yield new.in_doubt(np.full(len(new.ids), fill_value=True))
+
+    _write_index(ledger, entry.collection, doubted(), deals_held(ledger, entry.collection) + len(own))
+    return count
 
 
 def _write_index(ledger: Ledger, collection: str, deals: Iterable[Held], in_all: int) -> int:
@@ -371,6 +378,8 @@ def deals_held(ledger: Ledger, collection: str) -> int:
 def _supersede(ledger: Ledger, entry: Entry) -> None:
     """A later sync has sent those rows: nothing of ``entry`` is left to do, and its forecast would be of old data."""
     change: dict[str, Any] = {"wanted": None}
+    if entry.in_doubt and not entry.indexed:
+        change["late_since"] = datetime.now(UTC)
     if entry.upload.state != "completed":
         change["upload"] = entry.upload.model_copy(update={"state": "superseded"})
     else:
@@ -379,5 +388,6 @@ def _supersede(ledger: Ledger, entry: Entry) -> None:
 
 
 def _forget_content(ledger: Ledger, entry: Entry) -> None:
-    for ending in (CONTENT, OLD_CONTENT):
+    """Remove what ``entry`` sent, unless the platform may yet take it in."""
+    for ending in () if entry.late_since else (CONTENT, OLD_CONTENT):
         ledger.delete(entry.collection, f"{entry.fingerprint}{ending}")

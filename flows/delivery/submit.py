@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from prefect.runtime import flow_run
@@ -17,6 +19,7 @@ from prefect.runtime import flow_run
 from flows.delivery.backoff import seconds_since
 from flows.errors import (
     FileTrouble,
+    LockLost,
     OutcomeUnknown,
     PlatformBusy,
     PlatformRefused,
@@ -25,7 +28,8 @@ from flows.errors import (
     UnexpectedAnswer,
     UploadPostponed,
 )
-from flows.ledger.store import Entry, Ledger, Sending
+from flows.ledger.store import CONTENT, PIECE, Entry, Ledger, Sending
+from flows.ledger.unfinished import want_forecast
 from flows.nostradamus import Nostradamus
 from flows.runtime.thread_interruption import interruptible_sleep
 from flows.settings import Settings
@@ -94,6 +98,46 @@ class FailedUploads:
             f"To spare the platform the file, it is sent again by a run after {due:%Y-%m-%d %H:%M:%S} UTC; "
             "set DEALCAST_UPLOAD_BACKOFF=0 to send it before."
         )
+
+
+def keep_content(ledger: Ledger, collection: str, fingerprint: str, content: Path) -> None:
+    """Put what a sync is about to send (a file of the index's form) into the ledger before it is sent."""
+    with content.open("rb") as source:
+        ledger.stream(collection, f"{fingerprint}{CONTENT}", iter(partial(source.read, PIECE), b""))
+
+
+def begin_send(ledger: Ledger, entry: Entry, content: Path) -> Entry:
+    """``entry``, as an earlier run that did not end left it; its ``content`` is in the ledger before anything is sent."""
+    found = ledger.read(entry.collection, entry.fingerprint)
+    left = found is not None and not found.finished
+    if found is not None and left and found.upload.state in ("accepted", "completed"):
+        return want_forecast(ledger, found, entry.wanted)
+    doubt = found is not None and (found.in_doubt or found.late_since is not None)
+    keep_content(ledger, entry.collection, entry.fingerprint, content)
+    upload = found.upload if found is not None and left else entry.upload.model_copy(update={"doubt": doubt})
+    return entry.model_copy(update={"upload": upload, "number": ledger.next_number(entry)})
+
+
+def record_upload(ledger: Ledger, entry: Entry, upload: Sending, content: Path) -> None:
+    """Write down a step of an upload; where the lock was lost around its POST, that its deals are in doubt.
+
+    Raises:
+        LockLost: the lock is another's.
+    """
+    try:
+        ledger.write(entry.model_copy(update={"upload": upload}))
+    except LockLost:
+        if upload.state != "intended":
+            _note_late(ledger, entry, upload, content)
+        raise
+
+
+def _note_late(ledger: Ledger, entry: Entry, upload: Sending, content: Path) -> None:
+    """Write down a send that went out as its lock was lost: the platform may take it in after a newer one, so its deals are in doubt."""
+    refused = upload.model_copy(update={"state": "refused", "doubt": True, "reason": "sent while the lock was lost"})
+    late = entry.model_copy(update={"upload": refused, "fingerprint": f"{entry.fingerprint}-late"})
+    keep_content(ledger, late.collection, late.fingerprint, content)
+    ledger.write_late(late)
 
 
 def send_upload(

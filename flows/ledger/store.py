@@ -107,6 +107,7 @@ class Entry(_Record):
         validation_alias=AliasChoices("indexed", "absorbed"),
         description="the rows sent are in the content index; older files have another name",
     )
+    late_since: datetime | None = Field(None, description="since when a send of it without an answer, made good, may yet be taken in")
     held: int | None = Field(None, description="deals in the content index once this sync is in it")
     wanted: dict[str, Any] | None = Field(None, description="arguments of the forecast that this sync is to download; null: none")
     options: dict[str, Any] = Field(default_factory=dict, description="the sync's options, for `dealcast resume`")
@@ -293,7 +294,7 @@ class Ledger:
 
     def prune(self, collection: str) -> None:
         """Forget finished syncs beyond the newest :data:`KEPT`, the last completed one excepted."""
-        finished = [entry for entry in self.entries(collection) if entry.finished and not entry.in_doubt]
+        finished = [entry for entry in self.entries(collection) if entry.finished and not (entry.in_doubt or entry.late_since)]
         completed = [entry.fingerprint for entry in finished if entry.upload.state == "completed"]
         for entry in finished[:-KEPT]:
             if entry.fingerprint not in completed[-1:]:

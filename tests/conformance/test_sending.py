@@ -90,6 +90,13 @@ def test_a_known_id_replaces_that_deal_whole(platform: Platform, collection: str
     assert (held["a"]["name"], held["a"]["companyCity"]) == ("renamed", "")
 
 
+@pytest.mark.fact("in-order")
+def test_of_two_uploads_that_are_sent_at_once_the_later_one_wins(platform: Platform, collection: str) -> None:
+    sent = [platform.post(collection, platform.csv({"id": "a", "name": name})).json()["id"] for name in ("earlier", "later")]
+    assert [platform.ended(collection, request).status for request in sent] == ["completed", "completed"]
+    assert platform.held(collection)["a"]["name"] == "later"
+
+
 @pytest.mark.fact("repeat-harmless")
 def test_the_same_file_twice_changes_nothing(platform: Platform, collection: str) -> None:
     deals = [{"id": "a"}, {"id": "b"}]

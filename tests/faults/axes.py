@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from tests.faults.cell import LATER, NOW
+from tests.faults.cell import BEFORE, LATER, NOW
 from tests.faults.world import Step
 
 _APPEND, _STATUS, _INVOKE, _INVOCATION = "/api/collection/*/append", "/api/collection/*/append/*", "/api/invocation", "/api/invocation/*"
@@ -44,6 +44,15 @@ FULL = (
     "before write certified",
 )
 """From where on the ledger's disk is full."""
+
+
+LOST = {
+    "never answered": Step(NOW, faults=({"kind": "drop", "method": "POST", "path": _APPEND, "count": 2},)),
+    "answered 502": Step(NOW, faults=({"kind": "status", "method": "POST", "path": _APPEND, "status": 502, "count": 2},)),
+    "killed as it sends": Step(NOW, at="before POST append"),
+    "sent again in its run": Step(NOW, faults=({"kind": "drop", "method": "POST", "path": _APPEND},)),
+}
+"""How an upload is lost that the platform takes in when newer deals are in; the next run is one after the deadline."""
 
 
 def _altered(method: str, path: str, count: int = 1, **fields: Any) -> dict[str, Any]:
@@ -94,11 +103,19 @@ def axes() -> Iterator[Axis]:
         yield Axis("slow answer", name, (Step(NOW), Step(LATER, faults=(fault,), settings=_IMPATIENT)))
     for point in FULL:
         yield Axis("ledger full", point, (Step(NOW), Step(LATER, at=point, act="full")))
+    for name, lost in LOST.items():
+        after = (Step(_LAST), Step(_LAST, late=_SENT, days=0.1))
+        yield Axis("late upload", name, tuple(replace(step, settings=_AN_HOUR) for step in (Step(BEFORE), lost, *after)))
     for point in OUTAGES:
         yield Axis("Prefect killed", point, (Step(NOW), Step(LATER, at=point, act="pause", outage=True)))
 
 
 _LAST = {**LATER, "2": "100.00"}
 """A third export, in which a deal has a value again that it had before."""
+
+_SENT = {identifier: value for identifier, value in NOW.items() if BEFORE.get(identifier) != value}
+"""What a sync sends once the export is ``NOW``."""
+
+_AN_HOUR: Mapping[str, str] = {"DEADLINE": "3600"}
 
 _IMPATIENT: Mapping[str, str] = {"UPLOAD_TIMEOUT": "1"}

@@ -15,7 +15,9 @@ from deployments.sandbox import Sandbox
 from flows.delivery import poll as waiting
 from flows.errors import DeadlinePassed, NotFound, OutcomeUnknown, PlatformUnavailable, StoppedByGuard, UsageError
 from flows.ledger.store import Entry, Ledger
+from flows.nostradamus import Nostradamus
 from flows.sync_deals import resume_sync
+from tests.conftest import wait_for
 
 if TYPE_CHECKING:
     from tests.flows.conftest import Asked, Failing, Fault, Held, Sync, WriteDeals
@@ -74,6 +76,39 @@ def test_what_a_lost_append_may_have_changed_is_sent_again_even_if_it_is_taken_b
     assert sync(write_deals(3), forecast="never").is_completed()
     assert values(held)["3"] == "1000.00"
     assert [entry.upload.state for entry in entries()] == ["completed", "superseded", "completed"]
+
+
+def test_an_upload_that_the_platform_takes_in_late_is_made_good_by_the_first_sync_after_the_deadline(
+    sync: Sync,
+    failing: Failing,
+    write_deals: WriteDeals,
+    fault: Fault,
+    held: Held,
+    entries: Entries,
+    platform: Nostradamus,
+    home: Path,
+    collection: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its answer was lost, and newer deals went in before it: no sync sees that it overwrites them (A)."""
+    monkeypatch.setenv("DEALCAST_SEND_RETRIES", "0")
+    sync(write_deals(3), forecast="never")
+    fault("drop", "*/append", "POST")
+    lost = write_deals(2, {"id": "3", "value": "900.00"}, name="lost.csv")
+    failing(lost)
+    newest = write_deals(2, {"id": "3", "value": "500.00"})
+    assert sync(newest, forecast="never").is_completed()
+    late = platform.upload(collection, lost)
+    wait_for(lambda: platform.upload_status(collection, late.id).status == "completed", "the platform to take it in")
+    assert values(held)["3"] == "900.00"
+    assert sync(newest, forecast="never").name == "NothingNew", "the deadline has not passed"
+    ledger = Ledger(str(home / "ledger"))
+    for entry in entries():
+        if entry.late_since is not None:
+            ledger.write(entry.model_copy(update={"late_since": entry.late_since - timedelta(hours=1)}))
+    assert sync(newest, forecast="never").result().entry.rows == 1
+    assert values(held)["3"] == "500.00"
+    assert sync(newest, forecast="never").name == "NothingNew"
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])

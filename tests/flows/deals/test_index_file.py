@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,8 @@ import pytest
 
 from expectations.schema import COLUMN_NAMES
 from flows.deals.content_index import DEAL, SAMPLE, Hashes, hash_ids
-from flows.deals.index_file import DealsFile, gone_ids, held, keep_content, load_index, merge_into_index, rows_of
+from flows.deals.index_file import DealsFile, gone_ids, held, load_index, merge_into_index, reconcile_late, rows_of
+from flows.delivery.submit import keep_content
 from flows.ledger.store import Entry, Ledger, Sending
 
 if TYPE_CHECKING:
@@ -130,6 +132,96 @@ def test_an_override_in_doubt_puts_all_in_doubt(ledger: Ledger, tmp_path: Path) 
     merge_into_index(ledger, sent(ledger, tmp_path, ["a", "b"]))
     sent(ledger, tmp_path, ["b"], 1, state="unknown", mode="override", after=1)
     assert contents(ledger) == {"a": None, "b": None}
+
+
+@pytest.fixture
+def late(ledger: Ledger, tmp_path: Path) -> Callable[..., None]:
+    """A send of b and c without an answer, which the next one makes good, and then another of b."""
+
+    def happen(mode: str, made_good: list[str], value: int = 2) -> None:
+        merge_into_index(ledger, sent(ledger, tmp_path, ["a", "b", "c"], 1))
+        sent(ledger, tmp_path, ["b", "c"], 2, state="unknown", mode=mode, after=1)
+        merge_into_index(ledger, sent(ledger, tmp_path, made_good, value, after=2))
+
+    return happen
+
+
+def overdue(ledger: Ledger) -> None:
+    """As if more than a deadline of an hour had passed since the last sync."""
+    for entry in ledger.entries(COLLECTION):
+        if entry.late_since is not None:
+            ledger.write(entry.model_copy(update={"late_since": entry.late_since - timedelta(hours=1)}))
+
+
+def test_what_a_late_append_undoes_is_in_doubt_once_the_deadline_has_passed(
+    ledger: Ledger, tmp_path: Path, late: Callable[..., None]
+) -> None:
+    """c is as it was sent then, whichever send is the last."""
+    late("append", ["b", "c"])
+    merge_into_index(ledger, sent(ledger, tmp_path, ["b"], 3, after=3))
+    assert ["sends again" in told for told in reconcile_late(ledger, COLLECTION, 3600)] == [True]
+    assert contents(ledger) == {"a": 1, "b": 3, "c": 2}
+    overdue(ledger)
+    assert ["1 deal would" in told for told in reconcile_late(ledger, COLLECTION, 3600)] == [True]
+    assert contents(ledger) == {"a": 1, "b": None, "c": 2}
+    merge_into_index(ledger, sent(ledger, tmp_path, ["b"], 3, after=4))
+    overdue(ledger)
+    assert list(reconcile_late(ledger, COLLECTION, 3600)) == [], "once"
+    assert contents(ledger) == {"a": 1, "b": 3, "c": 2}
+    assert [path.name for path in (tmp_path / "ledger").rglob("*.parquet")] == ["_index.parquet"]
+
+
+def test_a_send_made_good_by_the_very_same_undoes_nothing(ledger: Ledger, late: Callable[..., None]) -> None:
+    late("append", ["b", "c"])
+    overdue(ledger)
+    assert list(reconcile_late(ledger, COLLECTION, 3600)) == []
+    assert contents(ledger) == {"a": 1, "b": 2, "c": 2}
+
+
+def test_a_send_that_is_repeated_may_come_late_itself(ledger: Ledger, tmp_path: Path) -> None:
+    """Its first turn had no answer, the second completed: then comes newer data, and then the first turn."""
+    again = sent(ledger, tmp_path, ["a", "b"], 1)
+    merge_into_index(ledger, again.model_copy(update={"upload": again.upload.model_copy(update={"doubt": True})}))
+    merge_into_index(ledger, sent(ledger, tmp_path, ["a"], 2, after=1))
+    overdue(ledger)
+    assert len(list(reconcile_late(ledger, COLLECTION, 3600))) == 1
+    assert contents(ledger) == {"a": None, "b": 1}
+
+
+def test_a_late_delete_takes_what_has_come_back(ledger: Ledger, tmp_path: Path, late: Callable[..., None]) -> None:
+    late("delete", ["b"], 1)
+    merge_into_index(ledger, sent(ledger, tmp_path, ["c"], mode="delete", after=3))
+    overdue(ledger)
+    assert len(list(reconcile_late(ledger, COLLECTION, 3600))) == 1
+    assert contents(ledger) == {"a": 1, "b": None}
+
+
+def test_a_late_override_drops_what_it_did_not_have_and_brings_back_what_is_gone(
+    ledger: Ledger, tmp_path: Path, late: Callable[..., None]
+) -> None:
+    late("override", ["a", "b"])
+    merge_into_index(ledger, sent(ledger, tmp_path, ["c"], mode="delete", after=3))
+    overdue(ledger)
+    assert len(list(reconcile_late(ledger, COLLECTION, 3600))) == 1
+    assert contents(ledger) == {"a": None, "b": 2, "c": None}
+
+
+def test_a_clock_that_was_ahead_does_not_put_a_late_send_off(ledger: Ledger, tmp_path: Path, late: Callable[..., None]) -> None:
+    late("append", ["b", "c"])
+    merge_into_index(ledger, sent(ledger, tmp_path, ["b"], 3, after=3))
+    (entry,) = (entry for entry in ledger.entries(COLLECTION) if entry.late_since)
+    ledger.write(entry.model_copy(update={"late_since": datetime.now(UTC) + timedelta(days=10)}))
+    assert len(list(reconcile_late(ledger, COLLECTION, 3600))) == 1
+    overdue(ledger)
+    list(reconcile_late(ledger, COLLECTION, 3600))
+    assert contents(ledger) == {"a": 1, "b": None, "c": 2}
+
+
+def test_what_a_late_send_had_is_kept_however_many_syncs_follow(ledger: Ledger, late: Callable[..., None], monkeypatch: Any) -> None:
+    monkeypatch.setattr("flows.ledger.store.KEPT", 0)
+    late("append", ["b", "c"])
+    ledger.prune(COLLECTION)
+    assert len([entry for entry in ledger.entries(COLLECTION) if entry.late_since]) == 1
 
 
 def test_gone_deals_are_named(ledger: Ledger, tmp_path: Path) -> None:

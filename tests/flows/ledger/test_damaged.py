@@ -15,7 +15,8 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from flows.deals.guard import BASELINE, load_baseline, save_baseline
-from flows.deals.index_file import INDEX, SCHEMA, DealsFile, begin_send, deals_held, load_index, merge_into_index
+from flows.deals.index_file import INDEX, SCHEMA, DealsFile, deals_held, load_index, merge_into_index
+from flows.delivery.submit import begin_send
 from flows.errors import FileTrouble, LedgerDamaged
 from flows.ledger.forecast_history import FILE, Invoked, add_forecast, read_history
 from flows.ledger.store import NAME, Entry, Ledger, Sending

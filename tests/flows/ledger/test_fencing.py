@@ -10,8 +10,9 @@ import pytest
 from prefect._internal.concurrency.cancellation import CancelledError
 
 from flows import tasks
-from flows.deals.index_file import DealsFile, begin_send, merge_into_index
+from flows.deals.index_file import DealsFile, merge_into_index
 from flows.delivery.lifecycle import AcceptedAppend
+from flows.delivery.submit import begin_send
 from flows.errors import LockLost
 from flows.ledger.store import HOLDER, Entry, Ledger, Sending
 from flows.nostradamus import Nostradamus
