@@ -140,7 +140,7 @@ def guard_reading(differences: Sequence[str], now: ExportStats) -> None:
 
 
 def guard_deletion(now: ExportStats, limit: str | None) -> None:
-    """Check how many gone deals `--missing delete` would delete.
+    """Check how many gone deals `--missing delete` would delete; :meth:`CheckedDeals.deletes` says whether any are.
 
     Args:
         now: the export.

@@ -1,4 +1,7 @@
-"""Syncs that did not end: found, resumed from the last recorded step, or forgotten."""
+"""Syncs that did not end: found, resumed from the last recorded step, or forgotten.
+
+A sync's recorded steps are an :class:`Entry`, one file of the store.
+"""
 
 from __future__ import annotations
 

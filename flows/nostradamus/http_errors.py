@@ -26,7 +26,7 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 _REDACTED = "(token)"
 _SHORTEST_SECRET = 4
 _LATER = (429, 502, 503, 504)
-"""Answers that ask to come back; any other 5xx to what is no GET leaves open what was done."""
+"""Answers that ask to come back; any other 5xx to what is no GET leaves open what was done: `delivery/submit.py` settles that."""
 
 
 def refusal(response: httpx.Response) -> DealcastError:
