@@ -10,7 +10,7 @@ from expectations.schema import COLUMNS, Kind, Null
 from flows.crm.dialect import LOCAL, Dialect, Drop, Recipe, Source, StatusRule, known_dialects
 from flows.crm.files.contents import Contents
 from flows.crm.files.header_row import Layout, find_layout, folded
-from flows.crm.values.flags import DELETED, marks_deleted
+from flows.crm.values.flags import DELETED, Mark, marks_of
 from flows.crm.values.zones import Zones
 from flows.errors import ExportUnmappable, ExportUnreadable
 from flows.runtime.zone_names import checked_zone
@@ -48,7 +48,22 @@ class Bound:
         exact = {header: position for position, header in reversed(list(enumerate(self.layout.headers)))}
         if self.dialect.verbatim:
             return exact
-        return {folded(header): position for header, position in reversed(exact.items())} | exact
+        return {folded(header): position for header, position in reversed(exact.items())} | self._numbered | exact
+
+    @cached_property
+    def _numbered(self) -> dict[str, int]:
+        """The places of headers that stand there more than once, by the names that tell them apart: `Amount (1)`, `Amount (2)`."""
+        headers = self.layout.headers
+        return {f"{headers[same[0]]} ({number})": place for same in self.layout.repeated for number, place in enumerate(same, start=1)}
+
+    @cached_property
+    def contested(self) -> dict[str, tuple[int, ...]]:
+        """The fields whose header stands there more than once, with its places: nothing says which is meant, where their cells differ."""
+        if self.dialect.verbatim or self.dialect.first_of_a_name:
+            return {}
+        same = {places[0]: places for places in self.layout.repeated}
+        named = {name for name in self._names() if self._numbered.keys().isdisjoint(self.dialect.headers_of(name))}
+        return {name: same[place] for name in sorted(named) if (place := self.position_of(name)) in same}
 
     def position_of(self, name: str) -> int | None:
         """The position of the first header that the field goes by, None if the export has none of them."""
@@ -96,9 +111,8 @@ class Bound:
             return ()
         own = tuple(drop for drop in self.dialect.drops if any(self.position_of(name) is not None for name in drop.fields))
         taken = {self.position_of(name) for name in (*self.dialect.fields, *(name for drop in own for name in drop.fields))}
-        marks = [(header, marks_deleted(header)) for position, header in enumerate(self.layout.headers) if position not in taken]
-        flags = tuple(Drop(DELETED, gone=True, flag=header) for header, how in marks if how == "flag")
-        return own + flags + tuple(Drop(DELETED, gone=True, filled=header) for header, how in marks if how == "filled")
+        others = [header for position, header in enumerate(self.layout.headers) if position not in taken]
+        return own + tuple(_drop_by(header, mark) for header in others for mark in marks_of(header))
 
     @cached_property
     def converted(self) -> Recipe:
@@ -113,7 +127,8 @@ class Bound:
     @cached_property
     def wanted(self) -> list[int]:
         """The positions worth reading; the first cell always is, for footers stand there."""
-        return sorted({0} | {position for name in self._names() if (position := self.position_of(name)) is not None})
+        named = {position for name in self._names() if (position := self.position_of(name)) is not None}
+        return sorted({0} | named.union(*self.contested.values()))
 
     @property
     def numbers(self) -> frozenset[int]:
@@ -251,6 +266,12 @@ def bind(dialect: Dialect, contents: Contents, location: str) -> Bound:
     if best.missing:
         return best
     return replace(best, twins=tuple(bound.contents.member or "" for bound in bounds if bound is not best and not bound.missing))
+
+
+def _drop_by(header: str, mark: Mark) -> Drop:
+    field, flag, unless, filled = (header if mark.how == how else None for how in ("change", "flag", "unless", "filled"))
+    gone = mark.why == DELETED
+    return Drop(mark.why, field=field, values=mark.words, among=mark.among, flag=flag, unless=unless, filled=filled, gone=gone)
 
 
 def _fields_of(rule: StatusRule) -> list[str]:

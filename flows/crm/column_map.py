@@ -17,8 +17,8 @@ from flows.crm.bound_dialect import Bound
 from flows.crm.dialect import MOMENTS, Recipe, Source
 from flows.crm.format_inference import FormatInference, units_of
 from flows.crm.row_counts import RowCounts
-from flows.crm.values.cells import counted, unmarked, without
-from flows.crm.values.dates import Clock, in_platform_form, to_datetimes
+from flows.crm.values.cells import counted, undecided, unmarked, without
+from flows.crm.values.dates import Clock, in_platform_form, letters_behind, to_datetimes
 from flows.crm.values.derivations import derive
 from flows.crm.values.flags import first_unread, to_booleans, unread_flag
 from flows.crm.values.identifiers import plain_ids, rounded
@@ -162,7 +162,8 @@ class Mapping:
         columns = [self.raw(name) for name in source.names]
         if source.how == "field" and kind is not Kind.STRING:
             converted = self._convert(source.names[0], columns[0], kind)
-            return self._convert(source.names[0], without(columns[0], dialect.nulls), kind) if converted[1] and dialect.nulls else converted
+            words = dialect.nulls | undecided() if dialect.nulls else dialect.nulls
+            return self._convert(source.names[0], without(columns[0], words), kind) if converted[1] and words else converted
         columns = [without(column, dialect.nulls) for column in columns]
         column = columns[0] if source.how == "field" else derive(source.how, columns, dialect.list_separator)
         return self._convert(source.names[0], column, kind)
@@ -170,7 +171,10 @@ class Mapping:
     def _convert(self, name: str, column: pa.Array, kind: Kind) -> tuple[pa.Array, int]:
         apostrophe = self.bound.dialect.leading_apostrophe
         if kind is Kind.DATETIME:
-            return to_datetimes(column, self._clock(name), self.inference.order, days=name in self.bound.dialect.days)
+            read, unread = to_datetimes(column, self._clock(name), self.inference.order, days=name in self.bound.dialect.days)
+            if unread:
+                self._refuse_letters(name, read)
+            return read, unread
         if kind in {Kind.DECIMAL, Kind.INTEGER}:
             known = self.inference.known_style
             return to_numbers(column, self.inference.style, integer=kind is Kind.INTEGER, known=known, apostrophe=apostrophe)
@@ -179,8 +183,21 @@ class Mapping:
             return to_booleans(column, blank=blank, own=self.bound.dialect.flag_words)
         return unmarked(column) if self.inference.reader.contents.rows is not None else column, 0
 
+    def _refuse_letters(self, name: str, column: pa.Array) -> None:
+        """Raise ExportUnmappable for a time with letters that are several zones', or not its day's: `CST`, `CET` in July."""
+        unread = pc.fill_null(pc.match_substring_regex(column, "[0-9. mM][A-Z]{2,5}$"), False)
+        for row in pc.indices_nonzero(unread).to_pylist() if pc.any(unread).as_py() else ():
+            if letters := letters_behind(column[row].as_py()):
+                place = f"{self.inference.reader.location}, line {self.lines[row]}, column {self.bound.header_of(name)!r}"
+                raise ExportUnmappable(
+                    f"{place}: the letters {letters} behind the time are several zones', or another season's."
+                    " Say the zone or the offset in a dialect of your own, and pass its path as --crm:\n"
+                    f'  extends = "{self.bound.dialect.name}"\n  [dates]\n'
+                    f'  letters = {{ {letters} = "America/Chicago" }} # a zone keeps its summer time, an offset such as "-06:00" has none'
+                )
+
     def _clock(self, name: str) -> Clock:
-        return Clock(self.zones.of(self.bound.header_of(name)), self.zones.sent_in, self.inference.now)
+        return Clock(self.zones.of(self.bound.header_of(name)), self.zones.sent_in, self.inference.now, self.bound.dialect.zone_letters)
 
     def _latest(self, source: Source) -> tuple[pa.Array, int]:
         parts = [self._part(Source("field", (name,)), Kind.DATETIME) for name in source.names if self.bound.position_of(name) is not None]

@@ -27,7 +27,9 @@ from flows.crm.values.cells import known_nulls
 from flows.crm.values.dates import ORDERS, Order
 from flows.crm.values.flags import words_for
 from flows.crm.values.stage_names import stage_key
+from flows.crm.values.zones import OFFSET
 from flows.errors import UsageError
+from flows.runtime.zone_names import checked_zone
 
 LOCAL = "local"
 SHIPPED = resources.files("flows.crm") / "dialects"
@@ -74,8 +76,8 @@ class StatusRule:
 class Drop:
     """Rows that are no deals although they look it.
 
-    Their ``field`` holds one of ``values``, their ``flag`` is true, ``filled`` is not empty, all of ``blank`` are, or another row names
-    their id in ``ids_in``. ``gone``: the CRM once had the deal, and has it no more.
+    Their ``field`` holds one of ``values``, their ``flag`` is true or the flag ``unless`` false, ``filled`` is not empty, all of ``blank``
+    are, or another row names their id in ``ids_in``. ``gone``: the CRM once had the deal, and has it no more.
     """
 
     why: str
@@ -86,11 +88,14 @@ class Drop:
     filled: str | None = None
     ids_in: str | None = None
     gone: bool = False
+    unless: str | None = None
+    among: frozenset[str] = frozenset()
+    """All texts that ``field`` may hold: where some row has another, it speaks of something else."""
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Every field that it looks at."""
-        return tuple(name for name in (self.field, *self.blank, self.flag, self.filled, self.ids_in) if name)
+        return tuple(name for name in (self.field, *self.blank, self.flag, self.unless, self.filled, self.ids_in) if name)
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,8 @@ class Dialect:
     """The fields or headers whose times are in UTC, or the user's, whatever the others are."""
     date_order: Order | None = None
     days: frozenset[str] = frozenset()
+    zone_letters: Mapping[str, str] = field(default_factory=dict)
+    """The zone, or the offset, that letters behind a time stand for, where several zones have them."""
     number_style: str = "proven"
     nulls: frozenset[str] = frozenset()
     nulls_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -125,6 +132,8 @@ class Dialect:
     """The fields that say what an amount is in: its currency, its period."""
     converted: Recipe = ()
     zip_members: tuple[str, ...] = ()
+    first_of_a_name: bool = False
+    """True if the CRM's own columns stand before those of its users, which may repeat their headers."""
     encoding: str | None = None
     assume_accepted: tuple[str, ...] = ()
     """Rules that are only assumed of the platform, and that may be broken with a warning."""
@@ -252,6 +261,7 @@ def _dialect(name: str, tables: dict[str, Any]) -> Dialect:
         local=frozenset(_names(dates.get("local", []))),
         date_order=_one_of(dates.get("order"), (None, *ORDERS), "dates.order"),
         days=frozenset(_names(dates.get("days", []))),
+        zone_letters={letters: _zone_or_offset(letters, said) for letters, said in dates.get("letters", {}).items()},
         number_style=_one_of(numbers.get("style", "proven"), ("point", "comma", "proven"), "numbers.style"),
         nulls=frozenset(_names(cells.get("nulls", []))) | (frozenset() if verbatim else known_nulls()),
         nulls_of={key: frozenset(_names(values)) for key, values in cells.get("nulls_of", {}).items()},
@@ -262,6 +272,7 @@ def _dialect(name: str, tables: dict[str, Any]) -> Dialect:
         pipeline=tables.get("pipeline", {}).get("field"),
         units=_names(tables.get("currency", {}).get("field", [])),
         converted=_recipe("value", tables.get("currency", {}).get("converted", [])),
+        first_of_a_name=tables.get("file", {}).get("first_of_a_name", False),
         encoding=_encoding(tables.get("file", {}).get("encoding")),
         zip_members=_names(tables.get("zip", {}).get("members", [])),
         assume_accepted=_assumed(_names(tables.get("assume_accepted", []))),
@@ -305,9 +316,10 @@ def _drop(rule: dict[str, Any]) -> Drop:
         rule.get("filled"),
         rule.get("ids_in"),
         rule.get("gone", False),
+        rule.get("unless"),
     )
     if not drop.fields:
-        raise Misread(f"[[drop]] {rule!r} needs one of field, flag, filled, blank, ids_in.")
+        raise Misread(f"[[drop]] {rule!r} needs one of field, flag, unless, filled, blank, ids_in.")
     return drop
 
 
@@ -331,6 +343,15 @@ def _status_rule(rule: dict[str, Any]) -> StatusRule:
         otherwise=_one_of(rule.get("otherwise"), (None, *STATUSES), "status.otherwise"),
         assume=_one_of(rule.get("assume"), (None, *STATUSES), "status.assume"),
     )
+
+
+def _zone_or_offset(letters: str, said: str) -> str:
+    if not OFFSET.fullmatch(said):
+        try:
+            checked_zone(said)
+        except UsageError as error:
+            raise Misread(f"dates.letters.{letters} is {said!r}, which is neither an offset such as -06:00 nor a zone. {error}") from error
+    return said
 
 
 def _assumed(rules: tuple[str, ...]) -> tuple[str, ...]:

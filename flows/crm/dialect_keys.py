@@ -34,6 +34,7 @@ KEYS: dict[str, dict[str, str]] = {
         "flag": TEXT,
         "filled": TEXT,
         "ids_in": TEXT,
+        "unless": TEXT,
         "gone": FLAG,
     },
     "cells": {
@@ -46,11 +47,11 @@ KEYS: dict[str, dict[str, str]] = {
         "false": TEXTS,
     },
     "numbers": {"style": TEXT},
-    "dates": {"order": TEXT, "timezone": TEXT, "utc": TEXTS, "local": TEXTS, "days": TEXTS},
+    "dates": {"order": TEXT, "timezone": TEXT, "utc": TEXTS, "local": TEXTS, "days": TEXTS, "letters": f"{ENTRIES} {TEXT}"},
     "currency": {"field": TEXTS, "converted": RECIPE},
     "pipeline": {"field": TEXT},
     "footers": {"patterns": TEXTS},
-    "file": {"encoding": TEXT},
+    "file": {"encoding": TEXT, "first_of_a_name": FLAG},
     "zip": {"members": TEXTS},
 }
 """The tables (the empty name: the top of the file), their keys (`*`: any name), and what a key may hold."""

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations.formats import one_chunk
+from expectations.formats import holds, memory, one_chunk
 from expectations.schema import COLUMNS, Kind
 from flows.crm.bound_dialect import Bound
 from flows.crm.files.table_reader import TableReader
@@ -26,7 +26,7 @@ from flows.crm.values.date_order import Allowed, DateOrders, Way, allowed_by, or
 from flows.crm.values.dates import Order, readings_of
 from flows.crm.values.derivations import number_in
 from flows.crm.values.identifiers import plain_ids
-from flows.crm.values.numbers import Style, currency_of, style_shown_by, style_shown_by_whole
+from flows.crm.values.numbers import Style, currency_name, currency_of, style_shown_by, style_shown_by_whole
 from flows.errors import ExportUnmappable
 
 _PAST = {"creationDatetime", "addDatetime", "lastUpdateDatetime"}
@@ -92,6 +92,7 @@ class FormatInference:
     date_order: Order | None = None
     decimal: Style | None = None
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _among: dict[str, bool] = field(default_factory=dict)
 
     def order(self, text: str) -> Order:
         """In which order a date in figures is written. Raises ExportUnmappable where nothing or too much says it."""
@@ -237,6 +238,14 @@ class FormatInference:
                 merged |= {each for each in plain_ids(pa.array(_BETWEEN_IDS.split(names))).to_pylist() if each and each != kept}
         return frozenset(merged)
 
+    def is_among(self, name: str, words: frozenset[str]) -> bool:
+        """True if every filled cell of a field is one of ``words``, in any case."""
+        if name not in self._among:
+            known = pa.array(sorted(words), pa.string())
+            lowered = (pc.utf8_lower(pc.utf8_trim_whitespace(column.drop_null())) for _, column, _ in self._columns([name]))
+            self._among[name] = all(pc.all(pc.is_in(column, known), min_count=0).as_py() for column in lowered)
+        return self._among[name]
+
     @cached_property
     def pipelines(self) -> Counter[str]:
         """Number of rows of each pipeline; rows without one are not counted."""
@@ -277,20 +286,26 @@ def amounts_of(bound: Bound, table: pa.Table) -> pa.Array:
 def units_of(bound: Bound, table: pa.Table) -> pa.Array:
     """The unit of each amount, by the columns that say it, else by the sign beside the number; null where there is neither."""
     amount = amounts_of(bound, table)
-    return pc.if_else(pc.is_valid(amount), stated_units_of(bound, table), None) if bound.units else _signs(amount)
+    signs = signs_of(amount)
+    return pc.if_else(pc.is_valid(amount), pc.coalesce(stated_units_of(bound, table), signs), None) if bound.units else signs
 
 
 def stated_units_of(bound: Bound, table: pa.Table) -> pa.Array:
     """The unit that the columns state for each row, with or without an amount; null where they state none."""
     if not bound.units:
         return pa.nulls(table.num_rows, pa.string())
-    units = [one_chunk(table.column(str(bound.position_of(name)))) for name in bound.units]
+    columns = [one_chunk(table.column(str(bound.position_of(name)))) for name in bound.units]
+    units = [by_value(without(column, bound.dialect.nulls), currency_name) for column in columns]
     joined = pc.utf8_trim_whitespace(pc.binary_join_element_wise(*units, " ", null_handling="replace", null_replacement=""))
     return pc.if_else(pc.not_equal(joined, ""), joined, None)
 
 
-def _signs(amount: pa.Array) -> pa.Array:
+def signs_of(amount: pa.Array) -> pa.Array:
+    """The currency whose sign or code stands beside each number, null where none does."""
+    letters = np.frombuffer(memory(amount), np.uint8)
+    if not len(letters) or (int(letters.max()) <= ord("9") and not holds(pa.chunked_array([amount]), b"$")):
+        return pa.nulls(len(amount), pa.string())
     written = pc.fill_null(pc.match_substring_regex(amount, r"[^0-9.,'()+\- ]"), False)
     if not pc.any(written).as_py():
         return pa.nulls(len(amount), pa.string())
-    return by_value(pc.if_else(written, amount, None), lambda text: currency_of(text) or None)
+    return by_value(pc.if_else(written, amount, None), lambda text: currency_name(currency_of(text)) or None)

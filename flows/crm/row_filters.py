@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -18,10 +19,11 @@ from expectations.formats import one_chunk
 from flows.crm.dialect import Drop
 from flows.crm.files.header_row import folded
 from flows.crm.files.table_reader import RawRows
-from flows.crm.format_inference import FormatInference, amounts_of, named, stated_units_of, units_of
+from flows.crm.format_inference import FormatInference, amounts_of, named, signs_of, stated_units_of, units_of
 from flows.crm.values.cells import without
 from flows.crm.values.flags import first_unread, is_filled, to_booleans, unread_flag
 from flows.crm.values.identifiers import plain_ids
+from flows.crm.values.numbers import currency_name, may_be_of
 from flows.errors import ExportUnmappable, ExportUnreadable, UsageError
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class RowFilters:
 
     def __post_init__(self) -> None:
         dialect = self.inference.bound.dialect
+        self.currency = currency_name(self.currency) if self.currency else None
         if self.currency and dialect.verbatim:
             raise UsageError(f"{self.inference.reader.location}, read as {dialect.name}, names no currencies. Leave the currency out.")
         if self.pipeline and not self._has(dialect.pipeline):
@@ -73,6 +76,7 @@ class RowFilters:
         self._look_for_merged(rows.table)
         rows = self._without(rows, counts, "header repeated", self._headers(rows))
         rows = self._without(rows, counts, "footer", self._footers(rows.table))
+        self._refuse_contested(rows)
         for drop in self.inference.bound.drops:
             mask = self._dropped(rows, drop)
             if drop.gone and mask is not None and pc.any(mask).as_py():
@@ -142,6 +146,22 @@ class RowFilters:
                     )
         return repeated
 
+    def _refuse_contested(self, rows: RawRows) -> None:
+        """Raise ExportUnmappable where two columns of one name, of which one is read, are not the same."""
+        bound = self.inference.bound
+        for name, places in bound.contested.items():
+            first, *others = (pc.fill_null(one_chunk(rows.table.column(str(place))), "") for place in places)
+            for place, other in zip(places[1:], others, strict=True):
+                row = pc.index(pc.not_equal(first, other), True).as_py()
+                if row >= 0:
+                    header = bound.layout.headers[places[0]]
+                    raise ExportUnmappable(
+                        f"{self._where}, line {rows.lines[row]}: the header names {header!r} more than once (columns"
+                        f" {places[0] + 1} and {place + 1}), and the two differ there. Say which is meant in a dialect of your own,"
+                        f' and pass its path as --crm:\n  extends = "{bound.dialect.name}"\n  [fields]\n'
+                        f"  {_quoted(name)} = [{_quoted(f'{header} (1)')}] # or {_quoted(f'{header} ({places.index(place) + 1})')}"
+                    )
+
     def _footers(self, table: pa.Table) -> pa.Array | None:
         patterns = self.inference.bound.dialect.footers
         if not patterns or not table.num_rows:
@@ -159,10 +179,12 @@ class RowFilters:
     def _dropped(self, rows: RawRows, drop: Drop) -> pa.Array | None:
         table = rows.table
         if drop.field and self._has(drop.field):
+            if drop.among and not self.inference.is_among(drop.field, drop.among):
+                return None
             values = pc.utf8_lower(pc.utf8_trim_whitespace(self._column(table, drop.field)))
             return pc.is_in(values, pa.array(sorted(drop.values), pa.string()))
-        if drop.flag:
-            return pc.equal(self._flag(rows, drop.flag), "true")
+        if flag := drop.flag or drop.unless:
+            return pc.equal(self._flag(rows, flag), "true" if drop.flag else "false")
         if drop.filled:
             return is_filled(self._filled(table, drop.filled))
         if drop.ids_in:
@@ -239,6 +261,7 @@ class RowFilters:
         bound = self.inference.bound
         if bound.dialect.verbatim or (bound.converted and not self.currency) or not len(rows.lines):
             return rows
+        self._refuse_other_signs(rows)
         units = units_of(bound, rows.table)
         seen = self._currencies.setdefault(pipeline, set())
         seen.update(value for value in pc.unique(units).to_pylist() if value is not None)
@@ -250,6 +273,20 @@ class RowFilters:
                 "\nExport the converted amount as well, or choose one with --currency."
             )
         return rows
+
+    def _refuse_other_signs(self, rows: RawRows) -> None:
+        """Raise ExportUnmappable for an amount with the sign of another currency than its row names."""
+        signs = signs_of(amounts_of(self.inference.bound, rows.table))
+        if not self.inference.bound.units or signs.null_count == len(signs):
+            return
+        stated = stated_units_of(self.inference.bound, rows.table)
+        for unit, sign in {(unit, sign) for unit, sign in zip(stated.to_pylist(), signs.to_pylist(), strict=True) if unit and sign}:
+            if not may_be_of(sign, unit):
+                row = pc.index(pc.and_(pc.equal(stated, unit), pc.equal(signs, sign)), True).as_py()
+                raise ExportUnmappable(
+                    f"{self._where}, line {rows.lines[row]}: the amount has the sign {sign!r}, and its row names {name_or_shape(unit)!r}."
+                    " Make the two one currency in the export, or map the column that is right in a dialect of your own ([currency] field)."
+                )
 
     def _in_currency(self, currency: str, units: pa.Array, rows: RawRows, counts: RowCounts) -> RawRows:
         """An amount that names no currency may be in any, unless the export has but one; a deal without amount is in what it names."""
@@ -284,6 +321,10 @@ def _only(rows: RawRows, mask: pa.Array) -> RawRows:
     if pc.all(mask).as_py():
         return RawRows(rows.table, rows.lines)
     return RawRows(rows.table.filter(mask), rows.lines[np.asarray(mask.to_numpy(zero_copy_only=False), dtype=bool)])
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _header(cell: str | None) -> str:

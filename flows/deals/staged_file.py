@@ -25,6 +25,7 @@ from flows.crm.column_map import DEALS_SCHEMA
 from flows.crm.guide.remembered import reading_of, said
 from flows.crm.row_filters import MergedLater
 from flows.deals.records import StagedDeals
+from flows.errors import ExportUnmappable
 from flows.options import SyncOptions
 
 STAGED_SCHEMA = DEALS_SCHEMA.append(pa.field(SOURCE_LINE, pa.int64()))
@@ -190,14 +191,20 @@ def _names(stages: Counter[str]) -> dict[str, int]:
 
 
 def _with_gone(staged: StagedDeals, gone: set[str], folder: Path) -> StagedDeals:
-    """With the ids that the export says are gone, but for those of deals that it has all the same."""
-    for table in batches(staged, ["id"]) if gone else ():
-        gone = gone - set(table["id"].to_pylist())
+    """With the ids that the export says are gone. Raises ExportUnmappable for a deal that another row has all the same."""
     if not gone:
         return staged
+    ids = pa.array(sorted(gone), pa.string())
+    for table in batches(staged, ["id", SOURCE_LINE]):
+        live = table[SOURCE_LINE].filter(pc.is_in(table["id"], ids))
+        if len(live):
+            raise ExportUnmappable(
+                f"{staged.export.path}, line {live[0].as_py()}: the deal stands there, and in another row it is marked as deleted;"
+                " nothing says which of the two is later. Export each deal once, in its latest version."
+            )
     path = folder / f"{staged.path.stem}-gone.arrow"
     with pa.OSFile(str(path), "wb") as sink:
-        table = pa.table({"id": pa.array(sorted(gone), pa.string())})
+        table = pa.table({"id": ids})
         with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
     return replace(staged, gone=len(gone), gone_ids=path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -34,6 +34,8 @@ class Layout:
     offset: int
     """Bytes of the UTF-8 text before that row; for a workbook, rows."""
     recognised: int
+    repeated: tuple[tuple[int, ...], ...] = ()
+    """The positions of each header that stands there more than once; blanks and case make no other header."""
 
 
 def folded(header: str) -> str:
@@ -58,7 +60,7 @@ def _of_sheet(contents: Contents, recognises: Recognises) -> Layout:
     rows = list(islice(contents.rows(), _TITLE_LINES))
     best, cells = _header_row([cells for _, cells in rows], recognises)
     number = rows[best][0]
-    return Layout(_distinct(cells), None, number, number + 1, best + 1, _score(cells, recognises))
+    return Layout(_distinct(cells), None, number, number + 1, best + 1, _score(cells, recognises), _repeated(cells))
 
 
 def _of_text(contents: Contents, location: str, recognises: Recognises) -> Layout:
@@ -107,7 +109,7 @@ def _with_separator(sample: str, separator: str, recognises: Recognises) -> Layo
     end = ends[best] if ends else 0
     begin = ends[best - 1] if best else 0
     offset = len("".join(lines[:end]).encode("utf-8"))
-    return Layout(_distinct(cells), separator, begin + 1, end + 1, offset, _score(cells, recognises))
+    return Layout(_distinct(cells), separator, begin + 1, end + 1, offset, _score(cells, recognises), _repeated(cells))
 
 
 def _header_row(rows: Sequence[list[str]], recognises: Recognises) -> tuple[int, list[str]]:
@@ -130,6 +132,13 @@ def _names(row: Sequence[str]) -> bool:
 
 def _score(row: Iterable[str], recognises: Recognises) -> int:
     return sum(1 for cell in row if recognises(cell))
+
+
+def _repeated(cells: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    places = defaultdict[str, list[int]](list)
+    for position, cell in enumerate(cells):
+        places[folded(cell)].append(position)
+    return tuple(tuple(same) for header, same in places.items() if header and len(same) > 1)
 
 
 def _distinct(cells: Sequence[str]) -> tuple[str, ...]:

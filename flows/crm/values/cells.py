@@ -18,11 +18,20 @@ NUMERIC_CELL = "\ue000"
 _NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 
 
-@cache
 def known_nulls() -> frozenset[str]:
     """The words that stand for an empty cell in any dialect."""
+    return _null_words()["words"]
+
+
+def undecided() -> frozenset[str]:
+    """The words that say of a number, a date or a flag that nobody knows it yet; of a stage or a name they may be the text."""
+    return _null_words()["undecided"]
+
+
+@cache
+def _null_words() -> dict[str, frozenset[str]]:
     said = tomllib.loads((resources.files("flows.crm.values") / "words" / "nulls.toml").read_text("utf-8"))
-    return frozenset(said["words"])
+    return {name: frozenset(words) for name, words in said.items()}
 
 
 def is_found(pattern: str, text: str) -> bool:

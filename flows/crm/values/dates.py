@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from importlib import resources
@@ -46,7 +46,7 @@ _PLAIN_LENGTH = len("2024-05-01T08:00:00")
 _TIME = (
     r"(?:(?:,? | at | um | à |T)(?P<hour>\d{1,2})[:.h](?P<minute>\d{2})(?:[:.](?P<second>\d{2})(?:[.,]\d+)?)?"
     r"(?: ?(?P<half>[AaPp])\.? ?[Mm]\.?| Uhr)?)?"
-    r" ?(?P<zone>Z|(?:UTC|GMT)?[+-]\d{2}(?::?\d{2})?|[A-Z]{3,4})?"
+    r" ?(?P<zone>Z|(?:UTC|GMT)?[+-]\d{2}(?::?\d{2})?|[A-Z]{2,5})?"
 )
 _LONGEST = 200
 """Characters of a date: a longer text is none, and patterns take long over it."""
@@ -73,6 +73,8 @@ _SPACED = re.compile(r"^(\d{1,2})\. (\d{1,2})\. (?=\d{2})", re.ASCII)
 _BEHIND_OFFSET = re.compile(r"((?:[+-]\d{2}:?\d{2}|Z)) ?(?:\([^()]*\)|\[[\w/+-]+\])$", re.ASCII)
 """The zone's name behind its offset, as JavaScript and Java write it."""
 
+_LETTERS = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[AaPp]\.? ?[Mm]\.?)? ?(?P<zone>[A-Z]{2,5})$", re.ASCII)
+
 _SERIAL = re.compile(r"(?P<serial>\d{5})(?:[.,](?P<fraction>\d+))?", re.ASCII)
 _UNIX = re.compile(r"(?P<seconds>1\d{9})(?:\d{3}){0,3}(?:\.\d+)?", re.ASCII)
 _SERIAL_ZERO = datetime(1899, 12, 30)  # noqa: DTZ001 -- a spreadsheet serial has no zone
@@ -94,11 +96,12 @@ Readings = dict[Order, tuple[str, str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """In which zones times are read and told, and when "now" is, for two-digit years."""
+    """In which zones times are read and told, and when "now" is, for two-digit years; ``letters`` have the zones that the user says."""
 
     crm: str
     collection: str
     now: datetime
+    letters: Mapping[str, str] = field(default_factory=dict)
 
 
 def to_datetimes(column: pa.Array, clock: Clock, order: Callable[[str], Order], *, days: bool = False) -> tuple[pa.Array, int]:
@@ -131,7 +134,7 @@ def in_platform_form(column: pa.Array, clock: Clock) -> pa.Array:
 
 def _mixed(column: pa.Array, clock: Clock, order: Callable[[str], Order], *, days: bool) -> tuple[pa.Array, int]:
     odd = pc.invert(pc.fill_null(pc.or_(_fits(column, _NAIVE), _fits(column, _ZONED)), True))
-    texts = pc.replace_with_mask(column, odd, by_value(column.filter(odd), lambda text: to_iso(text, clock.now, order) or text))
+    texts = pc.replace_with_mask(column, odd, by_value(column.filter(odd), lambda text: to_iso(text, clock, order) or text))
     result, read = texts, 0
     for pattern, convert in ((_NAIVE, _without_zone), (_ZONED, _with_zone)):
         fits = pc.fill_null(_fits(texts, pattern), False)
@@ -185,7 +188,7 @@ def _text(times: pa.Array, written: pa.Array) -> pa.Array:
     return pc.if_else(pc.is_in(days, pa.array(NO_DAYS)), None, text)
 
 
-def to_iso(text: str, now: datetime, order: Callable[[str], Order]) -> str | None:
+def to_iso(text: str, clock: Clock, order: Callable[[str], Order]) -> str | None:
     """One value in ISO 8601 (a day, a local time, or an instant), or None if it cannot be read surely."""
     if len(text) > _LONGEST:
         return None
@@ -197,7 +200,7 @@ def to_iso(text: str, now: datetime, order: Callable[[str], Order]) -> str | Non
     text = _HALVES.sub(lambda found: f"{found[2]} {'AM' if found[1] else 'PM'}", text)
     text = _HOUR_ALONE.sub(":00", _BEHIND_OFFSET.sub(r"\1", text))
     try:
-        return _number(text) or _written(text, now, order)
+        return _number(text) or _written(text, clock, order)
     except (ValueError, OverflowError):
         return None
 
@@ -212,23 +215,29 @@ def _number(text: str) -> str | None:
     return time.isoformat() if found["fraction"] else time.date().isoformat()
 
 
-def _written(text: str, now: datetime, order: Callable[[str], Order]) -> str | None:
+def _written(text: str, clock: Clock, order: Callable[[str], Order]) -> str | None:
     if found := _ISO.fullmatch(text) or _COMPACT.fullmatch(text):
-        return _iso(found, int(found["year"]), int(found["month"]), int(found["day"]))
+        return _iso(found, clock, int(found["year"]), int(found["month"]), int(found["day"]))
     if found := _MONTH_FIRST.fullmatch(text) or _DAY_FIRST.fullmatch(text) or _WORD_WITHIN.fullmatch(text):
         month = _months().get(found["word"].casefold().replace("\u0307", ""), 0)  # a dot that a Turkish capital leaves behind
-        day = date(_year(found["year"], now), month, int(found["day"]))
+        day = date(_year(found["year"], clock.now), month, int(found["day"]))
         weekday = found.groupdict().get("weekday")
-        return _iso(found, day.year, day.month, day.day) if weekday in {None, _DAYS[day.weekday()]} else None
+        return _iso(found, clock, day.year, day.month, day.day) if weekday in {None, _DAYS[day.weekday()]} else None
     found = _NUMERIC.fullmatch(text)
-    return _in_figures(found, readings_of(text, now), order) if found else None
+    return _in_figures(found, clock, readings_of(text, clock.now), order) if found else None
 
 
-def _in_figures(found: re.Match[str], readings: Readings, order: Callable[[str], Order]) -> str | None:
+def _in_figures(found: re.Match[str], clock: Clock, readings: Readings, order: Callable[[str], Order]) -> str | None:
     if any("-".join(reading) in NO_DAYS for reading in readings.values()):
         return NO_DAYS[0]
     chosen = "day-first" if same_both_ways(readings) else order(found[0]) if readings else None
-    return _iso(found, *(int(part) for part in readings[chosen])) if chosen in readings else None
+    return _iso(found, clock, *(int(part) for part in readings[chosen])) if chosen in readings else None
+
+
+def letters_behind(text: str) -> str | None:
+    """The letters of a zone that stand behind a time, where they can be no zone's but one that the user names; None if there are none."""
+    found = _LETTERS.search(as_compared(text))
+    return found["zone"] if found and found["zone"] not in {"AM", "PM", *GREENWICH} else None
 
 
 def as_compared(text: str) -> str:
@@ -267,9 +276,9 @@ def _year(text: str, now: datetime) -> int:
     return year - 100 if year >= now.year + 20 else year + 100 if year < now.year - 80 else year
 
 
-def _iso(found: re.Match[str], year: int, month: int, day: int) -> str:
+def _iso(found: re.Match[str], clock: Clock, year: int, month: int, day: int) -> str:
     if found["hour"] is None:
-        if re.fullmatch("[A-Z]{3,4}", found["zone"] or "") and found["zone"] not in GREENWICH:
+        if re.fullmatch("[A-Z]{2,5}", found["zone"] or "") and found["zone"] not in GREENWICH:
             raise ValueError(found["zone"])
         return datetime(year, month, day).date().isoformat()  # noqa: DTZ001 -- a day has no zone
     hour, half = int(found["hour"]), (found["half"] or "").casefold()
@@ -281,7 +290,7 @@ def _iso(found: re.Match[str], year: int, month: int, day: int) -> str:
     end_of_day = not half and (hour, minute, second) == (24, 0, 0)
     time = datetime(year, month, day, 0 if end_of_day else hour, minute, second) + timedelta(days=end_of_day)  # noqa: DTZ001 -- the zone follows
     zone = re.sub(r"^(?:UTC|GMT)(?=[+-])", "", found["zone"] or "")
-    return time.isoformat() + (zone if zone[:1] in {"+", "-", ""} else offset_named(zone, time))
+    return time.isoformat() + (zone if zone[:1] in {"+", "-", ""} else offset_named(zone, time, clock.letters))
 
 
 @cache

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +24,9 @@ _NO_WORD = '@"\\\n'
 DELETED = "deleted in the CRM"
 """The reason for leaving out a row that its CRM or its warehouse has marked as deleted."""
 
+OLDER = "an older version of a deal"
+"""The reason for leaving out a row that its warehouse has marked as history."""
+
 _OWNER = "fivetran|airbyte|ab_cdc|sdc|dlt|dbt|hevo|hs|property|meta|soft|source|etl"
 _WHAT = "deal|opportunity|record|row"
 _IN_OTHER_WORDS = (
@@ -33,12 +36,25 @@ _IN_OTHER_WORDS = (
 _DELETED_FLAG = re.compile(
     rf"_*(?:(?:{_OWNER})_)*(?:is[ _]?)?(?:(?:{_WHAT})[ _]?)?deleted(?:[ _]?flag)?\??|delete[ _]?flag"
     rf"|(?:(?:ist|est|est\u00e1|\u00e8|is|\u00e9) )?(?:{_IN_OTHER_WORDS})\??"
+    r"|(?:is[ _]?)?trashed|(?:is[ _]?)?in[ _]?(?:trash|recycle[ _]?bin)"
 )
 _DELETED_AT = re.compile(
     rf"_*(?:[a-z]+_)*(?:(?:{_WHAT}) )?deleted[ _]?(?:at|on|time|date)|(?:date|time)[ _]?deleted|deletion[ _]?(?:date|time)"
-    rf"|(?:{_IN_OTHER_WORDS}) (?:am|le|el|il|em|op|den)"
+    rf"|(?:{_IN_OTHER_WORDS}) (?:am|le|el|il|em|op|den)|merged[ _]?into(?:[ _](?:{_WHAT}))?(?:[ _]?id)?"
 )
-_NEVER = r"^(?:[0:./ TZ+-]*|-?infinity|f|false|no|n)$"
+_CURRENT = re.compile(r"_fivetran_active|_*is_(?:current|latest)(?:_(?:version|record|row))?|_*current_flag")
+_REPLACED_AT = re.compile(r"dbt_valid_to|__end_at|_valid_to")
+_CHANGE = re.compile(r"_*(?:cdc[_ ]?)?(?:op|operation|dml)(?:[_ ]?type)?|_*(?:cdc_)?change_type|_*row_?kind|metadata\$action")
+_CODED_CHANGE = re.compile(r"__\$operation")
+_NEVER = r"^(?:[0:./ TZ+-]*|(?:0001-01-01|1899-12-3[01]|1900-01-0[01]|1970-01-01|9999-12-31)[0-9:. TZ+-]*|-?infinity|f|false|no|n)$"
+
+_DELETES = frozenset({"d", "-d", "delete", "deleted"})
+_BEFORE = frozenset({"-u", "update_preimage", "update_before", "before"})
+_AFTER = frozenset(
+    {"c", "i", "u", "r", "+i", "+u", "insert", "update", "upsert", "create", "read", "update_postimage", "update_after", "snapshot"}
+)
+_CODES = frozenset("12345")
+"""Of SQL Server: 1 deletes, 3 is a row before its change."""
 
 Words = Mapping[str, str]
 """From a word, as :func:`word_of` writes it, to `true` or `false`."""
@@ -76,10 +92,33 @@ def first_unread(column: pa.Array) -> int:
     return int(pc.index(pc.and_(pc.is_valid(column), pc.invert(read)), True).as_py())
 
 
-def marks_deleted(header: str) -> Literal["flag", "filled"] | None:
-    """The mark of a deleted row in a column of this header, in any CRM or warehouse: by a yes, or by any time. None if it does not."""
+class Mark(NamedTuple):
+    """A way of saying, in any CRM or warehouse, that a row is no deal: by a yes or a no, a time, or the word of a change.
+
+    A change is told by ``words``, where all of the column are ``among`` those that changes have.
+    """
+
+    how: Literal["flag", "unless", "filled", "change"]
+    why: str = DELETED
+    words: frozenset[str] = frozenset()
+    among: frozenset[str] = frozenset()
+
+
+_WORDS = _DELETES | _BEFORE | _AFTER
+_MARKS = (
+    (_DELETED_FLAG, [Mark("flag")]),
+    (_DELETED_AT, [Mark("filled")]),
+    (_CURRENT, [Mark("unless", OLDER)]),
+    (_REPLACED_AT, [Mark("filled", OLDER)]),
+    (_CODED_CHANGE, [Mark("change", DELETED, frozenset("1"), _CODES), Mark("change", OLDER, frozenset("3"), _CODES)]),
+    (_CHANGE, [Mark("change", DELETED, _DELETES, _WORDS), Mark("change", OLDER, _BEFORE, _WORDS)]),
+)
+
+
+def marks_of(header: str) -> list[Mark]:
+    """The marks that a column of this header sets; none for most."""
     name = header.strip().casefold()
-    return "flag" if _DELETED_FLAG.fullmatch(name) else "filled" if _DELETED_AT.fullmatch(name) else None
+    return next((marks for pattern, marks in _MARKS if pattern.fullmatch(name)), [])
 
 
 def is_filled(column: pa.Array) -> pa.Array:

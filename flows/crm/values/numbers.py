@@ -31,6 +31,54 @@ _WRITTEN = re.compile(
 )
 _POINT = re.compile(r"(?:\d{1,3}(?:[,'\u2019 ]\d{2,3})*[,'\u2019 ]\d{3}|\d*)(?:\.\d*)?", re.ASCII)
 _COMMA = re.compile(r"(?:\d{1,3}(?:[.'\u2019 ]\d{3})+|\d*)(?:,\d*)?", re.ASCII)
+_CODES = {
+    "€": "EUR",
+    "₽": "RUB",
+    "₹": "INR",
+    "₩": "KRW",
+    "₪": "ILS",
+    "₺": "TRY",
+    "₫": "VND",
+    "₱": "PHP",
+    "₴": "UAH",
+    "₦": "NGN",
+    "zł": "PLN",
+    "Kč": "CZK",
+    "Ft": "HUF",
+    "US$": "USD",
+    "R$": "BRL",
+    "A$": "AUD",
+    "AU$": "AUD",
+    "C$": "CAD",
+    "CA$": "CAD",
+    "NZ$": "NZD",
+    "S$": "SGD",
+    "HK$": "HKD",
+    "NT$": "TWD",
+    "MX$": "MXN",
+    "円": "JPY",
+    "元": "CNY",
+    "S/": "PEN",
+    "RM": "MYR",
+    "Euro": "EUR",
+    "euro": "EUR",
+    "Euros": "EUR",
+    "US Dollar": "USD",
+    "U.S. Dollar": "USD",
+    "Pound Sterling": "GBP",
+    "British Pound": "GBP",
+}
+"""Names of one currency alone; `$`, `£`, `¥`, `kr` are several' signs."""
+
+_SEVERAL = {
+    "$": "USD CAD AUD NZD SGD HKD TWD MXN ARS CLP COP BRL UYU DOP",
+    "£": "GBP EGP LBP SYP GIP FKP",
+    "¥": "JPY CNY",
+    "kr": "SEK NOK DKK ISK",
+    "rs": "INR PKR LKR NPR MUR",
+    "fr": "CHF XOF XAF",
+}
+
 _POWER = re.compile(r"-?\d(?:\.\d{1,14})?e[+-]\d{2}", re.ASCII)
 """As R and Python print large numbers, which are whole; a spreadsheet writes a capital E, and has rounded."""
 
@@ -97,6 +145,20 @@ def currency_of(text: str) -> str:
     """The currency sign or code written beside a number, "" if there is none."""
     found = _match(text)
     return (found["before"] or found["after"] or "") if found else ""
+
+
+def currency_name(text: str) -> str:
+    """The one name of a currency, by any name or sign: `EUR` for `eur`, `€` and `Euro`. A text that is none stays as it is."""
+    text = " ".join(text.split())
+    return _CODES.get(text) or (text.upper() if re.fullmatch("[A-Za-z]{3}", text) else text)
+
+
+def may_be_of(sign: str, unit: str) -> bool:
+    """True if ``sign`` can stand beside an amount in ``unit``, a currency and perhaps a period; also where the unit is no currency."""
+    words = unit.split()
+    codes = [word for word in words if re.fullmatch("[A-Z]{3}", word)]
+    several = _SEVERAL.get(sign.rstrip(".").casefold())
+    return sign in words or not codes or (several is not None and any(code in several for code in codes))
 
 
 def _match(text: str) -> re.Match[str] | None:

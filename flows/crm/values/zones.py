@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 GREENWICH = ("Z", "UTC", "GMT")
+OFFSET = re.compile(r"[+-][0-9]{2}:[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,15 @@ def in_zone(times: pa.Array, zone: str) -> pa.Array:
     return pc.assume_timezone(times, zone, ambiguous="earliest", nonexistent="latest")
 
 
-def offset_named(name: str, time: datetime) -> str:
+def offset_named(name: str, time: datetime, own: Mapping[str, str] | None = None) -> str:
     """The offset that a zone's letters name at a local ``time``: `CET` on a day of winter is `+01:00`.
+
+    ``own`` letters stand for a zone, or an offset.
 
     Raises ValueError for letters that stand for several zones, and for those of the other half of the year: `CET` in July may mean either.
     """
+    if said := (own or {}).get(name):
+        return said if OFFSET.fullmatch(said) else time.replace(tzinfo=ZoneInfo(said)).isoformat()[-6:]
     if name in GREENWICH:
         return "Z"
     for zone, names in _letters().items():

@@ -70,6 +70,39 @@ def test_the_one_currency_is_known_where_the_export_says_it(export: Export, tmp_
         assert extraction.currency == known
 
 
+@pytest.mark.parametrize(("names", "one"), [(("EUR", "eur", "€"), "EUR"), (("Euro", "EUR", "N/A"), "EUR"), (("US$", "usd", "USD "), "USD")])
+def test_a_currency_has_one_name_however_it_is_written(names: tuple[str, str, str], one: str, export: Export, tmp_path: Path) -> None:
+    deals = [deal | {"Currency": name} for deal, name in zip(export.deals, names, strict=True)]
+    location = replace(export, deals=deals).write(tmp_path / "deals.csv")
+    with open_export(location, crm="hubspot") as extraction:
+        assert [len(frame) for frame in extraction] == [3]
+        assert extraction.currency == one
+    assert len(extract(location, currency=one.lower())[0]) == 3
+
+
+def test_signs_beside_the_amounts_are_currencies_too(export: Export, tmp_path: Path) -> None:
+    assert len(extract(export.each(Amount="5 EUR").with_deal(1, {"Amount": "€5"}).write(tmp_path / "one.csv"))[0]) == 3
+    with pytest.raises(ExportUnmappable, match=r"several currencies.*\n.*EUR: 2 rows"):
+        extract(export.each(Amount="5 EUR").with_deal(1, {"Amount": "$5"}).write(tmp_path / "two.csv"))
+    unnamed = export.each(Currency="EUR").with_deal(1, {"Currency": "", "Amount": "$5"})
+    with pytest.raises(ExportUnmappable, match=r"several currencies"):
+        extract(unnamed.write(tmp_path / "beside.csv"))
+
+
+@pytest.mark.parametrize(("currency", "amount"), [("EUR", "$5"), ("CHF", "€5"), ("USD", "5 EUR"), ("NOK", "£5")])
+def test_a_sign_of_another_currency_than_the_row_names_stops(currency: str, amount: str, export: Export, tmp_path: Path) -> None:
+    location = export.each(Currency=currency).with_deal(1, {"Amount": amount}).write(tmp_path / "deals.csv")
+    with pytest.raises(ExportUnmappable, match=rf"line 3: the amount has the sign .*, and its row names '{currency}'") as caught:
+        extract(location)
+    assert amount not in str(caught.value)
+
+
+@pytest.mark.parametrize(("currency", "amount"), [("EUR", "€5"), ("USD", "$5"), ("AUD", "$5"), ("SEK", "5 kr"), ("JPY", "¥5")])
+def test_a_sign_that_several_currencies_have_is_that_of_the_row_s(currency: str, amount: str, export: Export, tmp_path: Path) -> None:
+    location = export.each(Currency=currency).with_deal(1, {"Amount": amount}).write(tmp_path / "deals.csv")
+    assert extract(location)[0]["value"].tolist() == ["9800", "5", "9800"]
+
+
 def test_an_amount_without_a_currency_is_in_the_only_one_or_in_none(export: Export, tmp_path: Path) -> None:
     unnamed = export.each(Currency="EUR").with_deal(2, {"Currency": ""})
     assert len(extract(unnamed.write(tmp_path / "one.csv"), currency="EUR")[0]) == 3

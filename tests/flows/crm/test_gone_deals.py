@@ -46,6 +46,19 @@ PIPEDRIVE = {
         ("Gelöscht", "WAHR", "FALSCH"),
         ("Est supprimé", "VRAI", "FAUX"),
         ("Eliminado el", "01/02/2024", ""),
+        ("isArchived", "true", "false"),
+        ("archived_at", "2024-02-01T10:00:00Z", "1970-01-01T00:00:00Z"),
+        ("deleted_at", "2024-02-01", "9999-12-31 23:59:59"),
+        ("trashed", "1", "0"),
+        ("In Recycle Bin", "Yes", "No"),
+        ("Merged into", "7", ""),
+        ("op", "d", "u"),
+        ("Op", "D", "I"),
+        ("__op", "d", ""),
+        ("_change_type", "delete", "update_postimage"),
+        ("cdc_operation", "DELETE", "INSERT"),
+        ("METADATA$ACTION", "DELETE", "INSERT"),
+        ("__$operation", "1", "4"),
     ],
 )
 def test_deleted_deals_are_dropped_by_name(header: str, gone: str, kept: str, export: Export, tmp_path: Path) -> None:
@@ -54,6 +67,30 @@ def test_deleted_deals_are_dropped_by_name(header: str, gone: str, kept: str, ex
     assert [len(frame) for frame in extraction] == [2]
     assert extraction.counts.non_rows == {"deleted in the CRM": 1}
     assert extraction.gone == {export.deals[1]["Record ID"]}
+
+
+@pytest.mark.parametrize(
+    ("header", "old", "latest"),
+    [
+        ("_fivetran_active", "false", "true"),
+        ("is_current", "0", "1"),
+        ("dbt_valid_to", "2024-02-01 10:00:00", ""),
+        ("__END_AT", "2024-02-01", "9999-12-31"),
+        ("_change_type", "update_preimage", "update_postimage"),
+        ("__$operation", "3", "4"),
+    ],
+)
+def test_history_of_a_warehouse_is_no_deal_and_nothing_gone(header: str, old: str, latest: str, export: Export, tmp_path: Path) -> None:
+    rows = [deal | {header: latest} for deal in export.deals]
+    extraction = open_export(Export([rows[0] | {header: old}, *rows]).write(tmp_path / "deals.csv"), crm="hubspot", now=NOW)
+    assert [len(frame) for frame in extraction] == [3]
+    assert (extraction.counts.non_rows, extraction.gone) == ({"an older version of a deal": 1}, set())
+
+
+@pytest.mark.parametrize("words", [("D", "Dr"), ("delete", "Delete or not")])
+def test_a_column_with_other_words_than_those_of_changes_is_no_log_of_them(words: tuple[str, str], export: Export, tmp_path: Path) -> None:
+    rows = [deal | {"Op": words[n % 2]} for n, deal in enumerate(export.deals)]
+    assert extract(Export(rows).write(tmp_path / "deals.csv"))[1].deals == 3
 
 
 @pytest.mark.parametrize("header", ["Contacts deleted", "contacts_deleted", "Deleted by", "Not deleted", "Undeleted", "Last deleted email"])

@@ -145,7 +145,7 @@ def test_surplus_cells_that_are_empty_do_no_harm(export: Export, tmp_path: Path)
     assert len(extract(str(tmp_path / "deals.csv"))[0]) == 3
 
 
-def test_the_first_of_two_columns_of_one_name_counts(tmp_path: Path) -> None:
+def test_the_first_of_two_columns_of_one_name_counts_where_a_crm_has_its_own_in_front(tmp_path: Path) -> None:
     """A custom field may repeat a header; a dialect of one's own can name the second `Header (2)`."""
     own = tmp_path / "own.toml"
     own.write_text('extends = "pipedrive"\n[columns]\naccountId = "Deal - Status (2)"\n')
@@ -365,3 +365,20 @@ def test_the_facts_of_the_file(export: Export, tmp_path: Path) -> None:
     facts = open_export(location, crm="hubspot").facts
     assert (facts.path, facts.bytes, facts.dialect, facts.separator) == (location, len(export.text()), "hubspot", ",")
     assert len(facts.sha256) == 64
+
+
+@pytest.mark.parametrize(
+    "word", ["n.a.", "N.A.", "k.A.", "(not set)", "(Kein Wert)", "(値なし)", "Not available", "NIL", "TBD", "unknown", "?"]
+)
+def test_a_word_for_nothing_is_an_empty_number_date_or_flag(word: str, export: Export, tmp_path: Path) -> None:
+    columns = {"Close Date": word, "Is Closed Won": word, "Number of Employees": word}
+    frame, counts = extract(export.with_deal(1, columns).write(tmp_path / "deals.csv"))
+    assert frame.loc[1, ["expectedClosureDatetime", "companyNumberOfEmployees"]].isna().all()
+    assert frame["expectedClosureDatetime"].notna().tolist() == [True, False, True]
+    assert not counts.unread
+
+
+@pytest.mark.parametrize(("word", "stage"), [("(not set)", None), ("TBD", "TBD"), ("unknown", "unknown")])
+def test_a_word_that_may_be_a_stage_s_name_is_one(word: str, stage: str | None, export: Export, tmp_path: Path) -> None:
+    frame, _ = extract(export.with_deal(1, {"Deal Stage": word}).write(tmp_path / "deals.csv"))
+    assert frame["stage"].astype(object).where(frame["stage"].notna(), None).tolist() == ["Contract Sent", stage, "Contract Sent"]

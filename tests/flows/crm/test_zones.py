@@ -14,6 +14,7 @@ from deployments.cli import main
 from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
 from flows.crm import Said, fit, known_dialects, open_export
 from flows.crm.dialect import load_dialect
+from flows.errors import ExportUnmappable, UsageError
 from tests.flows.crm.conftest import FIXTURES, Export, extract
 
 ROME = "Europe/Rome"
@@ -98,6 +99,37 @@ def test_a_dialect_of_one_s_own_says_it_by_field_or_header(export: Export, tmp_p
     bare = tmp_path / "bare.toml"
     bare.write_text('title = "of no base"\n')
     assert load_dialect(str(bare)).crm_timezone == "local"
+
+
+@pytest.mark.parametrize(
+    ("written", "letters", "said", "sent"),
+    [
+        ("2024-01-31 10:00 CST", "CST", "America/Chicago", "2024-01-31T17:00:00"),
+        ("2024-01-31 10:00:00 PST", "PST", "-08:00", "2024-01-31T19:00:00"),
+        ("31/01/2024 10:00 IST", "IST", "Asia/Kolkata", "2024-01-31T05:30:00"),
+        ("Jan 31, 2024 10:00 AM ET", "ET", "America/New_York", "2024-01-31T16:00:00"),
+        ("2024-07-31 10:00 CET", "CET", "Europe/Rome", "2024-07-31T10:00:00"),
+        ("2024-07-31 10:00 CET", "CET", "+01:00", "2024-07-31T11:00:00"),
+    ],
+)
+def test_letters_of_several_zones_are_asked_about(written: str, letters: str, said: str, sent: str, export: Export, tmp_path: Path) -> None:
+    location = export.with_deal(1, {"Create Date": written}).write(tmp_path / "deals.csv")
+    with pytest.raises(ExportUnmappable, match=rf"line 3, column 'Create Date': the letters {letters} behind the time") as caught:
+        extract(location, timezone=ROME)
+    own = tmp_path / "own.toml"
+    own.write_text(str(caught.value).partition("\n")[2].replace("America/Chicago", said))
+    assert extract(location, str(own), timezone=ROME)[0]["creationDatetime"].tolist()[1] == sent
+
+
+@pytest.mark.parametrize("written", ["2024-01-31 10:00 CET", "2024-01-31 13:15 PM", "soon", "ASAP"])
+def test_other_texts_in_a_column_of_times_are_for_the_gate_to_name(written: str, export: Export, tmp_path: Path) -> None:
+    assert len(extract(export.with_deal(1, {"Create Date": written}).write(tmp_path / "deals.csv"))[0]) == 3
+
+
+def test_letters_in_a_dialect_stand_for_a_zone_or_an_offset(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('extends = "hubspot"\n[dates]\nletters = { CST = "Chicago" }\n')
+    with pytest.raises(UsageError, match=r"dates.letters.CST is 'Chicago', which is neither an offset such as -06:00 nor a zone"):
+        load_dialect(str(tmp_path / "own.toml"))
 
 
 def test_every_dialect_says_what_its_times_are() -> None:
