@@ -75,8 +75,8 @@ class DealcastError(Exception):
     invoked: bool = False
     """True if a forecast was invoked before it happened; else a report says that none was."""
 
-    details: str = ""
-    """Markdown of what failed, for a report; no text of a deal."""
+    details: Sequence[Sequence[str]] = ()
+    """A table of what failed, its header first, for a report; no text of a deal."""
 
 
 def error_named(name: str) -> type[DealcastError]:

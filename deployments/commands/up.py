@@ -28,7 +28,7 @@ from rich.markup import escape
 from deployments.commands.demo import CRM_TIMEZONE, EXPORT, FIRST_MONTH, TIMEZONE
 from deployments.export_options import checked_options
 from deployments.sandbox import Sandbox, running
-from deployments.temporary_server import server_protection
+from deployments.temporary_server import server_protection, without_tokens
 from flows.crm.files.location import fetch
 from flows.errors import DealcastError, UsageError
 from flows.nostradamus import Nostradamus
@@ -236,11 +236,13 @@ def _schedule(url: str, every: int) -> None:
 
 def _environment(home: Path, url: str, sandbox: Sandbox) -> dict[str, str]:
     """The environment that the parts run with: all of their state in the home, and the sandbox as the platform."""
-    for name in ("DEALCAST_LEDGER", "DEALCAST_TOKEN_FILE", "DEALCAST_TOKEN_BLOCK", "DEALCAST_FOLDER"):
+    for name in ("DEALCAST_LEDGER", "DEALCAST_TOKEN", "DEALCAST_TOKEN_BLOCK", "DEALCAST_FOLDER"):
         os.environ.pop(name, None)
+    token = home / "sandbox" / "token"
+    write_whole(token, [sandbox.token.encode()])
     return {
         **SERVER_SETTINGS,
-        **os.environ,
+        **without_tokens(os.environ),
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_SERVER_API_HOST": HOST,
@@ -248,7 +250,7 @@ def _environment(home: Path, url: str, sandbox: Sandbox) -> dict[str, str]:
         "PREFECT_CLI_PROMPT": "false",
         "DEALCAST_HOME": str(home),
         "DEALCAST_PLATFORM_URL": sandbox.url,
-        "DEALCAST_TOKEN": sandbox.token,
+        "DEALCAST_TOKEN_FILE": str(token),
         "PYTHONSAFEPATH": "1",  # no module of the working directory stands in for a package's
         **server_protection(url),
     }

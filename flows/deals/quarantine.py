@@ -163,13 +163,13 @@ def stop_beyond_limit(checked: CheckedDeals, allowed: int, kept: Path | None) ->
     raise error
 
 
-def rules_table(report: CheckReport) -> str:
-    """The rules that some row breaks, as a Markdown table; empty where none is broken."""
-    lines = []
-    for rule in report.failed_rules:
-        first = ", ".join(str(failure.line) for failure in rule.samples[:_LINES])
-        lines.append(f"| {rule.column} | {rule.text} | {rule.failed:,} | {rule.severity} | {first} |")
-    return "\n".join(["| column | rule | rows | severity | first lines |", "|---|---|---:|---|---|", *lines]) if lines else ""
+def rules_table(report: CheckReport) -> list[tuple[str, ...]]:
+    """The rules that some row breaks, as a table with its header; empty where none is broken."""
+    rows = [
+        (rule.column, rule.text, f"{rule.failed:,}", str(rule.severity), ", ".join(str(failure.line) for failure in rule.samples[:_LINES]))
+        for rule in report.failed_rules
+    ]
+    return [("column", "rule", "rows", "severity", "first lines"), *rows] if rows else []
 
 
 def open_quarantine(path: Path) -> pacsv.CSVWriter:

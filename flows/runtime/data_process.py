@@ -32,8 +32,8 @@ def start_data_process(first: str = "flows.deals.selection:import_libraries") ->
     with _TURN:
         if _STARTED and _STARTED[-1][1].is_alive():
             return
-        pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (first,))
-        with _environment_of_a_child():
+        with _environment_of_a_child():  # of the process, and of the one in which multiprocessing tracks what they share
+            pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (first,))
             pool.submit(os.getpid)
         [process] = pool._processes.values()  # noqa: SLF001 - kill_workers() comes with Python 3.14
         _STARTED[:] = [(pool, process)]

@@ -33,6 +33,7 @@ from flows.ledger.store import Ledger
 from flows.ledger.unfinished import how_to_resume
 from flows.runtime.best_effort import show
 from flows.settings import load_settings
+from flows.ui.inert_text import in_a_chat
 from flows.ui.origin import known_as, ui_link
 
 Condition = Literal["well", "failing", "blocked"]
@@ -77,17 +78,17 @@ def _tell(flow_run: FlowRun, deployment_id: UUID, state: State[Any]) -> None:
         event=f"dealcast.sync.{'recovered' if now == 'well' else now}",
         resource={
             "prefect.resource.id": f"dealcast.deployment.{flow_run.deployment_id}",
-            "prefect.resource.name": ended.name,
+            "prefect.resource.name": in_a_chat(ended.name),
         },
         related=[
             {"prefect.resource.id": f"prefect.flow-run.{flow_run.id}", "prefect.resource.role": "flow-run"},
             {"prefect.resource.id": f"prefect.deployment.{flow_run.deployment_id}", "prefect.resource.role": "deployment"},
         ],
         payload={
-            "message": state.message or state.name or "",
+            "message": in_a_chat(state.message or state.name or "", load_settings().platform_url),
             "was": before,
             "since": _since(earlier, before),
-            "deployment": deployment,
+            "deployment": in_a_chat(deployment),
             "link": ui_link(f"runs/flow-run/{ended.id}"),
         },
     )

@@ -22,7 +22,7 @@ from flows.runtime.step_log import log_intended_plainly
 from flows.settings import load_settings
 from flows.ui.artifacts import links, show_progress, show_report
 from flows.ui.events import tell_cancelled, tell_change
-from flows.ui.inert_text import inert
+from flows.ui.inert_text import inert, markdown_table
 from flows.ui.origin import known_as, origin_line
 from flows.ui.remedies import remedies
 from flows.ui.report import REPORT, Outcome
@@ -114,7 +114,7 @@ def _show_failure(collection: str, error: DealcastError, options: SyncOptions | 
     if table := remedies(str(error)):
         parts += ["## What to do", table]
     if error.details:
-        parts += ["## What failed", error.details]
+        parts += ["## What failed", markdown_table(error.details)]
     if isinstance(error, StoppedByGate) and error.details:
         parts.append(f"The rows: {links(collection, ['rejected'])}")
     report = "\n\n".join([*parts, origin_line(collection), ""])

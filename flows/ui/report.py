@@ -24,7 +24,7 @@ from flows.runtime.atomic_files import private_folder, write_whole
 from flows.runtime.step_log import say
 from flows.settings import Settings
 from flows.ui.chart import Chart, chart_of
-from flows.ui.inert_text import code, inert
+from flows.ui.inert_text import code, inert, markdown_table
 from flows.ui.origin import origin, origin_line, sandbox_of
 
 REPORT = "report.md"
@@ -302,7 +302,7 @@ def _gate(checked: CheckedDeals) -> str:
     head = f"{report.rows:,} checked, {checked.rows:,} to send, {checked.unchanged:,} unchanged, {checked.quarantined:,} quarantined"
     lines = ["## What was checked", "", f"{head}, {report.warnings:,} with a warning"]
     if table := rules_table(report):
-        lines += ["", table]
+        lines += ["", markdown_table(table)]
     return "\n".join(lines)
 
 

@@ -31,7 +31,7 @@ def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path) -> 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = str(listening.getsockname()[1])
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DEALCAST_", "PREFECT_"))}
-    environment["DEALCAST_HOME"] = str(tmp_path / "home")
+    environment |= {"DEALCAST_HOME": str(tmp_path / "home"), "DEALCAST_TOKEN": "real-token-4711"}
     command = [str(Path(sys.executable).with_name("dealcast")), "up", "--port", port, "--every", "1"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
         lines: list[str] = []
@@ -54,6 +54,8 @@ def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path) -> 
             assert httpx.get(found[1], trust_env=False, follow_redirects=True).is_success, "the UI answers"
             family = psutil.Process(child.pid).children(recursive=True)
             assert len(family) >= 2, "server and worker"
+            tokens = {"real-token-4711", next(line.split()[1] for line in lines if line.split()[:1] == ["token"])}
+            assert [process for process in family if tokens & {*process.environ().values()}] == [], "they read the sandbox's in a file"
         finally:
             child.send_signal(signal.SIGINT)
             code = child.wait(HANG)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
@@ -76,6 +79,29 @@ def test_a_home_of_another_user_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path, 0, 0)
     require_own(tmp_path)
     require_own(tmp_path / "to be made")
+
+
+_DATA_PROCESS = """
+from flows.runtime.data_process import start_data_process
+start_data_process("os:getpid")
+print("started", flush=True)
+input()
+"""
+
+
+def test_no_process_that_reads_exports_has_a_token_in_its_environment() -> None:
+    """Nor has the one in which multiprocessing tracks what they share, which is started on the way."""
+    environment = {**os.environ, "DEALCAST_TOKEN": "secret-token-4711", "DEALCAST_SANDBOX_TOKEN": "secret-token-4711"}
+    with subprocess.Popen(
+        [sys.executable, "-c", _DATA_PROCESS], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "started\n"
+        family = psutil.Process(child.pid).children(recursive=True)
+        given = [process.environ() for process in family]
+        child.communicate("\n")
+    assert len(given) == 2
+    assert [name for each in given for name, value in each.items() if value == "secret-token-4711"] == []
 
 
 def test_no_child_process_is_given_a_token(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +12,10 @@ from click.testing import CliRunner
 from markdown_it import MarkdownIt
 
 from deployments.cli import main
+from deployments.command_frame import fail
+from expectations import CheckReport, Failure, Severity
+from expectations.check_report import RuleResult
+from flows.deals.quarantine import rules_table
 from flows.delivery.lifecycle import Forecast
 from flows.errors import DealcastError, ExportUnreadable
 from flows.ledger.store import Entry, Sending
@@ -17,7 +23,7 @@ from flows.nostradamus import Collection, UploadRequest
 from flows.nostradamus.models import LONGEST_MESSAGE
 from flows.nostradamus.validation_errors import describe
 from flows.options import SyncOptions
-from flows.ui.inert_text import code, inert
+from flows.ui.inert_text import code, in_a_chat, inert, markdown_table
 from flows.ui.report import Outcome, report_text
 
 NOW = datetime.now(UTC)
@@ -88,6 +94,41 @@ def outcome(folder: Path, text: str) -> Outcome:
 def test_a_report_has_its_own_headings_and_no_image(text: str, tmp_path: Path) -> None:
     plain, hostile = (tokens(report_text(outcome(tmp_path, each), each)) for each in ("word", text))
     assert {kind: hostile.count(kind) for kind in ACTIVE} == {kind: plain.count(kind) for kind in ACTIVE}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_rule_of_a_suite_is_one_cell_of_its_table(text: str) -> None:
+    """The text of a rule is its suite's, which may be a user's own."""
+    samples = (Failure(2, "1", "value", text, "0", Severity.CRITICAL),)
+    broken = RuleResult("value", text, f"{text}\n{text}", Severity.CRITICAL, None, 1, samples)
+    report = CheckReport(3, 2, 1, 0, (broken,), samples, documented=0, own=1, validation_result=None)
+    made = tokens(markdown_table(rules_table(report)))
+    assert (made.count("tr_open"), made.count("td_open")) == (2, 5)
+    assert not ACTIVE & {*made}
+
+
+CALLS = re.compile(r"<|>|@\w|\w://|\][(\[]")
+"""What a chat makes a call or a link of: Slack's and Teams' signs, Discord's, and addresses."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [*HOSTILE, "<!channel> look", "<!here|x>", "<@U1>", "@everyone", "a@b", "<https://elsewhere.example|our forecast>", "<mailto:a@b|x>"],
+)
+def test_no_foreign_text_calls_anybody_in_a_notice(text: str) -> None:
+    said = in_a_chat(f"Collection {text}: see https://platform.example/x", "https://platform.example")
+    assert not CALLS.search(said.replace("https://platform.example/x", ""))
+    assert said.endswith("see https://platform.example/x"), "dealcast's own address stays one"
+    assert not CALLS.search(in_a_chat(f"{text} https://platform.example.elsewhere/x", "https://platform.example"))
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "\x1b]0;owned\x07", "\u202e", "\x9b2J"])
+def test_json_says_control_characters_in_escapes(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        fail(DealcastError(f"a {text}"), as_json=True)
+    said = capsys.readouterr()
+    assert json.loads(said.out)["message"] == str(DealcastError(f"a {text}"))
+    assert not set(said.out + said.err) & {"\x1b", "\x07", "\x9b", "\u202e"}
 
 
 def test_control_characters_are_in_no_message() -> None:
