@@ -46,8 +46,8 @@ screenshots: $(READY) ## write deployments/screenshots from a real `dealcast up`
 bench: $(READY) ## benchmarks against their yardsticks; N= deals, PART= some of them, PART=--write keeps the table
 	$(BIN)/python -m tests.benchmarks $(PART)
 
-fuzz: $(READY) ## the differential test of the gate and the fuzzing of the sandbox, at full budget
-	DEALCAST_FUZZ=full $(BIN)/python -m pytest tests/expectations/test_differential.py tests/deployments/sandbox/test_contract.py
+fuzz: $(READY) ## the differential test of the gate, the fuzzing of the sandbox and all other random examples, at full budget
+	DEALCAST_FUZZ=full $(BIN)/python -m pytest $$(grep -rlE "from hypothesis|environ.*DEALCAST_FUZZ" tests --include="test_*.py")
 
 faults: $(READY) ## the whole crash and fault matrix, its other axes, 300 random scenarios, and the tests too slow for each commit
 	$(BIN)/python -m tests.faults matrix

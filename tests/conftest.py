@@ -10,12 +10,12 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 import psutil
@@ -31,7 +31,8 @@ from flows.nostradamus import Nostradamus
 from tests.prefect_database import copy_database
 
 settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("no clock")  # a busy machine is no finding
+settings.register_profile("sample", settings.get_profile("no clock"), max_examples=30, derandomize=True, database=None)
+settings.load_profile("no clock" if os.environ.get("DEALCAST_FUZZ") == "full" else "sample")  # a busy machine is no finding
 
 _TODAY = datetime.now(UTC)
 
@@ -71,6 +72,18 @@ def wait_for(look: Callable[[], T | None], what: str, said: Sequence[str] = ()) 
             return found
         time.sleep(0.05)
     raise AssertionError(f"waited {HANG:.0f} s for {what}\n{''.join(said)}")
+
+
+def sampled(cases: Iterable[Any], keep: int = 1) -> list[Any]:
+    """Cases that go the same way through the code: the first ``keep`` are run each time, all of them by ``make faults``.
+
+    What a mapping holds is named by its keys; a tuple is several arguments.
+    """
+    named = cases.items() if isinstance(cases, Mapping) else ((None, case) for case in cases)
+    return [
+        pytest.param(*(case if isinstance(case, tuple) else (case,)), id=name, marks=[pytest.mark.slow] if number >= keep else [])
+        for number, (name, case) in enumerate(named)
+    ]
 
 
 WriteDeals = Callable[..., Path]

@@ -59,7 +59,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Three passes over a sandbox of our own, one over a platform that is given."""
     if "platform" in metafunc.fixturenames and metafunc.config.getoption("--base-url", None) is None:
-        metafunc.parametrize("platform", ["first", "again", "restarted"], indirect=True, scope="session")
+        metafunc.parametrize(
+            "platform", ["first", pytest.param("again", marks=pytest.mark.slow), "restarted"], indirect=True, scope="session"
+        )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -84,6 +84,7 @@ def test_where_writers_meet_the_server_answers_them_all(stage: Stage) -> None:
     assert {answer.status for answer in answers} <= {200, 201, 204}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("worker")
 def test_a_scheduled_run_completes_and_leaves_artifacts(stage: Stage) -> None:
     with Nostradamus(stage.sandbox.url, stage.sandbox.token) as platform:

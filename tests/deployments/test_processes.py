@@ -58,6 +58,7 @@ def test_a_sync_as_a_process(process: Process, collection: str, write_deals: Wri
     assert len((tmp_path / "dump.csv").read_text().splitlines()) == 4
 
 
+@pytest.mark.slow
 def test_a_sync_that_the_gate_stops_as_a_process(process: Process, collection: str, write_deals: WriteDeals, sandbox: Sandbox) -> None:
     ended = process("sync", write_deals(3, {"value": "-1"}), "--crm", "canonical", "--collection", collection, code=4)
     [message] = [line for line in ended.stderr.splitlines() if line.startswith("dealcast: ")]
@@ -74,6 +75,7 @@ def test_a_platform_that_is_down_as_a_process(process: Process, write_deals: Wri
     assert "127.0.0.1:9 cannot be reached" in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_command_outlives_its_data_process(
     prefect_server: None,  # noqa: ARG001 - it runs the flow
     home: Path,  # noqa: ARG001 - it sets the environment

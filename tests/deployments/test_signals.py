@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import HANG, wait_for
+from tests.conftest import HANG, sampled, wait_for
 
 DEALCAST = str(Path(sys.executable).with_name("dealcast"))
 
@@ -48,7 +48,7 @@ def test_what_catches_all_is_ended_all_the_same(number: signal.Signals, code: in
     assert list((tmp_path / "staging").iterdir()) == []
 
 
-@pytest.mark.parametrize(("number", "code"), SIGNALS[:2])
+@pytest.mark.parametrize(("number", "code"), sampled(SIGNALS[:2]))
 def test_a_sync_is_ended_while_prefect_does_not_answer(number: signal.Signals, code: int, tmp_path: Path) -> None:
     export = tmp_path / "deals.csv"
     export.write_text("id\n1\n")

@@ -32,7 +32,7 @@ Cells = dict[tuple[int, str], str]
 
 FULL = os.environ.get("DEALCAST_FUZZ") == "full"
 ROWS = 250
-EXAMPLES = 420 if FULL else 12
+EXAMPLES = 420 if FULL else 5
 
 # What the gate says ------------------------------------------------------------------------------------------------------
 

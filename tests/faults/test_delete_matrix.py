@@ -39,9 +39,7 @@ FAULTS: dict[str, list[dict[str, Any]]] = {
 }
 CELLS = list(product(KILLS, FAULTS))
 SAMPLE = [
-    ("before DELETE deals", "none"),
     ("after DELETE deals", "delete done, answer lost"),
-    ("after write accepted", "404 on poll"),
     ("before write indexed", "delete 502"),
 ]
 EXPORT = {str(number): "100.00" for number in range(1, 481)}

@@ -21,7 +21,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from deployments.sandbox import Sandbox
 from flows.ledger.store import Ledger
 from flows.nostradamus import Nostradamus
-from tests.conftest import HANG, wait_for
+from tests.conftest import HANG, sampled, wait_for
 from tests.faults.cell import LATER, NOW, read_journal, start_planned, start_sync, write_deals
 from tests.faults.child import Plan
 from tests.faults.server import prefect_server
@@ -129,7 +129,7 @@ def test_a_sync_that_sleeps_beyond_its_lease_sends_nothing_over_a_newer_one(sand
         assert {row["id"]: f"{float(row['value']):.2f}" for row in csv.DictReader(source)} == LATER
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", sampled([signal.SIGTERM, signal.SIGINT]))
 def test_a_run_told_to_end_says_how_to_go_on_and_leaves_nothing_held(
     sandbox: Sandbox, folder: Path, collection: str, prefect_api: str, number: signal.Signals
 ) -> None:

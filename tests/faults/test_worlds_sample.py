@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from deployments.sandbox import Sandbox
+from tests.conftest import sampled
 from tests.faults.axes import axes
 from tests.faults.cell import NOW, Double
 from tests.faults.foreign_platform import ForeignPlatform, Recorded, foreign_platform
@@ -30,7 +31,7 @@ def doubles(sandbox: Sandbox) -> Iterator[dict[str, Double]]:
         yield {"sandbox": sandbox, "foreign": foreign}
 
 
-@pytest.mark.parametrize("life", SAMPLE, ids=[f"{life.group} {life.name}" for life in SAMPLE])
+@pytest.mark.parametrize("life", sampled({f"{life.group} {life.name}": life for life in SAMPLE}))
 def test_every_invariant_holds(life: Life, doubles: dict[str, Double], tmp_path: Path) -> None:
     assert World(tmp_path / "world", doubles[life.double]).live(life.steps).problems == []
 

@@ -20,6 +20,7 @@ from flows.errors import (
     StoppedByGuard,
     UsageError,
 )
+from tests.conftest import sampled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +40,8 @@ UNREADABLE = {
 }
 
 
-@pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE)
-@pytest.mark.parametrize("name", ["deals.csv", "deals"])
+@pytest.mark.parametrize("content", sampled(UNREADABLE))
+@pytest.mark.parametrize("name", sampled(["deals.csv", "deals"]))
 def test_a_file_that_is_no_table_is_refused(failing: Failing, tmp_path: Path, asked: Asked, content: bytes, name: str) -> None:
     export = tmp_path / name
     export.write_bytes(content)
@@ -51,7 +52,7 @@ def test_a_file_that_is_no_table_is_refused(failing: Failing, tmp_path: Path, as
     assert asked("POST", "*/append") == 0
 
 
-@pytest.mark.parametrize("where", ["nowhere.csv", "no/such/folder/deals.csv", "*.csv", ""])
+@pytest.mark.parametrize("where", sampled(["nowhere.csv", "no/such/folder/deals.csv", "*.csv", ""]))
 def test_a_missing_file_is_named(failing: Failing, tmp_path: Path, asked: Asked, where: str) -> None:
     error = failing(tmp_path / where)
     assert isinstance(error, ExportNotFound)
@@ -60,7 +61,7 @@ def test_a_missing_file_is_named(failing: Failing, tmp_path: Path, asked: Asked,
     assert asked("POST", "*/append") == 0
 
 
-@pytest.mark.parametrize("column", ["id", "value", "status", "lastSyncedAt"])
+@pytest.mark.parametrize("column", sampled(["id", "value", "status", "lastSyncedAt"]))
 def test_a_missing_column_is_named(failing: Failing, write_deals: WriteDeals, asked: Asked, column: str) -> None:
     """`canonical` has all 35 columns (D): one that is missing is no empty column, whether a deal needs it or not."""
     export = write_deals()
@@ -74,7 +75,9 @@ def test_a_missing_column_is_named(failing: Failing, write_deals: WriteDeals, as
     assert asked("POST", "*/append") == 0
 
 
-@pytest.mark.parametrize(("crm", "error_type"), [("hubspot", ExportUnmappable), ("salesforce", ExportUnmappable), ("sap", UsageError)])
+@pytest.mark.parametrize(
+    ("crm", "error_type"), sampled([("hubspot", ExportUnmappable), ("salesforce", ExportUnmappable), ("sap", UsageError)])
+)
 def test_a_wrong_dialect_is_refused(
     failing: Failing, write_deals: WriteDeals, asked: Asked, crm: str, error_type: type[DealcastError]
 ) -> None:
@@ -92,11 +95,13 @@ def test_an_unknown_dialect_is_answered_with_the_known_ones(failing: Failing, wr
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [
-        ({"timezone": "Europe/Roma"}, "Europe/Rome"),
-        ({"crm_timezone": "Mars/Olympus"}, "Mars/Olympus"),
-        ({"pipeline": "Sales"}, "pipeline"),
-    ],
+    sampled(
+        [
+            ({"timezone": "Europe/Roma"}, "Europe/Rome"),
+            ({"crm_timezone": "Mars/Olympus"}, "Mars/Olympus"),
+            ({"pipeline": "Sales"}, "pipeline"),
+        ]
+    ),
 )
 def test_an_option_that_cannot_be_met_is_refused(
     failing: Failing, write_deals: WriteDeals, asked: Asked, options: dict[str, str], said: str
@@ -131,6 +136,7 @@ def test_a_folder_of_exports_gives_the_newest(sync: Sync, write_deals: WriteDeal
     assert asked("POST", "*/append") == 1
 
 
+@pytest.mark.slow
 def test_unreadable_is_not_missing(failing: Failing, tmp_path: Path) -> None:
     export = tmp_path / "empty.csv"
     export.touch()
@@ -155,6 +161,7 @@ def _expecting(monkeypatch: pytest.MonkeyPatch, path: Path, kind: str, **argumen
     monkeypatch.setenv("DEALCAST_EXTRA_SUITE", str(path))
 
 
+@pytest.mark.slow
 def test_an_extra_suite_about_a_column_that_is_none_is_a_usage_error(
     failing: Failing, write_deals: WriteDeals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

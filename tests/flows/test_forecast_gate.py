@@ -15,6 +15,7 @@ from flows.delivery.forecast_gate import CompletedAppend
 from flows.delivery.lifecycle import AcceptedAppend
 from flows.errors import AppendRejected, DeadlinePassed, ForecastFailed, NotAuthorized, NotFound, UnexpectedAnswer
 from flows.nostradamus import UploadRequest
+from tests.conftest import sampled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ STORY = [
 ]
 
 
-@pytest.mark.parametrize("deals", [1, 5, 300])
+@pytest.mark.parametrize("deals", sampled([5, 1, 300]))
 def test_completed_is_followed_by_exactly_one_invocation(sync: Sync, write_deals: WriteDeals, asked: Asked, held: Held, deals: int) -> None:
     state = sync(write_deals(deals))
     assert state.is_completed()
@@ -142,7 +143,7 @@ ANSWERS: list[tuple[object, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("errors", "said"), ANSWERS)
+@pytest.mark.parametrize(("errors", "said"), sampled(ANSWERS, 2))
 def test_validation_errors_of_any_shape_are_readable(
     failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked, errors: object, said: str
 ) -> None:
@@ -156,7 +157,7 @@ def test_validation_errors_of_any_shape_are_readable(
     assert asked("POST", "/api/invocation") == 0
 
 
-@pytest.mark.parametrize("word", ["in_progress", "queued"])
+@pytest.mark.parametrize("word", sampled(["in_progress", "queued"]))
 def test_past_the_deadline_there_is_no_invocation(
     failing: Failing, write_deals: WriteDeals, sandbox: Sandbox, asked: Asked, monkeypatch: pytest.MonkeyPatch, word: str
 ) -> None:
@@ -172,7 +173,7 @@ def test_past_the_deadline_there_is_no_invocation(
     assert asked("POST", "/api/invocation") == 0
 
 
-@pytest.mark.parametrize("word", ["paused", "COMPLETED", "done", ""])
+@pytest.mark.parametrize("word", sampled(["COMPLETED", "paused", "done", ""]))
 def test_an_unknown_status_word_is_an_outcome_of_its_own(
     failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked, word: str
 ) -> None:
@@ -184,8 +185,8 @@ def test_an_unknown_status_word_is_an_outcome_of_its_own(
     assert (asked("GET", "*/append/*"), asked("POST", "/api/invocation")) == (1, 0)
 
 
-@pytest.mark.parametrize("status", [401, 403])
-@pytest.mark.parametrize(("method", "path"), [("GET", "/api/collection"), ("POST", "*/append"), ("GET", "*/append/*")])
+@pytest.mark.parametrize("status", sampled([401, 403]))
+@pytest.mark.parametrize(("method", "path"), sampled([("POST", "*/append"), ("GET", "/api/collection"), ("GET", "*/append/*")]))
 def test_a_refused_token_is_not_tried_again(
     failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked, status: int, method: str, path: str
 ) -> None:
@@ -226,7 +227,7 @@ def test_a_short_404_right_after_the_202_is_waited_out(sync: Sync, write_deals: 
     assert asked("POST", "/api/invocation") == 1
 
 
-@pytest.mark.parametrize("kind", ["fail", "fail_result"])
+@pytest.mark.parametrize("kind", sampled(["fail", "fail_result"]))
 def test_a_failed_forecast_fails_the_run(
     failing: Failing, sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, held: Held, kind: str
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from flows.errors import StoppedByGuard
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def test_a_trial_by_override_is_guarded_too(failing: Failing, sync: Sync, write_
     assert len(held()) == 10
 
 
+@pytest.mark.slow
 def test_an_accepted_override_is_the_whole_measure_of_the_next(failing: Failing, sync: Sync, write_deals: WriteDeals, held: Held) -> None:
     sync(write_deals(10))
     assert sync(write_deals(5), mode="override", accept_shrink=True).is_completed()
@@ -39,6 +42,7 @@ def test_an_accepted_override_is_the_whole_measure_of_the_next(failing: Failing,
     assert sorted(held()) == ["1", "2", "3", "4", "5"]
 
 
+@pytest.mark.slow
 def test_an_override_removes_at_once_what_it_holds_back(sync: Sync, failing: Failing, write_deals: WriteDeals, held: Held) -> None:
     """Not only when some other deal changes; where it would remove many, the guard asks first."""
     sync(write_deals(10), forecast="never")

@@ -13,6 +13,7 @@ from flows.ledger.store import Ledger
 from flows.nostradamus import Nostradamus
 from flows.runtime.thread_interruption import interrupted_by
 from flows.sync_deals import resume_sync
+from tests.conftest import sampled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,8 +36,8 @@ def resume(collection: str, request_id: str | None = None) -> State[Any]:
     return state
 
 
-@pytest.mark.parametrize("how", ["resume", "sync"])
-@pytest.mark.parametrize(("method", "path", "sent"), MIDDLES, ids=[f"{method} {path}" for method, path, _ in MIDDLES])
+@pytest.mark.parametrize("how", sampled(["resume", "sync"]))
+@pytest.mark.parametrize(("method", "path", "sent"), sampled({f"{case[0]} {case[1]}": case for case in MIDDLES}, 2))
 def test_a_run_that_broke_off_is_gone_on_with(
     failing: Failing,
     sync: Sync,
@@ -64,6 +65,7 @@ def test_a_run_that_broke_off_is_gone_on_with(
     assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (1, 1 + refused_invocations)
 
 
+@pytest.mark.slow
 def test_resume_goes_on_after_the_deadline_passed(
     failing: Failing,
     write_deals: WriteDeals,
@@ -115,6 +117,7 @@ def test_an_unknown_request_id_is_answered_with_the_known(sync: Sync, write_deal
     assert upload["id"] in str(error)
 
 
+@pytest.mark.slow
 def test_with_nothing_left_resume_does_nothing(sync: Sync, write_deals: WriteDeals, collection: str, asked: Asked) -> None:
     sync(write_deals())
     state = resume(collection)

@@ -17,6 +17,7 @@ from deployments.sandbox import Sandbox, running
 from flows.errors import UsageError
 from flows.nostradamus import Nostradamus
 from flows.settings import Settings, load_settings
+from tests.conftest import sampled
 
 if TYPE_CHECKING:
     from tests.flows.conftest import Sync, WriteDeals
@@ -85,7 +86,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", sampled(FAULTS.keys(), 2))
 def test_the_token_is_found_nowhere(
     sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, home: Path, logged: list[str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -20,6 +20,7 @@ from flows.errors import (
     UploadPostponed,
 )
 from flows.ledger.store import Ledger
+from tests.conftest import sampled
 
 if TYPE_CHECKING:
     from tests.flows.conftest import Asked, Failing, Fault, Held, Sync, WriteDeals
@@ -40,7 +41,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEALCAST_SEND_RETRIES", "4")
 
 
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", sampled([429, 503]))
 def test_a_platform_that_is_busy_at_every_step_gets_each_request_again(
     sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault, asked: Asked, held: Held, status: int
 ) -> None:
@@ -55,7 +56,7 @@ def test_a_platform_that_is_busy_at_every_step_gets_each_request_again(
     assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (2, 3)
 
 
-@pytest.mark.parametrize("status", [500, 502, 504])
+@pytest.mark.parametrize("status", sampled([500, 502, 504]))
 def test_an_append_that_the_platform_failed_at_is_sent_again(
     sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, held: Held, status: int
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_retry_after_beyond_the_deadline_is_not_waited_for(
     assert isinstance(failing(write_deals()), DeadlinePassed)
 
 
+@pytest.mark.slow
 def test_a_retry_after_that_is_nonsense_is_no_obstacle(sync: Sync, write_deals: WriteDeals, fault: Fault) -> None:
     fault("status", "*/append", "POST", status=503, retry_after="in a while")
     assert sync(write_deals()).is_completed()
@@ -127,7 +129,7 @@ def test_a_send_is_not_tried_for_ever(failing: Failing, write_deals: WriteDeals,
     assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (2, 0)
 
 
-@pytest.mark.parametrize("status", [400, 404, 405, 409, 413, 415, 422])
+@pytest.mark.parametrize("status", sampled([400, 404, 405, 409, 413, 415, 422]))
 def test_an_answer_that_says_no_is_not_tried_again(
     failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked, status: int
 ) -> None:
@@ -161,7 +163,7 @@ def test_an_unknown_collection_is_named_with_those_that_exist(
     assert asked("POST", "*/append") == 0
 
 
-@pytest.mark.parametrize("kind", ["drop", "drop_unread", "drop_after_commit", "half", "no_id", "garbage", "status_after_commit"])
+@pytest.mark.parametrize("kind", sampled(["drop_after_commit", "drop", "drop_unread", "half", "no_id", "garbage", "status_after_commit"]))
 def test_an_append_without_a_usable_answer_is_sent_again_and_merges(
     sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, held: Held, kind: str
 ) -> None:
@@ -171,7 +173,7 @@ def test_an_append_without_a_usable_answer_is_sent_again_and_merges(
     assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (2, 1)
 
 
-@pytest.mark.parametrize("kind", ["drop", "drop_after_commit", "half", "no_id", "garbage"])
+@pytest.mark.parametrize("kind", sampled(["drop", "drop_after_commit", "half", "no_id", "garbage"]))
 def test_under_stop_an_unknown_outcome_ends_the_run(
     failing: Failing, sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -217,7 +219,7 @@ def test_a_look_whose_answer_cannot_be_read_ends_the_run(
     assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (1, 1)
 
 
-@pytest.mark.parametrize("form", ["json", "csv", "xlsx"])
+@pytest.mark.parametrize("form", sampled(["json", "csv", "xlsx"]))
 def test_a_result_that_cannot_be_read_is_kept_beside_those_that_can(
     sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, home: Path, form: str
 ) -> None:
@@ -229,7 +231,7 @@ def test_a_result_that_cannot_be_read_is_kept_beside_those_that_can(
     assert asked("POST", "/api/invocation") == 1
 
 
-@pytest.mark.parametrize("path", ["/api/collection", "*/append/*", "/api/invocation/*"])
+@pytest.mark.parametrize("path", sampled(["/api/invocation/*", "/api/collection", "*/append/*"]))
 def test_a_redirect_is_not_followed(failing: Failing, write_deals: WriteDeals, fault: Fault, path: str) -> None:
     fault("redirect", path, location="http://127.0.0.1:9/elsewhere", count=None)
     error = failing(write_deals())
@@ -237,6 +239,7 @@ def test_a_redirect_is_not_followed(failing: Failing, write_deals: WriteDeals, f
     assert "redirect to 127.0.0.1" in str(error)
 
 
+@pytest.mark.slow
 def test_a_result_that_is_elsewhere_is_not_fetched_there_and_the_others_are_kept(
     sync: Sync, write_deals: WriteDeals, fault: Fault, home: Path
 ) -> None:

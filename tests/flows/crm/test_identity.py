@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ from flows.deals.deals_csv import write_deals_csv
 from tests.flows.crm.conftest import FIXTURES, NOW, extract
 from tests.make_demo_export import HEADERS, demo_rows
 
+FULL = os.environ.get("DEALCAST_FUZZ") == "full"
+
 # A cell is any text at all, or nothing
 CELLS = st.one_of(
     st.none(), st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12), st.text("\r\n\",; a\0'", min_size=1, max_size=5)
 )
 ROWS = st.lists(st.fixed_dictionaries(dict.fromkeys(COLUMN_NAMES, CELLS)), min_size=1, max_size=6)
-SMALL = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+SMALL = settings(max_examples=60 if FULL else 15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
 def _frame(location: str, crm: str = "canonical", **options: Any) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from flows.crm import fit, open_export
 from flows.deals.staged_file import stage
 from flows.errors import ExportUnreadable
 from flows.options import SyncOptions
+from tests.conftest import sampled
 
 if TYPE_CHECKING:
     from tests.conftest import Dealcast
@@ -141,8 +142,10 @@ def slow_server() -> Iterator[tuple[str, threading.Event]]:
         server.shutdown()
 
 
-@pytest.mark.parametrize("command", [["check", "--crm", "hubspot"], ["crms"]])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize("command", sampled([["check", "--crm", "hubspot"], ["crms"]]))
+@pytest.mark.parametrize(
+    ("number", "code"), sampled([(signal.SIGINT, 130), (signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], 2)
+)
 def test_nothing_of_a_fetched_export_is_left(
     command: list[str], number: signal.Signals, code: int, slow_server: tuple[str, threading.Event], tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from expectations.schema import COLUMN_NAMES
@@ -25,7 +25,6 @@ def table(rows: list[tuple[str | None, str | None, str | None]]) -> pa.Table:
     return pa.Table.from_pylist(deals, DEALS_SCHEMA)
 
 
-@settings(max_examples=300)
 @given(ROWS)
 def test_rows_are_one_csv_record_each_and_come_back_as_they_were(rows: list[tuple[str | None, str | None, str | None]]) -> None:
     rendered = CsvRows.of(table(rows))
@@ -40,7 +39,6 @@ def _read(text: memoryview) -> list[str]:
     return record
 
 
-@settings(max_examples=300)
 @given(ROWS, ROWS)
 def test_contents_are_equal_only_where_all_but_the_moment_is(
     some: list[tuple[str | None, str | None, str | None]], others: list[tuple[str | None, str | None, str | None]]

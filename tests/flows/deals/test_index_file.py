@@ -285,6 +285,7 @@ def test_an_index_of_an_earlier_version_is_taken_over(
     assert not (folder / "_known.xxh3").exists()
 
 
+@pytest.mark.slow
 def test_deals_that_only_an_earlier_version_knows_are_counted_until_they_come_back(
     sync: Sync, failing: Failing, write_deals: WriteDeals, home: Path, collection: str
 ) -> None:

@@ -179,7 +179,7 @@ _DEALS = st.dictionaries(
 
 
 @given(held=_DEALS, export=_DEALS)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_it_finds_what_a_plain_loop_finds(compared: Compare, held: dict[str, Deal], export: dict[str, Deal]) -> None:
     found = compared(*([{"id": key, **cells} for key, cells in deals.items()] for deals in (held, export)))
     numbers = {column.name for column in COLUMNS if column.kind in (Kind.DECIMAL, Kind.INTEGER)}
