@@ -20,7 +20,8 @@ from prefect.states import Completed, Crashed, Failed, Pending
 from pydantic import ValidationError
 
 from flows.delivery.backoff import MAX_POLLS, is_transient
-from flows.errors import StillProcessing, UsageError
+from flows.errors import DeadlinePassed, StillProcessing, UsageError
+from flows.ledger.dead_runs import hand_out_again_if_dead
 from flows.options import SyncOptions, is_target
 from flows.runtime.step_log import say
 from flows.settings import load_settings
@@ -41,6 +42,9 @@ _PAGE = 200
 
 _NAMED = 5
 """Collections that a message names."""
+
+_READING = 3600.0
+"""Seconds that a handed out run may take besides waiting for an upload and a forecast, each until its deadline."""
 
 _LOOKS = [2.0, 3.0, 5.0, 10.0]
 """Seconds between looks at the handed out runs; the last one repeats."""
@@ -110,23 +114,31 @@ def hand_out(table: Table, deployment: str) -> dict[str, UUID]:
 def await_runs(runs: dict[str, UUID], deployment: str) -> dict[str, State[Any]]:
     """Flow runs -> how they ended: one poll an attempt. Their data stay in other processes: messages and tags say it.
 
+    One whose worker died is handed out again. Where none has moved for longer than an upload and a forecast may take, those left count
+    as failed, with :class:`DeadlinePassed`; what they may yet do is theirs.
+
     Raises:
         StillProcessing: some have not ended; Prefect looks again.
     """
-    found = {run.id: (run.state or Pending(), run.tags) for run in _read(list(runs.values()))}
+    read = {run.id: run for run in _read(list(runs.values()))}
+    found = {identifier: (run.state or Pending(), run.tags) for identifier, run in read.items()}
     gone: tuple[State[Any], list[str]] = (Crashed(message="The run was deleted from the Prefect server."), [])
     states = {name: found.get(run, gone)[0] for name, run in runs.items()}
     ended = {name: state for name, state in states.items() if state.is_final()}
-    if len(ended) < len(runs):
+    looks = [hand_out_again_if_dead(name, read[run]) for name, run in runs.items() if name not in ended]
+    at_rest = min((seconds for seconds, _ in looks), default=0.0)
+    longest = 2 * load_settings().deadline + _READING
+    if len(ended) < len(runs) and at_rest < longest:
         failed = sum(not state.is_completed() for state in ended.values())
         waiting = sum(state.is_scheduled() for state in states.values())
         left = [name for name in runs if name not in ended]
+        again = "".join(f". {said}" for _, said in looks if said)
         show_ended(COLLECTIONS, len(ended) - failed, failed, len(runs), percent=(0, 99))
         raise StillProcessing(
             f"{len(ended):,} of {len(runs):,} runs of {deployment} have ended, {failed:,} of them failed; {waiting:,} wait for a worker; "
-            f"not ended: {', '.join(left[:_NAMED])}{' ...' if len(left) > _NAMED else ''}"
+            f"not ended: {', '.join(left[:_NAMED])}{' ...' if len(left) > _NAMED else ''}{again}"
         )
-    return {name: _told(name, *found.get(run, gone)) for name, run in runs.items()}
+    return {name: _told(name, *found.get(run, gone), longest) for name, run in runs.items()}
 
 
 def _read(ids: list[UUID]) -> list[FlowRun]:
@@ -170,6 +182,8 @@ def sync_collections(collections: str, deployment: str | None = None) -> State[A
         raise
 
 
-def _told(collection: str, state: State[Any], tags: list[str]) -> State[Any]:
+def _told(collection: str, state: State[Any], tags: list[str], longest: float) -> State[Any]:
     said = f"{state.message or state.name}"
+    if not state.is_final():
+        return Failed(data=DeadlinePassed(f"its run is {state.name}, and no run has moved for {longest / 60:.0f} min: does a worker run?"))
     return Completed(data=DoneElsewhere(collection, said)) if state.is_completed() else Failed(data=error_of(tags)(said))

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from prefect.client.schemas.objects import State
-from prefect.states import Failed
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.concurrency.sync import concurrency
+from prefect.states import Failed, Pending, Running, Scheduled
 
 from flows import errors
-from flows.errors import CollectionBusy, DealcastError, NotAuthorized, StoppedByGate, StoppedByGuard, UsageError
+from flows import sync_collections as sync_collections_module
+from flows.errors import (
+    CollectionBusy,
+    DeadlinePassed,
+    DealcastError,
+    NotAuthorized,
+    StillProcessing,
+    StoppedByGate,
+    StoppedByGuard,
+    UsageError,
+)
+from flows.ledger import dead_runs
 from flows.nostradamus import Nostradamus
 from flows.side_by_side import ended_as_one
-from flows.sync_collections import read_collections, sync_collections
+from flows.sync_collections import await_runs, read_collections, sync_collections
+from flows.sync_deals import sync_deals
 from flows.ui.events import error_of, error_tag
 
 if TYPE_CHECKING:
@@ -126,6 +142,55 @@ def test_people_are_told_the_error_that_says_most() -> None:
         ended = ended_as_one(states, "collections").result(raise_on_failure=False)
         assert type(ended) is type(list(errors_by_collection.values())[-1])
         errors_by_collection.popitem()
+
+
+@pytest.fixture
+def handed_out(customers: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[State[Any]], FlowRun]]:
+    """Another look at the first customer's run, once it is given a state as a worker gives it, and time has passed; the run after that."""
+    monkeypatch.setattr(dead_runs, "_PENDING_SECONDS", 0.0)
+    monkeypatch.setattr(dead_runs, "_UNLOCKED_SECONDS", 0.0)
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(sync_deals, parameters={"options": {}})
+
+        def look(state: State[Any]) -> FlowRun:
+            client.set_flow_run_state(run.id, state, force=True)
+            with suppress(StillProcessing):
+                await_runs.fn({customers[0]: run.id}, "sync-deals/one-of-many")
+            return client.read_flow_run(run.id)
+
+        yield look
+
+
+def test_a_run_that_no_worker_begins_is_handed_out_again(handed_out: Callable[[State[Any]], FlowRun]) -> None:
+    """Its worker died: Prefect leaves it pending for ever, under each of its names."""
+    for name in ("Pending", "Submitting", "InfrastructurePending"):
+        run = handed_out(Pending(name=name))
+        assert run.state is not None
+        assert (run.state.is_scheduled(), "no worker began it" in (run.state.message or "")) == (True, True)
+
+
+def test_a_run_that_died_at_work_is_handed_out_once_more_and_then_given_up(
+    handed_out: Callable[[State[Any]], FlowRun], customers: list[str]
+) -> None:
+    """It would be at work for ever; one that has its collection's lock is alive."""
+    run = handed_out(Running())
+    assert run.state is not None
+    assert (run.state_type, run.run_count, "died at work" in (run.state.message or "")) == (StateType.SCHEDULED, 1, True)
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name(f"dealcast-{customers[0]}", 1)
+    with concurrency(f"dealcast-{customers[0]}", occupy=1, strict=True):
+        assert handed_out(Running()).state_type == StateType.RUNNING
+    assert handed_out(Running()).state_type == StateType.CRASHED
+
+
+def test_runs_that_never_move_are_waited_for_so_long_and_no_longer(customers: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync_collections_module, "_READING", -7200.0)
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(sync_deals, parameters={"options": {}}, state=Scheduled())
+    (state,) = await_runs.fn({customers[0]: run.id}, "sync-deals/one-of-many").values()
+    error = state.result(raise_on_failure=False)
+    assert isinstance(error, DeadlinePassed)
+    assert "does a worker run" in str(error)
 
 
 def test_an_unknown_deployment_is_named(tmp_path: Path, customers: list[str], write_deals: WriteDeals) -> None:
