@@ -144,10 +144,20 @@ def _end_late(told: int) -> None:
     """End the process some seconds after a signal that ends it, should it still be there; what it has of an export goes first."""
     while (number := os.read(told, 1)[0]) not in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         pass
+    _end_unwound(128 + number)
+
+
+def end_soon(code: int) -> None:
+    """End the process with ``code`` in a few seconds at the latest: as it exits Prefect's client waits minutes for a lost server."""
+    threading.Thread(target=_end_unwound, args=(code,), daemon=True).start()
+
+
+def _end_unwound(code: int) -> None:
     time.sleep(UNWINDING_SECONDS)
     if staging := sys.modules.get("flows.runtime.staging_area"):  # an import of its own could wait for the one that was interrupted
         staging.remove_own()
-    os._exit(128 + number)
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def quiet_libraries() -> None:

@@ -74,10 +74,12 @@ def steps(console: Console, *, quiet: bool = False) -> Iterator[None]:
 
     On a terminal a live line shows what is being done and waited for; ``quiet`` shows nothing but errors.
     """
-    prefect = logging.getLogger("prefect")
-    for handler in list(prefect.handlers):
-        prefect.removeHandler(handler)
-    prefect.propagate = False
+    prefect, internal = logging.getLogger("prefect"), logging.getLogger("prefect._internal")
+    for logger in (prefect, internal):
+        for handler in list(logger.handlers):
+            logger.removeHandler(handler)
+        logger.propagate = False
+    internal.addHandler(logging.NullHandler())
     if quiet:
         prefect.addHandler(logging.NullHandler())
         yield

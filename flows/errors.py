@@ -25,7 +25,8 @@
     │   ├── UploadPostponed      (Terminal)         the platform takes no uploads: a later run sends
     │   ├── Interrupted                (Terminal)
     │   ├── CollectionBusy                          another sync of the collection is at work
-    │   └── LockLost             (Terminal)         the run was paused, and its lock ended
+    │   ├── LockLost             (Terminal)         the run was paused, and its lock ended
+    │   └── PrefectAway          (Terminal)         Prefect's server went away in the middle of the run
     ├── StoppedByGuard                          7   the export as a whole is not to be trusted
     └── OutcomeUnknown       (Terminal)         8   sent, and no answer came
 
@@ -240,4 +241,16 @@ class LockLost(PlatformUnavailable, Terminal):
             f"This run lost the lock of collection {collection}: it was paused, or cut off from Prefect's server, for longer than its "
             "lease, and another sync may be at work. Nothing more was sent or invoked. Run the same again: it resumes from the last "
             "recorded step."
+        )
+
+
+class PrefectAway(PlatformUnavailable, Terminal):
+    """Prefect's server went away in the middle of a run."""
+
+    @classmethod
+    def of(cls, error: Exception) -> PrefectAway:
+        """The error in words."""
+        return cls(
+            f"Prefect's server went away in the middle of the run ({type(error).__name__}), so that its end is not shown there. What was "
+            "sent and invoked stands in the ledger: once the server answers run the same again, which resumes from the last recorded step."
         )

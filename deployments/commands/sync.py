@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+import httpx
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
 
+from deployments.command_frame import end_soon
 from deployments.commands.doctor.prefect_findings import require_server
 from deployments.console import InertConsole, show, show_json, steps
 from deployments.export_options import checked_options
 from deployments.temporary_server import temporary_server
-from flows.errors import DealcastError, printable
+from flows.errors import DealcastError, PrefectAway, printable
 from flows.sync_deals import resume_sync, sync_deals
 from flows.ui.report import DoneElsewhere, Outcome
 
@@ -68,13 +70,18 @@ def _run(flow: Callable[[], State[Any]], collection: str | None, voice: Voice) -
 
     Raises:
         DealcastError: the one that ended the run.
+        PrefectAway: its server was gone by then.
     """
     with _no_heartbeats(), steps(stderr(), quiet=voice.quiet):
         if server := temporary_server():
             server.await_start()
         else:
             require_server()
-        state = flow()
+        try:
+            state = flow()
+        except httpx.TransportError as error:  # the platform's are none by then
+            end_soon(PrefectAway.exit_code)
+            raise PrefectAway.of(error) from error
     return _conclude(state, collection, voice)
 
 

@@ -33,6 +33,21 @@ with staging_folder(Path(sys.argv[1])) as folder:
 """
 """A process that catches everything, as an engine that waits for a server that is gone does for minutes."""
 
+SERVER_GONE = """
+import atexit, sys, time
+import httpx
+from deployments import command_frame
+from deployments.cli import main
+from deployments.commands import sync
+command_frame.UNWINDING_SECONDS = 0.2
+def gone(*_, **__):
+    raise httpx.ConnectError("All connection attempts failed")
+sync.sync_deals, sync.temporary_server, sync.require_server = gone, lambda: None, lambda: None
+atexit.register(time.sleep, 600)
+main(sys.argv[1:])
+"""
+"""A sync whose Prefect server is gone when the run is to end, and whose exit waits for it, as Prefect's events do."""
+
 SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
 
 
@@ -67,3 +82,14 @@ def test_a_sync_is_ended_while_prefect_does_not_answer(number: signal.Signals, c
                 assert child.stderr is not None
                 assert "Traceback" not in child.stderr.read()
     wait_for(lambda: not list(temporary.iterdir()), "its folders to be removed")
+
+
+def test_a_server_that_went_away_in_the_middle_of_a_run_is_one_sentence_and_waited_for_no_longer(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SERVER_GONE, "sync", str(tmp_path / "deals.csv"), "--crm", "canonical", "--collection", "acme"]
+    environment = {**os.environ, "DEALCAST_HOME": str(tmp_path / "home")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG, check=False)
+    (line,) = (each for each in done.stderr.splitlines() if each.startswith("dealcast:"))
+    assert "Traceback" not in done.stderr
+    assert line.startswith("dealcast: Prefect's server went away in the middle of the run (ConnectError)")
+    assert "run the same again" in line
+    assert done.returncode == 6
