@@ -344,7 +344,7 @@ def _entry_of(checked: CheckedDeals, options: SyncOptions) -> Entry:
         collection=options.collection,
         mode=options.mode,
         created_at=datetime.now(UTC),
-        export={"limited": checked.is_part(options), "won_by_month": checked.stats.won_by_month, **checked.remembered},
+        export={"limited": checked.is_part(options), **checked.remembered},
         csv_sha256=checked.sha256,
         rows=checked.rows,
         quarantined=checked.quarantined,

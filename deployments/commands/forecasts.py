@@ -7,24 +7,29 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import click
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
+from flows.deals.guard import load_won
 from flows.errors import UsageError
 from flows.ledger.forecast_history import HorizonError, errors_by_horizon, read_history
-from flows.ledger.store import Ledger
+from flows.ledger.store import TIMEZONE, Ledger
 from flows.runtime.atomic_files import write_whole
 from flows.settings import load_settings
 from flows.ui.chart import chart_of, draw
 
 _SHOWN = 6
-"""Forecasts side by side in a terminal: the newest ones."""
+"""Forecasts side by side: the newest ones, or as many of them as a terminal has room for."""
+
+_WIDE = 200
+"""Characters of a line in a file or pipe."""
 
 
 def show_forecasts(collection: str, since: date | None, form: Literal["table", "csv", "json"], chart: Path | None = None) -> None:
@@ -46,11 +51,11 @@ def show_forecasts(collection: str, since: date | None, form: Literal["table", "
     history = read_history(ledger, collection, since)
     if not history.num_rows:
         raise UsageError(f"The ledger has no forecast of {collection}{f' since {since}' if since else ''}. A sync adds one each time.")
-    last = ledger.last_completed(collection)
-    won: Mapping[str, float] = last.export.get("won_by_month", {}) if last else {}
+    won = load_won(ledger, collection)
+    zone = ZoneInfo(ledger.line(collection, TIMEZONE) or "UTC")
     if chart is not None:
         _draw_newest(ledger, collection, history, won, chart)
-    errors = errors_by_horizon(history, won, datetime.now(UTC).date())
+    errors = errors_by_horizon(history, won, datetime.now(zone).date(), zone)
     if form == "csv":
         writer = csv.DictWriter(sys.stdout, history.column_names, lineterminator="\n")
         writer.writeheader()
@@ -65,7 +70,7 @@ def show_forecasts(collection: str, since: date | None, form: Literal["table", "
         }
         click.echo(json.dumps(said))
     else:
-        _show(history, won, errors)
+        _show(history, won, errors, zone)
 
 
 def _draw_newest(ledger: Ledger, collection: str, history: pa.Table, won: Mapping[str, float], to: Path) -> None:
@@ -80,23 +85,15 @@ def _texts(history: pa.Table) -> list[dict[str, Any]]:
     return [{name: value.isoformat() if isinstance(value, date) else value for name, value in row.items()} for row in history.to_pylist()]
 
 
-def _show(history: pa.Table, won: Mapping[str, float], errors: Sequence[HorizonError]) -> None:
+def _show(history: pa.Table, won: Mapping[str, float], errors: Sequence[HorizonError], zone: ZoneInfo) -> None:
     console = Console()
+    if not console.is_terminal:
+        console.width = _WIDE
     forecasts: dict[str, dict[date, float]] = {}
     for row in history.to_pylist():
         forecasts.setdefault(f"{row['as_of']:%Y-%m-%d %H:%M}", {})[row["month"]] = row["revenue"]
-    shown = list(forecasts.items())[-_SHOWN:]
-    table = Table(title=f"Forecast revenue by month and as-of time (UTC); the newest {len(shown)} of {len(forecasts)}")
-    table.add_column("month")
-    for as_of, _ in shown:
-        table.add_column(as_of, justify="right")
-    table.add_column("won", justify="right")
-    running = f"{datetime.now(UTC):%Y-%m}"
-    for month in sorted({month for _, months in shown for month in months}):
-        name = f"{month:%Y-%m}"
-        actual = f"{won[name]:,.2f}{' so far' if name >= running else ''}" if name in won else ""
-        table.add_row(name, *(f"{months[month]:,.2f}" if month in months else "" for _, months in shown), actual)
-    console.print(table)
+    tables = [_revisions(forecasts, newest, won, f"{datetime.now(zone):%Y-%m}") for newest in range(min(_SHOWN, len(forecasts)), 0, -1)]
+    console.print(next((table for table in tables if console.measure(table).minimum <= console.width), tables[-1]))
     if not errors:
         return
     beside = Table(title="Error by months ahead, of months that are over")
@@ -105,3 +102,18 @@ def _show(history: pa.Table, won: Mapping[str, float], errors: Sequence[HorizonE
     for each in errors:
         beside.add_row(str(each.horizon), str(each.months), f"{each.mape:.1%}", f"{each.bias:+.1%}")
     console.print(beside)
+
+
+def _revisions(forecasts: Mapping[str, Mapping[date, float]], newest: int, won: Mapping[str, float], running: str) -> Table:
+    """Revenue of each month by the ``newest`` forecasts, side by side, and what was won in it."""
+    shown = list(forecasts.items())[-newest:]
+    table = Table(title=f"Forecast revenue by month and as-of time (UTC); the newest {len(shown)} of {len(forecasts)}")
+    table.add_column("month")
+    for as_of, _ in shown:
+        table.add_column(as_of, justify="right")
+    table.add_column("won", justify="right")
+    for month in sorted({month for _, months in shown for month in months}):
+        name = f"{month:%Y-%m}"
+        actual = f"{won[name]:,.2f}{' so far' if name >= running else ''}" if name in won else ""
+        table.add_row(name, *(f"{months[month]:,.2f}" if month in months else "" for _, months in shown), actual)
+    return table

@@ -60,7 +60,7 @@ class ExportStats:
         return {"deals": self.deals, "value": self.value, "newest_update": self.newest_update, "vanished": self.gone}
 
 
-_SOURCE = ("path", "sha256", "modified", "read_at", "quarantined", "reading", "said", "newest_deal")
+_SOURCE = ("path", "sha256", "modified", "read_at", "quarantined", "reading", "said", "newest_deal", "won_by_month")
 _REMEMBERED = (*ExportStats(0, 0.0, None, 0, 0).as_baseline(), *_SOURCE)
 
 
@@ -73,6 +73,19 @@ def save_baseline(ledger: Ledger, collection: str, stats: Mapping[str, Any]) -> 
 def load_baseline(ledger: Ledger, collection: str) -> dict[str, Any] | None:
     """The export of the last completed sync, or None before the first. Raises LedgerDamaged where its file is."""
     return ledger.json(collection, BASELINE)
+
+
+def load_won(ledger: Ledger, collection: str) -> dict[str, float]:
+    """Return the revenue of won deals by month of closing, ``YYYY-MM``, by the last trusted export: a part of one knows but a part.
+
+    Raises:
+        LedgerDamaged: its file is not as it was written.
+    """
+    baseline = load_baseline(ledger, collection) or {}
+    if baseline.get("won_by_month") is not None:
+        return dict(baseline["won_by_month"])
+    last = ledger.last_completed(collection)  # the first export was a part of one, or an earlier version remembered it
+    return dict(last.export.get("won_by_month", {})) if last else {}
 
 
 def guard(now: ExportStats, before: Mapping[str, Any] | None, *, accept_shrink: bool = False, accept_change: bool = False) -> None:

@@ -122,6 +122,7 @@ class CheckedDeals:
             "reading": self.staged.reading,
             "said": self.staged.said,
             "newest_deal": self.stats.newest_deal,
+            "won_by_month": self.stats.won_by_month,
             **self.stats.as_baseline(),
         }
 

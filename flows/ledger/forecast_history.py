@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, tzinfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -110,12 +110,12 @@ def _sum_of_shared(forecast: pa.Table, other: pa.Table) -> float:
     return float(pc.sum(shared["revenue"]).as_py() or 0.0)
 
 
-def errors_by_horizon(history: pa.Table, won_by_month: Mapping[str, float], today: date) -> list[HorizonError]:
-    """Compare forecasts with what was won (``YYYY-MM`` -> revenue) in months before that of ``today``, by months ahead."""
+def errors_by_horizon(history: pa.Table, won_by_month: Mapping[str, float], today: date, zone: tzinfo = UTC) -> list[HorizonError]:
+    """Compare forecasts with what was won (``YYYY-MM`` -> revenue) in months before that of ``today``, by months ahead in ``zone``."""
     by_horizon: dict[int, list[tuple[float, float]]] = {}
     for row in history.to_pylist():
         month, won = row["month"], won_by_month.get(f"{row['month']:%Y-%m}", 0.0)
-        ahead = _months(month) - _months(row["as_of"].date())
+        ahead = _months(month) - _months(row["as_of"].astimezone(zone).date())
         if _months(month) < _months(today) and ahead >= 0 and won > 0:
             by_horizon.setdefault(ahead, []).append((row["revenue"], won))
     return [

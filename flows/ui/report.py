@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from flows.deals.guard import in_words
+from flows.deals.guard import in_words, load_won
 from flows.deals.quarantine import rules_table
 from flows.deals.records import CheckedDeals
 from flows.delivery.forecast_targets import deliver_history
@@ -133,13 +133,6 @@ class Outcome:
         modified = self.checked.staged.export.modified if self.checked is not None else None
         return self.age if modified is not None and datetime.now(UTC) - modified >= _FRESH else ""
 
-    @property
-    def won_by_month(self) -> dict[str, float]:
-        """Revenue of the export's won deals by month of closing, ``YYYY-MM``; empty where nothing was read."""
-        if self.checked is not None:
-            return self.checked.stats.won_by_month
-        return dict(self.entry.export.get("won_by_month", {})) if self.entry else {}
-
 
 @dataclass(frozen=True, slots=True)
 class DoneElsewhere:
@@ -182,7 +175,9 @@ def with_history(outcome: Outcome, ledger: Ledger, settings: Settings) -> Outcom
             add_forecast(ledger, made, outcome.forecast.months)
         history, subject = read_history(ledger, made.collection), ledger.name_of(made.collection) or made.collection
         moved = movement(history, made.invocation_id)
-        chart = chart_of(history, outcome.won_by_month, subject, made.invocation_id, sandbox=sandbox_of(ledger, made.collection))
+        chart = chart_of(
+            history, load_won(ledger, made.collection), subject, made.invocation_id, sandbox=sandbox_of(ledger, made.collection)
+        )
         outcome = replace(outcome, movement=moved, chart=replace(chart, movement=moved))
     if outcome.options.dry_run:
         return outcome

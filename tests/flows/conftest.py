@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import logging
+import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,3 +132,34 @@ def told() -> Iterator[list[str]]:
     logger.addHandler(handler)
     yield said
     logger.removeHandler(handler)
+
+
+class Clock:
+    """The time of day as dealcast's own modules see it; Prefect and the platform keep the real one."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def set(self, moment: datetime) -> None:
+        """Let it be ``moment`` now."""
+        self.ahead = moment - datetime.now(UTC)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that the test moves."""
+    moved = Clock()
+
+    class Kind(type):
+        def __instancecheck__(cls, value: object) -> bool:
+            return isinstance(value, datetime)
+
+    class Moved(datetime, metaclass=Kind):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override] # a plain one, as everybody's
+            return datetime.now(tz) + moved.ahead
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith(("flows.", "deployments.commands")) and getattr(module, "datetime", None) is datetime:
+            monkeypatch.setattr(module, "datetime", Moved)
+    return moved
