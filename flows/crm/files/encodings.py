@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import itertools
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -19,8 +20,21 @@ CHUNK = 4 << 20
 BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _WESTERN = "cp1252"
 _OTHERS = ("mac-roman", "cp850", "cp1250", "cp1254")
-_CYRILLIC = ("koi8-r", "cp866", "iso8859-5", "mac-cyrillic", "cp1251")
-_SCRIPTS = ["cp1251", "cp1253", "cp1255", "cp1256", "cp932", "euc_jp", "gb18030", "big5", "euc_kr"]
+_SCRIPTS = {
+    **dict.fromkeys(
+        ("cp1251", "koi8-r", "cp866", "iso8859-5", "mac-cyrillic"), "\u043e\u0435\u0430\u0438\u043d\u0442\u0441\u0440\u0432\u043b\u0456"
+    ),
+    **dict.fromkeys(("cp1253", "iso8859-7"), "\u03b1\u03bf\u03b9\u03b5\u03c4\u03c3\u03bd\u03b7\u03c5\u03c1"),
+    "cp1255": "\u05d9\u05d5\u05d4\u05dc\u05d0\u05de\u05e8\u05d1\u05ea\u05e9",
+    **dict.fromkeys(("cp1256", "iso8859-6"), "\u0627\u0644\u064a\u0645\u0648\u0646\u062a\u0631\u0628\u0629\u0639"),
+    "cp874": "\u0e32\u0e19\u0e23\u0e2d\u0e01\u0e40\u0e07\u0e25\u0e21\u0e22\u0e27\u0e15\u0e2a\u0e48\u0e49\u0e35",
+}
+"""The encodings of Cyrillic, Greek, Hebrew, Arabic and Thai text, with its most frequent letters: they are half of a text or more."""
+
+_HALF, _AHEAD = 0.4, 0.1
+"""The share of frequent letters that a script's text has, and how far one encoding must be ahead of those that make another text of it."""
+
+_COMMON_SIGNS = 0.9
 _ENOUGH = 20  # bytes beyond ASCII
 _LEADS = 0xC0  # and above: the first byte of a character that has more
 _WORD = re.compile(rb"[A-Za-z]{0,30}[\x80-\xff][A-Za-z\x80-\xff]*")
@@ -38,18 +52,26 @@ _SIGNS = (
 _ABSURD = re.compile(
     rf"(?P<control>[\u0080-\u009f])"
     rf"|(?<=[A-Za-z{_CAPITAL}{_SMALL}])(?P<within>[{_SIGNS}])(?=[A-Za-z{_CAPITAL}{_SMALL}])"
-    rf"|(?<=[A-Za-z{_CAPITAL}{_SMALL}])(?P<behind>[\u201a\u201e\u0192\u02c6\u02dc\u00a1\u00a4\u00a5\u00a8\u00af\u00b8\u00bf])"
+    rf"|(?<=[A-Za-z{_CAPITAL}{_SMALL}])(?P<behind>[\u201a\u201e\u0192\u02c6\u02dc\u00a1\u00a4\u00a5\u00a8\u00af\u00b8\u00bc-\u00bf])"
+    rf"|(?P<pound>\u00a3)(?=[a-z{_SMALL}])|(?P<money>\u00a4)"
     r"|(?<=[A-Za-z]{3})(?P<power>[\u00b2\u00b3\u00b9])"
     r"|(?P<before>[\u2020\u2021\u0192\u02c6\u02dc\u20ac])(?=[a-z])"
     rf"|(?<=[{_SMALL}])(?P<capital>[{_CAPITAL}])|(?<=[A-Za-z])(?P<inner>[{_CAPITAL}])(?=[{_SMALL}])"
     r"|(?P<rare>[\u0160\u0161\u017d\u017e\u0178\u0192])|(?P<ligature>[\u0152\u0153])(?![Uu])"
     r"|(?<=[a-z])(?P<dash>[\u2013\u2014])(?=[a-z\u2013\u2014])"
+    r"|(?P<tilde>[\u00f5\u00d5])(?![eE])|(?P<enye>[\u00f1\u00d1])(?![aeiouAEIOU\u00e1\u00e9\u00ed\u00f3\u00fa\u00fc\u00c1\u00c9\u00cd\u00d3\u00da])"
+    r"|(?P<grave>[\u00e8\u00c8])(?=[aeiouAEIOU\u00e1\u00e9\u00ed\u00f3\u00fa])|(?P<ending>[\u00ec\u00f9\u00cc\u00d9])(?=[A-Za-z])"
+    r"|(?P<stroke>[\u00f8\u00d8])(?=[\u00e1\u00e9\u00ed\u00f3\u00fa\u00fd\u00ec\u00f9])|(?<=[aeiouAEIOU])(?P<last>\u00e6)(?![a-z\u00e0-\u00ff])"
 )
-"""Marks that a word in a Western language does not have: signs inside it, a capital behind a small letter, letters that Latin-1 lacks."""
+"""Marks that a word in a Western language does not have: signs inside it, a capital behind a small letter, letters that Latin-1 lacks, and
+such beside letters that Portuguese, Spanish, Italian, French and Danish do not write them beside, but Hungarian, Polish, Czech and Croatian
+do in their own encoding."""
 
 _MIXED = re.compile(r"[\u0430-\u045f\u03ac-\u03ce][\u0401-\u042f\u0386-\u03ab]")
 _LONE = re.compile(r"(?<=[\u0430-\u045f\u03ac-\u03ce])[\u0401-\u042f\u0386-\u03ab](?!\w)")
 """Capitals behind small letters, in Cyrillic and Greek: other encodings of these scripts make them of one word in three."""
+
+_QUOTED = re.compile("[A-Za-z]*[\u00c4\u00c5\u00c2][\u2018-\u201e\u2013\u2014\u2026]")
 
 _ESCAPES = re.compile(rb"\x1b\$[@B]")
 """The sign of Japanese in seven bits, which reads as ASCII."""
@@ -76,7 +98,7 @@ class Encoding:
 def encoding_of(raw: Raw, head: bytes, location: str) -> Encoding:
     """By the BOM; else UTF-8, if every byte of the file says so; else a guess by the words beyond ASCII.
 
-    Raises ExportUnreadable for a text of two encodings, and where no guess makes words of all its bytes.
+    Raises ExportUnreadable for a text of two encodings, one that was encoded twice, and where no guess makes words of all its bytes.
     """
     marked = next((encoding for bom, encoding in BOMS if head.startswith(bom)), None)
     if marked and marked != "utf-8-sig":
@@ -87,6 +109,7 @@ def encoding_of(raw: Raw, head: bytes, location: str) -> Encoding:
         return Encoding("iso2022_jp")
     odd = _first_odd_bytes(raw)
     if odd is None:
+        _refuse_twice(raw, location)
         return Encoding(marked or "utf-8")
     line, before_was_utf8, sample = odd
     words = _words(raw)
@@ -96,6 +119,37 @@ def encoding_of(raw: Raw, head: bytes, location: str) -> Encoding:
             " if all of the file is in another encoding, name it with --encoding, such as --encoding cp1252."
         )
     return _guessed(words, sample, location, line)
+
+
+def _refuse_twice(raw: Raw, location: str) -> None:
+    """Raise ExportUnreadable where UTF-8 was read as something else and encoded again: most words are UTF-8 once more."""
+    with raw() as stream:
+        head = stream.read(CHUNK)
+    if head.isascii():
+        return
+    words = [word.decode("utf-8", "ignore") for word in set(_WORD.findall(head))]
+    for between in ("cp1252", "cp1251", "mac-roman"):
+        found = [word for word in words if _is_utf8_again(word, between)]
+        if found and len(found) * 2 >= len(words):
+            line = head.count(b"\n", 0, min(head.find(word.encode()) for word in found)) + 1
+            raise ExportUnreadable(
+                f"{location}, line {line}: the text was encoded as UTF-8 twice (read as {between} in between), as {len(found):,} of"
+                f" {len(words):,} words beyond ASCII show. Export again as UTF-8, or say --encoding utf-8 to send them as they stand."
+            )
+
+
+def _is_utf8_again(word: str, between: str) -> bool:
+    """True if the word's characters are, as bytes of another encoding, UTF-8 with a letter; a quote behind a capital is no proof."""
+    try:
+        once = b"".join(_byte_of(sign, between) for sign in word).decode("utf-8")
+    except UnicodeError:
+        return False
+    return not once.isascii() and any(sign.isalpha() for sign in once if ord(sign) >= 0x80) and not _QUOTED.fullmatch(word)
+
+
+def _byte_of(sign: str, encoding: str) -> bytes:
+    """The byte of a character; one of the few that cp1252 leaves undefined stands for itself."""
+    return bytes([ord(sign)]) if 0x80 <= ord(sign) < 0xA0 else sign.encode(encoding)
 
 
 def said_encoding(name: str, head: bytes) -> Encoding:
@@ -194,16 +248,18 @@ def _odd_lines(sample: bytes) -> Iterator[bytes]:
 
 
 def _guessed(words: Iterable[bytes], sample: bytes, location: str, line: int) -> Encoding:
-    """Western accents, or another script, which charset-normalizer tells from enough text."""
+    """Western accents, or another script, which the frequent letters of its language tell from enough text."""
     odd = b"\n".join(_odd_lines(sample))
     guess: str | None = _WESTERN
+    scripts: list[str] = []
     if not _western(sample):
-        guess = _script(odd) if sum(byte >= 0x80 for byte in odd) >= _ENOUGH else None
+        scripts = _scripts(words, odd)
+        guess = scripts[0] if len(scripts) == 1 and sum(byte >= 0x80 for byte in odd) >= _ENOUGH else None
     absurd = _absurd_in(words, guess) if guess else None
     if guess and absurd == "":
         return Encoding(guess, _letters(words, guess))
     why = f": as {guess} it would have {absurd or 'bytes that stand for nothing'} inside words" if guess else ""
-    names = [name for name in (_OTHERS if _western(sample) else _CYRILLIC) if _makes_words(words, name)]
+    names = scripts or [name for name in (_OTHERS if _western(sample) else ()) if _makes_words(words, name)]
     likely = f" It could be {', '.join(f'{name} ({_letters(words, name)})' for name in names)}." if names else ""
     such = names[0] if names else "cp1250"
     raise ExportUnreadable(
@@ -215,7 +271,7 @@ def _guessed(words: Iterable[bytes], sample: bytes, location: str, line: int) ->
 def _absurd_in(words: Iterable[bytes], encoding: str) -> str | None:
     """The signs that the words would have and no word of a Western language has, none for another script; None if they cannot be read."""
     found, mixed, letters, read = Counter[str](), Counter[str](), set[str](), 0
-    western = encoding not in {name.replace("_", "-") for name in (*_SCRIPTS, *_CYRILLIC)}
+    western = encoding in {_WESTERN, *_OTHERS}
     for word in words:
         try:
             text = word.decode(encoding)
@@ -250,8 +306,60 @@ def _by_count(counted: tuple[str, int]) -> tuple[int, str]:
     return -counted[1], counted[0]
 
 
-def _script(odd: bytes) -> str | None:
-    from charset_normalizer import from_bytes  # noqa: PLC0415 -- UTF-8 exports need not pay for its import
+def _scripts(words: Iterable[bytes], odd: bytes) -> list[str]:
+    """The encodings of other scripts than Latin that make words of the text, more than one where none is far ahead of the others."""
+    words = sorted(words)
+    shares = {name: _share_of_letters(words, name) for name in _SCRIPTS}
+    best = max(shares, key=lambda name: shares[name])
+    likely = [name for name, share in shares.items() if share >= _HALF and _rivals(words, best, name)]
+    return likely + _east_asian(odd)
 
-    best = from_bytes(odd, cp_isolation=_SCRIPTS, preemptive_behaviour=False).best()
-    return best.encoding.replace("_", "-") if best else None
+
+def _rivals(words: Sequence[bytes], best: str, other: str) -> bool:
+    """True if ``other`` makes nearly as much of those words that it reads otherwise than ``best``; ``best`` is its own rival."""
+    apart = [word for word in words if word.decode(best, "replace") != word.decode(other, "replace")]
+    return other == best or (bool(apart) and _share_of_letters(apart, other) > _share_of_letters(apart, best) - _AHEAD)
+
+
+def _share_of_letters(words: Sequence[bytes], encoding: str) -> float:
+    """The share of the script's frequent letters among the characters beyond ASCII, less that of words with other signs in them."""
+    letters, frequent, beyond, whole = _SCRIPTS[encoding], 0, 0, 0
+    for word in words:
+        text = word.decode(encoding, "replace")
+        own = [sign for sign in text if ord(sign) >= 0x80 and unicodedata.category(sign) != "Mn"]
+        frequent += sum(unicodedata.normalize("NFD", sign)[0].casefold() in letters for sign in own)
+        beyond += len(own)
+        whole += all(sign.isalpha() or unicodedata.category(sign) == "Mn" for sign in text) and not _MIXED.search(text)
+    return frequent / beyond * whole / len(words) if beyond else 0.0
+
+
+def _east_asian(odd: bytes) -> list[str]:
+    """The encodings of East Asia that make common signs of the text: Korean has no other than syllables, Japanese has kana among them."""
+    texts = {name: [sign for sign in odd.decode(name, "replace") if ord(sign) >= 0x80] for name in _COMMON}
+    found = [name for name, signs in texts.items() if signs and sum(map(_COMMON[name], signs)) >= _COMMON_SIGNS * len(signs)]
+    kana = sum("\u3041" <= sign <= "\u30fe" for sign in texts["euc-jp"]) * 10 >= len(texts["euc-jp"])
+    syllables = len(texts["euc-kr"]) >= _ENOUGH and all(map(_COMMON["euc-kr"], texts["euc-kr"]))
+    told = {"euc-kr": syllables, "euc-jp": kana}
+    return next(([name] for name in found if told.get(name)), found)
+
+
+def _leads(encoding: str, first: int, last: int) -> Callable[[str], bool]:
+    """Tell the signs whose first byte is between two: the common ones come first in these tables."""
+
+    def is_common(sign: str) -> bool:
+        code = sign.encode(encoding, "ignore")
+        return len(code) == 2 and first <= code[0] <= last
+
+    return is_common
+
+
+_kanji = _leads("euc_jp", 0xA1, 0xCF)
+_hanzi = _leads("gb2312", 0xB0, 0xD7)
+_COMMON: dict[str, Callable[[str], bool]] = {
+    "cp932": _kanji,
+    "euc-jp": _kanji,
+    "gb18030": _hanzi,
+    "big5": _leads("big5", 0xA1, 0xC6),
+    "euc-kr": lambda sign: "\uac00" <= sign <= "\ud7a3",
+}
+"""For each encoding of East Asia, the signs that are common in its language."""

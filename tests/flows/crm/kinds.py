@@ -144,7 +144,7 @@ _REPORTS = {
     "02-closed-not-won.csv": Kind(
         _csv(_SALESFORCE, *(_report("a", "Closed Not Won"), _report("b", "Closed Lost - Won by competitor"))),
         3,
-        says="Closed Lost - Won by competitor: 1 deals",
+        says="Closed Lost - Won by competitor: 1 deal",
     ),
     "04-zoho-omitted-open.csv": Kind(
         _csv((*_ZOHO, "Forecast Category"), [*_zoho(1, "70", "2025-12-31", "Negotiation/Review"), "Omitted"], [*_zoho(2, "70"), "Closed"]),
