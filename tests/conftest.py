@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import csv
 import os
 import shutil
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from multiprocessing import forkserver, resource_tracker
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
@@ -96,6 +96,9 @@ WAITING_ROOMS = ("deployments", "faults")
 
 _PLACE = pytest.StashKey[Path]()
 
+LAST = -1000
+"""The priority at exit of what comes after Prefect's own removals, and after multiprocessing's, which has a folder in ours."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give the session a temporary folder of its own, by which what it leaves behind is known.
@@ -105,7 +108,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # what a test writes is kept, as ever
         config.stash[_PLACE] = Path(tempfile.mkdtemp(prefix="dealcast-suite-"))
-        atexit.register(shutil.rmtree, config.stash[_PLACE], ignore_errors=True)  # after Prefect's own, which are registered later
+        remove = {"ignore_errors": True}
+        Finalize(None, shutil.rmtree, (config.stash[_PLACE],), remove, exitpriority=LAST)
         os.environ["TMPDIR"], tempfile.tempdir = str(config.stash[_PLACE]), None
     worker = getattr(config, "workerinput", {}).get("workerid", "main")
     os.environ["PREFECT_HOME"] = str(Path(os.environ["TMPDIR"]) / f"prefect-{worker}")  # never the user's own

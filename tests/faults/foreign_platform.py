@@ -20,60 +20,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from email import message_from_bytes
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import SHUT_RDWR
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-_HEADER = (
-    "id,name,description,creationDatetime,addDatetime,closedDatetime,expectedClosureDatetime,status,stage,"
-    "currentStageStartDatetime,value,numberOfSentEmails,numberOfEmailOpens,numberOfReceivedEmails,numberOfMeetings,"
-    "lastInteractionDatetime,accountId,accountAverageResponseTime,companyId,companyNumberOfEmployees,companyRevenue,"
-    "companyIndustry,companyType,companyDescription,companyTechnologies,companyCity,companyCountry,companyIsCustomer,"
-    "contactId,contactNumberOfConversions,contactEmailDomainType,contactEmailOptedOut,contactAverageResponseTime,"
-    "lastUpdateDatetime,lastSyncedAt"
-)
-COLUMNS = _HEADER.split(",")
-REQUIRED = ("id", "creationDatetime", "addDatetime", "status", "stage", "currentStageStartDatetime", "value", "lastUpdateDatetime")
-AMOUNT = re.compile(r"\d+(\.\d+)?")
-MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+from tests.faults.foreign_contract import COLUMNS, Deals, Fault, broken, form, predict, spoilt
 
 _INVALID = "Validation failed"
 _REPORT = [{"DATA": {"DATAFRAME_CHECK": [{"schema": "DealsDataModel", "column": "status", "check": "isin", "error": "not said"}]}}]
-
-Deals = dict[str, dict[str, str]]
-"""Deals by id."""
-
-
-@dataclass(slots=True)
-class Fault:
-    """Something that goes wrong with the next ``count`` requests (None: all) of a method and a path, a shell pattern.
-
-    ``drop``: no answer, nothing done · ``drop_after_commit``: done, no answer · ``delay``: done at once, answered after ``seconds`` ·
-    ``status``, ``status_after_commit``: answered so, not done or done · ``flap``: every second one answered so ·
-    ``altered``: the answer has ``fields`` over its own · ``no_id`` · ``request_id``: the id is called ``requestId`` ·
-    ``unknown_status`` · ``half``: half of the answer · ``fail``: accepted, and ends in ``error``
-    """
-
-    kind: str
-    method: str | None = None
-    path: str = "*"
-    count: int | None = 1
-    skip: int = 0
-    seconds: float = 1.0
-    status: int = 503
-    fields: dict[str, Any] = field(default_factory=dict)
-    matched: int = 0
-
-    def strikes(self, method: str, path: str) -> bool:
-        """Count a request that matches, and say whether it is struck."""
-        if self.method not in (None, method) or not fnmatchcase(path, self.path):
-            return False
-        self.matched += 1
-        turn = self.matched - self.skip
-        return turn > 0 and (self.count is None or turn <= self.count) and (self.kind != "flap" or turn % 2 == 1)
 
 
 @dataclass(slots=True)
@@ -180,21 +136,6 @@ class ForeignPlatform:
         return {**named, "status": "queued", "message": None}
 
 
-def _broken(rows: list[dict[str, str]], header: list[str]) -> bool:
-    """True if the file is to be rejected whole."""
-    if any(name not in header for name in COLUMNS) or len({row["id"] for row in rows}) != len(rows):
-        return True
-    return any(
-        not all(row[name] for name in REQUIRED)
-        or row["status"] not in ("open", "closed_won", "closed_lost")
-        or (row["status"] != "open" and not row["closedDatetime"])
-        or not MOMENT.fullmatch(row["addDatetime"])
-        or row["addDatetime"] < row["creationDatetime"]
-        or not AMOUNT.fullmatch(row["value"])
-        for row in rows
-    )
-
-
 @dataclass(slots=True)
 class _Request:
     """What a route is asked with, besides its path."""
@@ -226,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
                 status, answer = fault.status, b"upstream"
             lost = fault is not None and fault.kind in ("drop", "drop_after_commit")
             noted.status = None if lost else status
-        self._respond(status, _spoilt(answer, fault), fault, lost=lost)
+        self._respond(status, spoilt(answer, fault), fault, lost=lost)
 
     do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - http.server's names
 
@@ -268,7 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _upload(self, collection: str, mode: str, request: _Request) -> tuple[int, bytes]:
         if collection not in self.platform.deals:
             return 404, b'{"message": "no such collection"}'
-        parts = _form(self.headers["Content-Type"], request.body)
+        parts = form(self.headers["Content-Type"], request.body)
         if set(parts) != {"file", "separator"}:
             return 400, b'{"message": "file and separator are wanted"}'
         reader = csv.DictReader(io.StringIO(parts["file"], newline=""), delimiter=parts["separator"])
@@ -277,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
         header = list(reader.fieldnames or ())
 
         def work() -> str | None:
-            if _broken(rows, header):
+            if broken(rows, header):
                 return _INVALID
             kept = {} if mode == "override" else self.platform.deals[collection]
             self.platform.deals[collection] = kept | {row["id"]: row for row in rows}
@@ -311,7 +252,7 @@ class _Handler(BaseHTTPRequestHandler):
         deals = self.platform.deals[collection]
         request.noted.ids = sorted(deals)
         accepted = self.platform.begin(
-            collection, "forecast", lambda: None if deals else "no data", request.fault, predicted=_predict(deals, **args)
+            collection, "forecast", lambda: None if deals else "no data", request.fault, predicted=predict(deals, **args)
         )
         return 202, json.dumps(accepted).encode()
 
@@ -353,43 +294,10 @@ _ROUTES = (
 """The contract's endpoints, each with the method that serves it."""
 
 
-def _form(content_type: str, body: bytes) -> dict[str, str]:
-    """The parts of a form by name."""
-    form = message_from_bytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
-    parts = [part for part in form.walk() if not part.is_multipart()]
-    return {str(part.get_param("name", header="content-disposition")): _text(part.get_payload(decode=True)) for part in parts}
-
-
-def _text(payload: Any) -> str:
-    return bytes(payload).decode("utf-8")
-
-
-def _predict(deals: Deals, horizon: int, first_month_to_predict: str | None = None) -> list[dict[str, Any]]:
-    """All that was ever won, for each month of the horizon: enough to tell one state of the data from another."""
-    won = [deal for deal in deals.values() if deal["status"] == "closed_won"]
-    newest = max((deal["closedDatetime"][:7] for deal in won), default="2020-01")
-    year, month = map(int, (first_month_to_predict or newest).split("-"))
-    first = year * 12 + month - 1 + (first_month_to_predict is None)
-    total = sum(float(deal["value"]) for deal in won)
-    return [{"period": f"{each // 12:04d}-{each % 12 + 1:02d}-01", "expectedWon": total} for each in range(first, first + horizon)]
-
-
 def _found(state: dict[str, Any] | None) -> tuple[int, bytes]:
     if state is None:
         return 404, b'{"message": {"reason": "unknown", "codes": [4, 4]}}'
     return 200, json.dumps({name: value for name, value in state.items() if name != "predicted"}).encode()
-
-
-def _spoilt(answer: bytes, fault: Fault | None) -> bytes:
-    """The answer as the fault has it."""
-    if fault is None or fault.kind not in ("altered", "no_id", "request_id", "unknown_status"):
-        return answer
-    body = json.loads(answer)
-    changes: dict[str, Any] = {"altered": fault.fields, "unknown_status": {"status": "paused"}}.get(fault.kind, {})
-    if fault.kind in ("no_id", "request_id"):
-        identifier = body.pop("id", None)
-        changes = {"requestId": identifier} if fault.kind == "request_id" else {}
-    return json.dumps(body | changes).encode()
 
 
 class _Server(ThreadingHTTPServer):
