@@ -117,6 +117,7 @@ def test_a_scheduled_run_completes_and_leaves_artifacts(stage: Stage) -> None:
     assert {b">won<", b">forecast<"} <= set(re.findall(rb">[a-z]+<", base64.b64decode(chart[1]))), "months won and months ahead"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("worker")
 def test_a_cancelled_run_is_named_and_says_how_to_resume(stage: Stage) -> None:
     """It is started as by `prefect deployment run -p`, and cancelled as by the UI's button, while the platform is at work."""
