@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import click
 
-from deployments.command_frame import CommandGroup, end_on_signals, quiet_libraries, require_file_locks
+from deployments.command_frame import CommandGroup, end_on_signals, quiet_libraries, require_file_locks, write_what_a_terminal_has
 from deployments.commands.forget import forget
 from deployments.export_options import (
     complete_collection,
@@ -60,6 +60,7 @@ def main(config: str | None) -> None:  # noqa: ARG001 - each command reads it
       DEALCAST_LEDGER        the ledger, if it is to lie elsewhere: any fsspec URL
     """
     require_file_locks()
+    write_what_a_terminal_has()
     quiet_libraries()
     end_on_signals(bounded=click.get_current_context().invoked_subcommand not in ("up", "sandbox"))
     gc.set_threshold(100_000)  # imports make half a million objects that stay: looking them over again and again takes a fifth of a start

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import signal
 import sys
 import threading
 import time
+import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
@@ -158,6 +160,26 @@ def _end_unwound(code: int) -> None:
         staging.remove_own()
     sys.stdout.flush()
     os._exit(code)
+
+
+_PLAIN = {"\u2588": "#", "\u00b7": "-", "\u2192": "->", "\u2014": "-", "\u2013": "-"}
+"""Signs of ours, and what stands for each where a terminal has no such sign."""
+
+
+def write_what_a_terminal_has() -> None:
+    """Let stdout and stderr write the nearest sign for one that their encoding lacks, where Python would raise: e for é."""
+
+    def nearest(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        signs = error.object[error.start : error.end]
+        plain = (_PLAIN.get(sign) or unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode() for sign in signs)
+        return "".join(sign or "?" for sign in plain), error.end
+
+    codecs.register_error("dealcast-nearest", nearest)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="dealcast-nearest")
 
 
 def quiet_libraries() -> None:

@@ -9,15 +9,24 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import re
 import secrets
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from flows.errors import DealcastError
+
+
+_UNWRITABLE = ("unable to open database file", "readonly database", "Permission denied", "Read-only file system", "Not a directory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,8 @@ class TemporaryServer:
 
     process: subprocess.Popen[bytes]
     url: str
+    said: TextIO
+    """A file of what it writes to stderr: where it does not start, one sentence says why; else it is shown at the end."""
 
     def await_start(self) -> None:
         """Wait until it answers: its port takes the request before it does.
@@ -42,10 +53,14 @@ class TemporaryServer:
         try:
             httpx.get(f"{self.url}/health", timeout=seconds).raise_for_status()
         except httpx.HTTPError as error:
-            how = "ended" if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError) else f"gave no good answer in {seconds} s"
-            raise DealcastError(
-                f"Prefect's temporary server {how} ({error}). What it says stands above; or set PREFECT_API_URL to a server that runs."
-            ) from error
+            if not isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
+                how = f"gave no good answer in {seconds} s ({error})"
+                raise DealcastError(f"Prefect's temporary server {how}. Run it again, or set PREFECT_API_URL to a server.") from error
+            self.process.wait()
+            self.said.seek(0)
+            text = self.said.read()
+            self.said.truncate(0)
+            raise _why_it_ended(text, str(get_current_settings().home)) from error
 
     def stop(self) -> None:
         """End it: with its input, as when this process dies."""
@@ -54,6 +69,23 @@ class TemporaryServer:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.said.seek(0)
+        sys.stderr.write(self.said.read())
+
+
+def _why_it_ended(said: str, home: str) -> DealcastError:
+    """The error of a server that wrote ``said`` and ended, in one sentence with its remedy; ``home`` is Prefect's."""
+    from flows.errors import DealcastError, UsageError  # noqa: PLC0415 - the server's program needs none of these
+
+    elsewhere = "or PREFECT_API_URL to a server that runs. Nothing was begun."
+    if "Can't locate revision" in said:
+        return UsageError(f"Prefect's database in {home} is of a newer version of Prefect. Set PREFECT_HOME to another folder, {elsewhere}")
+    if any(words in said for words in _UNWRITABLE):
+        where = f"in {home}, unless PREFECT_SERVER_DATABASE_CONNECTION_URL says otherwise"
+        return UsageError(f"Prefect cannot write its database ({where}). Set PREFECT_HOME to a folder that it may write to, {elsewhere}")
+    errors = [line for line in said.splitlines() if re.match(r"[\w.]+(Error|Exception|Exit): ", line)]
+    why = f" ({errors[-1]})" if errors else ""
+    return DealcastError(f"Prefect's temporary server ended{why}. Run it again, or set PREFECT_API_URL to a server that runs.")
 
 
 def server_protection(origin: str) -> dict[str, str]:
@@ -98,16 +130,18 @@ def temporary_server() -> TemporaryServer | None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
         protection = server_protection(origin)
+        said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - it lives as long as the server
         process = subprocess.Popen(  # noqa: S603 - our own file
             [sys.executable, "-P", __file__, str(listener.fileno())],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
+            stderr=said,
             pass_fds=[listener.fileno()],
             process_group=0,  # a Ctrl-C is for this process, which then ends the server
             cwd=os.sep,  # a `.env` or `prefect.toml` where the command runs is nobody's settings
             env={**SERVER_SETTINGS, **without_tokens(os.environ), **protection},
         )
-        server = TemporaryServer(process, f"{origin}/api")
+        server = TemporaryServer(process, f"{origin}/api", said)
     atexit.register(server.stop)
     os.environ.update({"PREFECT_API_URL": server.url, "PREFECT_API_AUTH_STRING": protection["PREFECT_API_AUTH_STRING"]})
     refresh_prefect()

@@ -29,7 +29,7 @@ from flows.ledger.unfinished import find_unfinished, forget_wait, how_to_resume,
 from flows.options import SyncOptions, checked_id, is_id
 from flows.runtime import data_process
 from flows.runtime.staging_area import staging_folder
-from flows.runtime.step_log import say
+from flows.runtime.step_log import lines_about, say
 from flows.runtime.thread_interruption import interrupted_by
 from flows.settings import Settings, load_settings
 from flows.tasks import Steps, check_deals, extract_deals, guard_export, publish_report
@@ -266,7 +266,8 @@ def open_run(collection: str) -> Iterator[Run]:
         raise UsageError(f"--collection {collection!r}: {error}.") from error
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
-    with lock_collection(collection, ledger, settings.home_folder), staging_folder(settings.home_folder) as folder:
+    held = lock_collection(collection, ledger, settings.home_folder)
+    with held, lines_about(collection), staging_folder(settings.home_folder) as folder:
         try:
             yield Run(settings, ledger, folder, Steps(settings))
         except BaseException as error:

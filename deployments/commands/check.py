@@ -42,7 +42,7 @@ def check_export(*, as_json: bool, docs: Path | None, timezone: str | None, **va
         staged = stage(options, place, timezone or "UTC")
         checked = check_staged(staged, options, ContentIndex, place, settings.extra_suite)
     if as_json:
-        click.echo(json.dumps(as_object(checked), ensure_ascii=False, indent=1))
+        click.echo(json.dumps(as_object(checked), indent=1))
     else:
         show(checked)
     if docs is not None:

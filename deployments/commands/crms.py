@@ -36,7 +36,7 @@ def show_dialects(*, as_json: bool = False) -> None:
     """A line per shipped dialect: its name, what it reads, and how surely its headers are known; one object with ``as_json``."""
     if as_json:
         found = [{"name": each.name, "reads": each.title, "how_surely": each.source} for each in known_dialects()]
-        click.echo(json.dumps({"dialects": found}, ensure_ascii=False))
+        click.echo(json.dumps({"dialects": found}))
         return
     table = Table("--crm", "reads", "how surely")
     for dialect in known_dialects():
@@ -64,7 +64,7 @@ def show_fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID, w
     if write is not None:
         write_whole(write, [skeleton(found).encode()])
     if as_json:
-        click.echo(json.dumps(_as_object(found, code), ensure_ascii=False))
+        click.echo(json.dumps(_as_object(found, code)))
         return code
     console = InertConsole()
     console.print(f"{found.path}: {found.form}", highlight=False, markup=False, soft_wrap=True)

@@ -42,7 +42,7 @@ def status(collection: str | None, *, as_json: bool, max_age: str | None, ask: b
         with settings.platform() as platform:
             _ask(found, platform)
     if as_json:
-        click.echo(json.dumps({"collections": found}, ensure_ascii=False, default=str))
+        click.echo(json.dumps({"collections": found}, default=str))
     else:
         click.echo(printable("\n".join(_text(each, now) for each in found)) or "The ledger knows no collection yet.")
     if lost := [each["collection"] for each in found if each.get("platform") == "unknown"]:

@@ -56,7 +56,7 @@ def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"
         compared = compare(folder / "dump.csv", checked.csv, zone)
     equal = compared.equal(extra_allowed=mode == "append")
     if as_json:
-        click.echo(json.dumps(as_object(compared, checked, equal=equal), ensure_ascii=False, indent=1))
+        click.echo(json.dumps(as_object(compared, checked, equal=equal), indent=1))
     else:
         _print(compared, checked, mode, equal=equal)
     return 0 if equal else DIFFERS

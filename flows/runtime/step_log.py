@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from flows.errors import DealcastError, StillProcessing, printable
@@ -10,9 +13,23 @@ from flows.errors import DealcastError, StillProcessing, printable
 _FAILED = "Task run failed with "
 """Begins what Prefect logs of each attempt that ends in an error, with a traceback after the last one."""
 
+_COLLECTION: ContextVar[str | None] = ContextVar("collection", default=None)
+
+
+@contextmanager
+def lines_about(collection: str) -> Iterator[None]:
+    """Give each line of the block the collection's id as a structured extra."""
+    before = _COLLECTION.set(collection)
+    try:
+        yield
+    finally:
+        _COLLECTION.reset(before)
+
 
 def say(step: str, message: str, **facts: Any) -> None:
     """Log one line of a step with its ids and counts as structured extras; never a row's content."""
+    if collection := _COLLECTION.get():
+        facts = {"collection": collection, **facts}
     from prefect.logging import get_run_logger  # noqa: PLC0415 - the data process does without prefect
 
     get_run_logger().info(printable(message), extra={"dealcast_step": step, **{f"dealcast_{key}": value for key, value in facts.items()}})

@@ -46,4 +46,5 @@ def _say_change(sent: AcceptedAppend | InvokedForecast, error: StillProcessing) 
     before, said_at = _SAID.get(sent.name, ("", 0.0))
     if words != before or time.monotonic() - said_at >= _SAID_EVERY:
         _SAID[sent.name] = words, time.monotonic()
-        say("await", str(error), waiting=True)
+        ids = {"request_id": sent.request_id} if isinstance(sent, AcceptedAppend) else {"invocation_id": sent.invocation_id}
+        say("await", str(error), waiting=True, **ids)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +19,8 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from deployments.sandbox import Sandbox
+from deployments.temporary_server import TemporaryServer
+from flows.errors import DealcastError
 from flows.nostradamus import Nostradamus
 from tests.conftest import HANG, wait_for
 from tests.prefect_database import home_with_database
@@ -141,13 +146,51 @@ def test_a_temporary_server_says_nothing_of_its_end(collection: str, write_deals
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("home")
-def test_a_temporary_server_that_cannot_start_is_told(write_deals: WriteDeals, tmp_path: Path) -> None:
-    environment = without_a_server(tmp_path / "prefect", PREFECT_API_DATABASE_CONNECTION_URL="sqlite+aiosqlite:////nowhere/at/all.db")
-    command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", "c"]
+@pytest.mark.parametrize("why", ["is of a newer version of Prefect", "cannot write its database"])
+def test_a_temporary_server_that_cannot_start_is_told_in_one_sentence(write_deals: WriteDeals, tmp_path: Path, why: str) -> None:
+    environment = without_a_server(tmp_path / "prefect")
+    if "newer" in why:
+        with closing(sqlite3.connect(tmp_path / "prefect" / "prefect.db")) as database, database:
+            database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+    else:
+        environment["PREFECT_API_DATABASE_CONNECTION_URL"] = "sqlite+aiosqlite:////nowhere/at/all.db"
+    command = [*DEALCAST, "sync", str(write_deals(3)), "--crm", "canonical", "--collection", "c", "--json"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=HANG)
-    assert ended.returncode == 1
-    assert "dealcast: Prefect's temporary server ended" in ended.stderr.splitlines()[-1]
-    assert "set PREFECT_API_URL" in ended.stderr
+    assert ended.returncode == json.loads(ended.stdout)["exit_code"] == 2
+    (line,) = ended.stderr.splitlines()
+    assert why in line
+    assert str(tmp_path / "prefect") in line
+    assert "Set PREFECT_HOME" in line
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "words"),
+    [
+        ("alembic.util.exc.CommandError: Can't locate revision identified by 'f'", 2, "is of a newer version of Prefect. Set PREFECT_HOME"),
+        (
+            "sqlite3.OperationalError: attempt to write a readonly database",
+            2,
+            "cannot write its database",
+        ),
+        ("PermissionError: [Errno 13] Permission denied: '/srv'", 2, "cannot write its database"),
+        (
+            "  File\nImportError: no module named x\n\nERROR: startup failed",
+            1,
+            "ended (ImportError: no module named x). Run it",
+        ),
+        ("", 1, "Prefect's temporary server ended. Run it again"),
+    ],
+)
+def test_why_a_temporary_server_ended(said: str, code: int, words: str) -> None:
+    """A process that ends with such words stands for one: `test_a_temporary_server_that_cannot_start_is_told_in_one_sentence`."""
+    with tempfile.TemporaryFile("w+") as written, subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE) as child:
+        written.write(said)
+        server = TemporaryServer(child, "http://127.0.0.1:9/api", written)
+        with pytest.raises(DealcastError) as raised:
+            server.await_start()
+        assert raised.value.exit_code == code
+        assert words in str(raised.value)
+        assert "Traceback" not in str(raised.value)
 
 
 @pytest.mark.parametrize("while_they", ["wait for the platform", pytest.param("were asked to come back later", marks=pytest.mark.slow)])

@@ -1,0 +1,42 @@
+"""What a command prints, on a terminal or in a pipe that has few signs."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deployments.command_frame import write_what_a_terminal_has
+
+EXPORT = Path(__file__).resolve().parents[2] / "deployments/commands/demo/hubspot-crm-exports-all-deals-2026-11-02.csv"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "expected"),
+    [("ascii", "Zoe ... ## -> - ?"), ("latin-1", "Zoë ... ## -> · ?"), ("utf-8", "Zoë … ██ → · ?")],
+)
+def test_a_sign_that_a_terminal_lacks_is_the_nearest_that_it_has(monkeypatch: pytest.MonkeyPatch, encoding: str, expected: str) -> None:
+    """Half a pair of surrogates, as in the name of a file that is no text, is a sign that no terminal has."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding))
+    write_what_a_terminal_has()
+    sys.stdout.write("Zoë … ██ → · \udce9")
+    sys.stdout.flush()
+    assert written.getvalue().decode(encoding) == expected
+
+
+def test_a_check_on_an_ascii_terminal_ends_without_a_traceback(tmp_path: Path) -> None:
+    """Its tables are cut with an ellipsis, and its JSON is exact."""
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "DEALCAST_HOME": str(tmp_path)}
+    command = [str(Path(sys.executable).with_name("dealcast")), "check", str(EXPORT), "--crm", "hubspot", "--timezone", "Europe/Rome"]
+    for more in ([], ["--json"]):
+        ended = subprocess.run([*command, *more], env=environment, capture_output=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout.isascii()
+        assert b"UnicodeEncodeError" not in ended.stderr
+    assert json.loads(ended.stdout)["deals"] == 480
