@@ -74,6 +74,10 @@ def matches(values: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:
     return pc.match_substring_regex(values, pattern)
 
 
+_LONGEST_NULL_WORD = max(map(len, NULL_WORDS))
+_ENDS_NULL_WORD = np.isin(np.arange(256), [ord(word[-1]) for word in NULL_WORDS])
+
+
 @cache
 def _null_words() -> pa.Array:
     """Made on first use: the first Arrow array imports pandas."""
@@ -83,6 +87,18 @@ def _null_words() -> pa.Array:
 def are_null_words(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """True if a text is a word that the platform may read as an empty cell (A); false where it is null."""
     return pc.is_in(values, value_set=_null_words())
+
+
+def may_hold_null_words(values: pa.ChunkedArray) -> bool:
+    """False if no text is as short and ends as a null word does: a glance, several times faster than asking each text."""
+    return any(_ends_as_null_word(chunk) for chunk in values.chunks)
+
+
+def _ends_as_null_word(chunk: pa.StringArray) -> bool:
+    at = offsets(chunk)
+    lengths = np.diff(at)
+    last = at[1:][(lengths > 0) & (lengths <= _LONGEST_NULL_WORD)] - 1
+    return len(last) > 0 and bool(_ENDS_NULL_WORD[np.frombuffer(chunk.buffers()[2], np.uint8)[last]].any())
 
 
 def holds(values: pa.ChunkedArray, signs: bytes) -> bool:

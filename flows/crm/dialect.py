@@ -372,7 +372,7 @@ def _encoding(name: str | None) -> str | None:
 def _pattern(pattern: str) -> str:
     try:
         re.compile(pattern)
-        pc.match_substring_regex(pa.array([""]), pattern)
+        pc.match_substring_regex(pa.nulls(1, pa.string()), pattern)  # an array made of a list would import pandas
     except (re.error, pa.ArrowInvalid) as error:
         raise Misread(f"the pattern {pattern!r} is no regular expression that both Python and RE2 know: {error}.") from error
     return pattern

@@ -36,7 +36,7 @@ IN_DOUBT = 0
 """In place of a content hash: the platform may hold the deal in another content, or not at all."""
 
 CELL_BYTES = 4
-SAMPLE = 20_000
+SAMPLE = 5_000
 """Deals, or up to twice as many, whose cells are hashed one by one: all of a small collection, a share of a large one."""
 
 _CELL = "\x1f"
@@ -72,7 +72,7 @@ def hashes(texts: Iterable[memoryview], count: int) -> Hashes:
 
 def hash_ids(ids: pa.StringArray) -> Hashes:
     """The hashes of ids; a null hashes as the empty text."""
-    filled = pc.fill_null(ids, "")
+    filled = pc.fill_null(ids, "") if ids.null_count else ids
     at = offsets(filled)
     ends = (at - at[0]).tolist()
     return hashes(map(memory(filled).__getitem__, map(slice, ends, ends[1:])), len(filled))
@@ -197,7 +197,5 @@ class ContentIndex:
         return place, self._ids[place] == ids
 
 
-def _unpacked(cells: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint32]:
-    width = CELL_BYTES * len(CONTENT_COLUMNS)
-    packed = np.frombuffer(cells.buffers()[1], np.uint8)[cells.offset * width : (cells.offset + len(cells)) * width]
-    return packed.view("<u4").reshape(-1, len(CONTENT_COLUMNS))
+def _unpacked(cells: pa.BinaryArray) -> npt.NDArray[np.uint32]:
+    return np.frombuffer(memory(cells), "<u4").reshape(-1, len(CONTENT_COLUMNS))

@@ -49,11 +49,12 @@ INDEX = "_index"
 _OLD_INDEX = "_known"
 _REBUILT = (BASELINE, f"{INDEX}{CONTENT}", f"{_OLD_INDEX}{OLD_CONTENT}")
 
+_WIDTH = CELL_BYTES * len(CONTENT_COLUMNS)
 _ROWS = 10_000
-"""Rows that are read, and written, together: their cells take 136 bytes each, in several copies."""
+"""Rows that are read, and written, together."""
 
 SCHEMA = pa.schema(
-    [("id", pa.string()), ("content", pa.uint64()), ("cells", pa.binary(CELL_BYTES * len(CONTENT_COLUMNS)))],
+    [("id", pa.string()), ("content", pa.uint64()), ("cells", pa.binary())],
     metadata={"content": "xxh3 of the row as sent, less lastSyncedAt", "cells": f"32 bits of the xxh3 of: {','.join(CONTENT_COLUMNS)}"},
 )
 
@@ -97,11 +98,12 @@ def rows_of(deals: Deals, batch: pa.Table, which: Mask, in_all: int) -> pa.Table
     """The ``deals`` that ``which`` chooses of a ``batch`` as rows of the index; the cells are hashed of a sample of ``in_all``."""
     texts = one_chunk(batch["id"]) if which.all() else one_chunk(batch["id"]).filter(pa.array(which))
     has_cells = sampled(deals["id"], in_all)
-    cells = pa.nulls(len(deals), SCHEMA.field("cells").type)
+    cells = pa.nulls(len(deals), pa.binary())
     if has_cells.any():
-        packed = cells_of(batch.take(pa.array(np.flatnonzero(which)[has_cells]))).tobytes()
-        known = pa.FixedSizeBinaryArray.from_buffers(cells.type, int(has_cells.sum()), [None, pa.py_buffer(packed)])
-        cells = pc.replace_with_mask(cells, pa.array(has_cells), known)
+        packed = cells_of(batch.take(pa.array(np.flatnonzero(which)[has_cells])))
+        ends = np.concatenate(([0], np.cumsum(has_cells) * packed.strides[0])).astype(np.int32)
+        buffers = [pa.array(has_cells).buffers()[1], pa.py_buffer(ends), pa.py_buffer(packed)]
+        cells = pa.BinaryArray.from_buffers(pa.binary(), len(deals), buffers)
     return pa.table([texts, pa.array(deals["content"]), cells], schema=SCHEMA)
 
 
@@ -219,11 +221,12 @@ def merge_into_index(ledger: Ledger, entry: Entry) -> Entry:
     A crash at any point is fixed by doing it again: what is known is written first, and never holds what is in doubt as sure.
     """
     earlier = [other for other in ledger.entries(entry.collection) if other.order < entry.order]
-    own = _ids_sent(ledger, [entry])
+    as_sent = _ids_as_sent(ledger, [entry])
+    own = np.sort(as_sent)
     kept: Iterable[Held] = ()
     if entry.mode != "override":
         kept = (rows.only(~among(rows.ids, own)) for rows in held(ledger, entry.collection, earlier))
-    sent = () if entry.deletes else _once(_sent(ledger, entry), own)
+    sent = () if entry.deletes else _once(_sent(ledger, entry, as_sent), own)
     count = _write_index(ledger, entry.collection, chain(kept, sent), deals_held(ledger, entry.collection) + len(own))
     if not entry.export.get("limited"):
         save_baseline(ledger, entry.collection, entry.export | ({"vanished": 0} if entry.mode == "override" else {}))
@@ -289,12 +292,14 @@ def _write_index(ledger: Ledger, collection: str, deals: Iterable[Held], in_all:
         with DealsFile(file) as parquet:
             for rows in deals:
                 count += len(rows.ids)
-                has_name = rows.table["id"].is_valid().to_numpy()
-                unnamed.append(_as_old(rows.only(~has_name)).tobytes())
-                parquet.write(_thinned(rows.only(has_name), in_all))
+                if rows.table["id"].null_count:
+                    has_name = rows.table["id"].is_valid().to_numpy()
+                    unnamed.append(_as_old(rows.only(~has_name)).tobytes())
+                    rows = rows.only(has_name)  # noqa: PLW2901 - the rest of them
+                parquet.write(_thinned(rows, in_all))
         file.seek(0)
         ledger.stream(collection, f"{INDEX}{CONTENT}", iter(partial(file.read, PIECE), b""))
-    if any(unnamed):
+    if unnamed:
         ledger.stream(collection, f"{_OLD_INDEX}{OLD_CONTENT}", unnamed)
     else:
         ledger.delete(collection, f"{_OLD_INDEX}{OLD_CONTENT}")
@@ -302,25 +307,26 @@ def _write_index(ledger: Ledger, collection: str, deals: Iterable[Held], in_all:
 
 
 def _thinned(rows: Held, in_all: int) -> pa.Table:
-    keep = pa.array(sampled(rows.ids, in_all))
-    cells = pc.if_else(keep, rows.table["cells"], pa.scalar(None, SCHEMA.field("cells").type))
-    return rows.table.set_column(2, SCHEMA.field("cells"), cells).cast(SCHEMA)
+    cells = pc.if_else(pa.array(sampled(rows.ids, in_all)), rows.table["cells"], pa.scalar(None, pa.binary()))
+    return rows.table.set_column(2, SCHEMA.field("cells"), cells)
 
 
-def _stored(ledger: Ledger, collection: str, name: str, old: str) -> Iterator[Held]:
-    """The deals of a Parquet file, and those of its counterpart of an earlier version that it has not."""
+def _stored(ledger: Ledger, collection: str, name: str, old: str, hashed: Hashes | None = None) -> Iterator[Held]:
+    """The deals of a Parquet file, and those of its counterpart of an earlier version that it has not; ``hashed`` are its ids, if known."""
     there, where = HashPile(), ledger.where(collection, f"{name}{CONTENT}")
     with suppress(FileNotFoundError), named_if_damaged(where), ledger.open(collection, f"{name}{CONTENT}") as source:
         require_sound_parquet(source, where)
         parquet = pq.ParquetFile(source)
-        has_cells = parquet.schema_arrow.field("cells").type == SCHEMA.field("cells").type
-        for batch in parquet.iter_batches(_ROWS, columns=None if has_cells else ["id", "content"]):
-            table = pa.Table.from_batches([batch])
-            if not has_cells:  # of other columns than today's
-                table = table.append_column(SCHEMA.field("cells"), pa.nulls(len(table), SCHEMA.field("cells").type))
-            ids = hash_ids(one_chunk(table["id"]))
+        same_columns = (parquet.schema_arrow.metadata or {}).get(b"cells") == SCHEMA.metadata[b"cells"]
+        rows = 0
+        for batch in parquet.iter_batches(_ROWS):
+            table = pa.Table.from_batches([batch]).cast(SCHEMA)
+            if not (same_columns and pc.all(pc.equal(pc.binary_length(table["cells"]), _WIDTH), min_count=0).as_py()):
+                table = table.set_column(2, SCHEMA.field("cells"), pa.nulls(len(table), pa.binary()))
+            ids = hash_ids(one_chunk(table["id"])) if hashed is None else hashed[rows : rows + len(table)]
+            rows += len(table)
             there.add(ids)
-            yield Held(ids, table.cast(SCHEMA))
+            yield Held(ids, table)
     known: Hashes | None = None
     for piece in ledger.pieces(collection, f"{old}{OLD_CONTENT}"):
         known = np.sort(there.gathered()) if known is None else known
@@ -331,7 +337,7 @@ def _stored(ledger: Ledger, collection: str, name: str, old: str) -> Iterator[He
 
 def _of_old(deals: Deals) -> Held:
     content = pa.array(deals["content"], mask=deals["content"] == IN_DOUBT)
-    cells = pa.nulls(len(deals), SCHEMA.field("cells").type)
+    cells = pa.nulls(len(deals), pa.binary())
     return Held(deals["id"].copy(), pa.table([pa.nulls(len(deals), pa.string()), content, cells], schema=SCHEMA))
 
 
@@ -341,8 +347,8 @@ def _as_old(rows: Held) -> Deals:
     return deals
 
 
-def _sent(ledger: Ledger, entry: Entry) -> Iterator[Held]:
-    return _stored(ledger, entry.collection, entry.fingerprint, entry.fingerprint)
+def _sent(ledger: Ledger, entry: Entry, hashed: Hashes | None = None) -> Iterator[Held]:
+    return _stored(ledger, entry.collection, entry.fingerprint, entry.fingerprint, hashed)
 
 
 def _once(sent: Iterable[Held], ids: Hashes) -> Iterator[Held]:
@@ -350,21 +356,28 @@ def _once(sent: Iterable[Held], ids: Hashes) -> Iterator[Held]:
     repeated, seen = np.unique(ids[1:][ids[1:] == ids[:-1]]), np.empty(0, np.uint64)
     for rows in sent:
         which = among(rows.ids, repeated)
+        if not which.any():
+            yield rows
+            continue
         is_first = ~among(rows.ids, seen)
         is_first[np.setdiff1d(np.arange(len(rows.ids)), np.unique(rows.ids, return_index=True)[1])] = False
-        yield rows.in_doubt(which).only(~which | is_first) if which.any() else rows
+        yield rows.in_doubt(which).only(~which | is_first)
         seen = np.union1d(seen, rows.ids[which])
 
 
 def _ids_sent(ledger: Ledger, entries: Sequence[Entry]) -> Hashes:
     """The ids of what syncs sent, in order."""
+    ids = _ids_as_sent(ledger, entries)
+    ids.sort()
+    return ids
+
+
+def _ids_as_sent(ledger: Ledger, entries: Sequence[Entry]) -> Hashes:
     pile = HashPile()
     for entry in entries:
         for rows in _sent(ledger, entry):
             pile.add(rows.ids)
-    ids = pile.gathered()
-    ids.sort()
-    return ids
+    return pile.gathered()
 
 
 def deals_held(ledger: Ledger, collection: str) -> int:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.disclosure import name_or_shape
-from expectations.formats import are_null_words
+from expectations.formats import are_null_words, may_hold_null_words
 from expectations.schema import COLUMNS, SOURCE_LINE, Null
 from flows.crm import ALL_PIPELINES, Extraction, open_export
 from flows.crm.column_map import DEALS_SCHEMA
@@ -49,7 +49,7 @@ def without_null_words(deals: pa.Table) -> tuple[pa.Table, dict[str, int]]:
     emptied = {}
     for column in COLUMNS:
         cells = deals[column.name]
-        if column.null is Null.FORBIDDEN or not (count := pc.sum(found := are_null_words(cells)).as_py()):
+        if column.null is Null.FORBIDDEN or not may_hold_null_words(cells) or not (count := pc.sum(found := are_null_words(cells)).as_py()):
             continue
         emptied[column.name] = count
         place = deals.schema.get_field_index(column.name)

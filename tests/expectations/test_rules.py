@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from expectations import CheckReport, FileProfile, Gate
+from expectations.formats import may_hold_null_words
 from expectations.row_checks import deals_table
 from expectations.rules import CRITICAL_RULES, RULES, WARNING_RULES, Rule, accepting
-from expectations.schema import COLUMNS, Kind, Severity
+from expectations.schema import COLUMNS, NULL_WORDS, Kind, Severity
 
 Overrides = dict[str, str | None]
 MakeFrame = Callable[[Sequence[Overrides]], pd.DataFrame]
@@ -178,3 +180,12 @@ def test_a_report_says_how_surely_rows_are_refused(make_frame: Callable[[Sequenc
     assert report.refusals == "1 of 4 deals would be refused by the platform"
     _, report = judge(make_frame([{"value": "1e3"}]), now)
     assert report.refusals == "1 of 1 deals are assumed to be refused (the platform does not say so)"
+
+
+@pytest.mark.parametrize("word", sorted(NULL_WORDS))
+def test_a_glance_misses_no_null_word(word: str) -> None:
+    """Wherever in a column it is; and where nothing ends like one, it says so."""
+    texts = pa.array([None, "", "Zürich", "12.5", word, "2024-05-01T08:00:00"])
+    assert may_hold_null_words(pa.chunked_array([texts]))
+    assert may_hold_null_words(pa.chunked_array([texts[:2], texts[4:5]]))
+    assert not may_hold_null_words(pa.chunked_array([texts[:4], texts[5:], pa.nulls(2, pa.string())]))

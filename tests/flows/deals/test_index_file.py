@@ -20,6 +20,8 @@ from flows.delivery.submit import keep_content
 from flows.ledger.store import Entry, Ledger, Sending
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.flows.conftest import Asked, Failing, Sync, WriteDeals
 
 COLLECTION = "acme"
@@ -316,11 +318,27 @@ def test_an_upload_of_an_earlier_version_that_did_not_end_is_counted(ledger: Led
     assert not other.any()
 
 
-def test_cells_of_other_columns_are_left_out(ledger: Ledger, tmp_path: Path) -> None:
-    """A file of a version that knew other columns is read, and tells of no cell."""
+def _with_cells(table: pa.Table, kind: pa.DataType) -> pa.Table:
+    return table.set_column(2, "cells", table["cells"].cast(kind))
+
+
+@pytest.mark.parametrize(
+    ("earlier", "compared"),
+    [
+        (lambda table: _with_cells(table, pa.binary(len(table["cells"][0].as_py()))), 1),
+        (lambda table: table.set_column(2, "cells", pa.array([b"12345678"])), 0),
+        (lambda table: table.replace_schema_metadata({"cells": "32 bits of the xxh3 of: id,name"}), 0),
+        (lambda table: table.replace_schema_metadata(None), 0),
+    ],
+    ids=["of one width", "of another width", "of other columns", "of nobody knows what"],
+)
+def test_cells_of_an_earlier_version_are_read_where_they_are_of_the_same_columns(
+    ledger: Ledger, tmp_path: Path, earlier: Callable[[pa.Table], pa.Table], compared: int
+) -> None:
+    """Else the deals are known all the same, and no cell is."""
     merge_into_index(ledger, sent(ledger, tmp_path, ["a"]))
     (path,) = (tmp_path / "ledger").rglob("_index.parquet")
-    table = pq.read_table(path)
-    pq.write_table(table.set_column(2, "cells", pa.array([b"12345678"], pa.binary(8))), path)
-    ids = pa.array(["a"], pa.string())
-    assert load_index(ledger, COLLECTION).columns_changed(hash_ids(ids), deals(["a"], "7"), np.ones(1, np.bool_)) == (0, {})
+    pq.write_table(earlier(pq.read_table(path)), path)
+    ids, index = pa.array(["a"], pa.string()), load_index(ledger, COLLECTION)
+    assert len(index) == 1
+    assert index.columns_changed(hash_ids(ids), deals(["a"], "7"), np.ones(1, np.bool_)) == (compared, {"value": 1} if compared else {})

@@ -62,6 +62,12 @@ def test_it_checks_without_prefect_and_is_gone_once_ended() -> None:
     assert in_data_process(os.getpid) == os.getpid()
 
 
+def test_the_flow_s_process_begins_without_pandas_which_the_data_process_has() -> None:
+    """It takes 30 MB beside an export that is being read; the first Arrow array that is made of Python's values imports it."""
+    asked = "import sys, flows.sync_deals; print('pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True).stdout.strip() == "False"
+
+
 @pytest.mark.usefixtures("_started")
 def test_an_error_there_is_the_same_here() -> None:
     with pytest.raises(ExportUnreadable, match=r"^line 7 is torn$") as raised:
