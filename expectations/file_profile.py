@@ -70,6 +70,9 @@ class HashPile:
         self._room[self._count : end] = more
         self._count = end
 
+    def __len__(self) -> int:
+        return self._count
+
     def gathered(self) -> Hashes:
         """All of them, in the room itself: to be asked for when no more come."""
         return self._room[: self._count]

@@ -35,7 +35,7 @@ DEAL = np.dtype([("id", "<u8"), ("content", "<u8")])
 IN_DOUBT = 0
 """In place of a content hash: the platform may hold the deal in another content, or not at all."""
 
-CELL_BYTES = 4
+CELLS_BYTES = 4 * len(CONTENT_COLUMNS)
 SAMPLE = 5_000
 """Deals, or up to twice as many, whose cells are hashed one by one: all of a small collection, a share of a large one."""
 

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from expectations.file_profile import HashPile
 from expectations.formats import one_chunk
 from flows.deals.content_index import (
-    CELL_BYTES,
+    CELLS_BYTES,
     CONTENT_COLUMNS,
     DEAL,
     IN_DOUBT,
@@ -49,7 +49,6 @@ INDEX = "_index"
 _OLD_INDEX = "_known"
 _REBUILT = (BASELINE, f"{INDEX}{CONTENT}", f"{_OLD_INDEX}{OLD_CONTENT}")
 
-_WIDTH = CELL_BYTES * len(CONTENT_COLUMNS)
 _ROWS = 10_000
 """Rows that are read, and written, together."""
 
@@ -98,12 +97,10 @@ def rows_of(deals: Deals, batch: pa.Table, which: Mask, in_all: int) -> pa.Table
     """The ``deals`` that ``which`` chooses of a ``batch`` as rows of the index; the cells are hashed of a sample of ``in_all``."""
     texts = one_chunk(batch["id"]) if which.all() else one_chunk(batch["id"]).filter(pa.array(which))
     has_cells = sampled(deals["id"], in_all)
-    cells = pa.nulls(len(deals), pa.binary())
-    if has_cells.any():
-        packed = cells_of(batch.take(pa.array(np.flatnonzero(which)[has_cells])))
-        ends = np.concatenate(([0], np.cumsum(has_cells) * packed.strides[0])).astype(np.int32)
-        buffers = [pa.array(has_cells).buffers()[1], pa.py_buffer(ends), pa.py_buffer(packed)]
-        cells = pa.BinaryArray.from_buffers(pa.binary(), len(deals), buffers)
+    packed = cells_of(batch.take(pa.array(np.flatnonzero(which)[has_cells])))
+    ends = np.concatenate(([0], np.cumsum(has_cells) * CELLS_BYTES)).astype(np.int32)
+    buffers = [pa.array(has_cells).buffers()[1], pa.py_buffer(ends), pa.py_buffer(packed)]
+    cells = pa.Array.from_buffers(pa.binary(), len(deals), buffers)
     return pa.table([texts, pa.array(deals["content"]), cells], schema=SCHEMA)
 
 
@@ -318,13 +315,11 @@ def _stored(ledger: Ledger, collection: str, name: str, old: str, hashed: Hashes
         require_sound_parquet(source, where)
         parquet = pq.ParquetFile(source)
         same_columns = (parquet.schema_arrow.metadata or {}).get(b"cells") == SCHEMA.metadata[b"cells"]
-        rows = 0
         for batch in parquet.iter_batches(_ROWS):
             table = pa.Table.from_batches([batch]).cast(SCHEMA)
-            if not (same_columns and pc.all(pc.equal(pc.binary_length(table["cells"]), _WIDTH), min_count=0).as_py()):
+            if not (same_columns and pc.all(pc.equal(pc.binary_length(table["cells"]), CELLS_BYTES), min_count=0).as_py()):
                 table = table.set_column(2, SCHEMA.field("cells"), pa.nulls(len(table), pa.binary()))
-            ids = hash_ids(one_chunk(table["id"])) if hashed is None else hashed[rows : rows + len(table)]
-            rows += len(table)
+            ids = hash_ids(one_chunk(table["id"])) if hashed is None else hashed[len(there) : len(there) + len(table)]
             there.add(ids)
             yield Held(ids, table)
     known: Hashes | None = None
@@ -367,9 +362,7 @@ def _once(sent: Iterable[Held], ids: Hashes) -> Iterator[Held]:
 
 def _ids_sent(ledger: Ledger, entries: Sequence[Entry]) -> Hashes:
     """The ids of what syncs sent, in order."""
-    ids = _ids_as_sent(ledger, entries)
-    ids.sort()
-    return ids
+    return np.sort(_ids_as_sent(ledger, entries))
 
 
 def _ids_as_sent(ledger: Ledger, entries: Sequence[Entry]) -> Hashes:
