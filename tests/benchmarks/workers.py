@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tests.benchmarks.deals import make_deals
 from tests.benchmarks.postgres import postgres
 from tests.benchmarks.result import Row
 from tests.benchmarks.servers import TOKEN, is_right, servers
+from tests.conftest import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOYMENT = "sync-deals/one-of-many"
@@ -46,19 +48,13 @@ def run() -> list[Row]:
 
 
 def _share_out(place: Path, url: str, count: int) -> list[Row]:
-    Sandbox(url, TOKEN).control("PUT", "speed", {"queued_seconds": 0, "processing_seconds": SECONDS})
-    os.environ |= {"DEALCAST_LEDGER": str(place / "ledger"), "PREFECT_WORKER_QUERY_SECONDS": "2"}
-    table, collections = _prepare(place, url, count)
-    _prefect("work-pool", "create", "dealcast", "--type", "process")
-    _prefect("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
-    with contextlib.ExitStack() as workers:
-        for name in WORKERS:
-            workers.enter_context(_worker(place, name, min(AT_ONCE, (count + 1) // 2)))
-        _until_both_are_there()
+    deploy(url, place)
+    table, collections = prepare(place, url, count)
+    with begun_workers(place, min(AT_ONCE, (count + 1) // 2)):
         begun = time.monotonic()
         _checked([sys.executable, "-m", "deployments.cli", "collections", "sync", str(table), "--deployment", DEPLOYMENT, "--quiet"])
         seconds = time.monotonic() - begun
-    runs = _runs()
+    runs = runs_of()
     uploads = Sandbox(url, TOKEN).control("GET", "uploads")
     ended = Counter(run["state_type"] for run in runs)
     begun_once = sum(run["run_count"] == 1 for run in runs)
@@ -80,24 +76,41 @@ def _share_out(place: Path, url: str, count: int) -> list[Row]:
     ]
 
 
-def _prepare(place: Path, url: str, count: int) -> tuple[Path, list[str]]:
+def deploy(url: str, place: Path) -> None:
+    """A pool, its deployments, and a platform that takes :data:`SECONDS` for a job; the ledger of all workers is in ``place``."""
+    Sandbox(url, TOKEN).control("PUT", "speed", {"queued_seconds": 0, "processing_seconds": SECONDS})
+    os.environ |= {"DEALCAST_LEDGER": str(place / "ledger"), "PREFECT_WORKER_QUERY_SECONDS": "2"}
+    _prefect("work-pool", "create", "dealcast", "--type", "process")
+    _prefect("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
+
+
+@contextlib.contextmanager
+def begun_workers(place: Path, at_once: int) -> Iterator[dict[str, int]]:
+    """Both workers, each with a home and a log of its own in ``place``; their process ids by name."""
+    with contextlib.ExitStack() as workers:
+        begun = {name: workers.enter_context(_worker(place, name, at_once)) for name in WORKERS}
+        wait_for(lambda: all("started!" in (place / f"{name}.log").read_text(errors="replace") for name in WORKERS), "the workers to start")
+        yield begun
+
+
+def prepare(place: Path, url: str, count: int) -> tuple[Path, list[str]]:
     """An export for each of ``count`` new collections, and the table of them."""
     table = place / "collections.csv"
     now = int(time.time())
     with Nostradamus(url, TOKEN) as platform, table.open("w", newline="") as sink:
         rows = csv.writer(sink)
-        rows.writerow(["collection", "export", "crm"])
+        rows.writerow(["collection", "export", "crm", "first_month"])  # of random deals the newest may be too old to forecast from
         collections = [platform.create_collection(f"customer {number}", "Europe/Rome").id for number in range(count)]
         for number, collection in enumerate(collections):
             export = place / f"customer-{number}.csv"
             write_deals_csv([make_deals(number * DEALS, DEALS, now=now)], export)
-            rows.writerow([collection, export, "canonical"])
+            rows.writerow([collection, export, "canonical", f"{datetime.fromtimestamp(now, UTC):%Y-%m}"])
     return table, collections
 
 
 @contextlib.contextmanager
-def _worker(place: Path, name: str, at_once: int) -> Iterator[None]:
-    """A process worker with a home of its own."""
+def _worker(place: Path, name: str, at_once: int) -> Iterator[int]:
+    """A process worker with a home of its own; its process id."""
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "dealcast", "--type", "process", "--name", name]
     environment = {**os.environ, "DEALCAST_HOME": str(place / name)}
     with (
@@ -105,22 +118,14 @@ def _worker(place: Path, name: str, at_once: int) -> Iterator[None]:
         subprocess.Popen([*command, "--limit", str(at_once)], env=environment, cwd=ROOT, stdout=log, stderr=log) as worker,
     ):
         try:
-            yield
+            yield worker.pid
         finally:
-            for process in [*psutil.Process(worker.pid).children(recursive=True), worker]:
-                process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # it was killed meanwhile
+                for process in [*psutil.Process(worker.pid).children(recursive=True), worker]:
+                    process.kill()
 
 
-def _until_both_are_there() -> None:
-    for _ in range(120):
-        found = httpx.post(f"{os.environ['PREFECT_API_URL']}/work_pools/dealcast/workers/filter", json={}).json()
-        if len(found) == len(WORKERS):
-            return
-        time.sleep(0.5)
-    raise TimeoutError(f"of the workers, only {[worker['name'] for worker in found]} came")
-
-
-def _runs() -> list[dict[str, Any]]:
+def runs_of() -> list[dict[str, Any]]:
     """All flow runs of the deployment."""
     api = os.environ["PREFECT_API_URL"]
     deployment = httpx.get(f"{api}/deployments/name/{DEPLOYMENT}").raise_for_status().json()["id"]

@@ -29,6 +29,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
 from deployments.command_frame import end_on_signals
 from expectations.gx import session  # noqa: F401 - as above
 from flows import tasks
+from flows.errors import PrefectAway
 from flows.ledger import store
 from flows.ledger.store import Entry, Ledger
 from flows.nostradamus import Nostradamus
@@ -78,6 +79,9 @@ def run(environment: Mapping[str, str], options: dict[str, Any], journal: str, p
     except KeyboardInterrupt:  # as the command line ends by Ctrl-C
         points.reach("ended", code=130)
         os._exit(130)
+    except httpx.TransportError as gone:  # and where Prefect's server went away
+        points.reach("ended", code=PrefectAway.exit_code, said=repr(gone))
+        os._exit(PrefectAway.exit_code)
     error = None if state.is_completed() else state.result(raise_on_failure=False)
     code = (NOTHING_NEW if state.name == "NothingNew" else 0) if error is None else getattr(error, "exit_code", 1)
     points.reach("ended", code=code, said=state.message if error is None else repr(error))

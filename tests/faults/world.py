@@ -121,7 +121,7 @@ class World:
         (self.dead.add if code == -signal.SIGKILL else self.dead.discard)(step.machine)
         if step.outage and met and self.server:
             self.server.start()
-        explained = _EXPLAINED[step.act if step.at else None] | ({2} if step.resume else set()) | ({1} if step.outage else set())
+        explained = _EXPLAINED[step.act if step.at else None] | ({2} if step.resume else set())
         if code not in {*DONE, 5, 6, *explained}:
             self.problems.append(f"run {mine} ended with {code}: {self._last_words(mine)}")
         if code in DONE and not step.resume and not met:
