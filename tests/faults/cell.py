@@ -256,7 +256,7 @@ def start_planned(
         "POLL_DELAY": "0.02",
         "POLL_DELAY_MAX": "0.05",
         "UPLOAD_BACKOFF": "0.05",
-        "DEADLINE": "20",
+        "DEADLINE": "600",
         "SEND_RETRIES": "1",
         **settings,
     }
