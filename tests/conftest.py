@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
+import random
 import shutil
 import signal
+import socket
 import tempfile
 import time
 from collections import Counter
@@ -84,6 +86,14 @@ def sampled(cases: Iterable[Any], keep: int = 1) -> list[Any]:
         pytest.param(*(case if isinstance(case, tuple) else (case,)), id=name, marks=[pytest.mark.slow] if number >= keep else [])
         for number, (name, case) in enumerate(named)
     ]
+
+
+def free_port() -> int:
+    """A port for a server that is started later: below those that a connection is given, so that none takes it meanwhile."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 WriteDeals = Callable[..., Path]

@@ -19,8 +19,7 @@ import pytest
 
 from deployments.sandbox import Sandbox
 from tests import make_demo_export
-from tests.conftest import wait_for
-from tests.deployments.conftest import free_port
+from tests.conftest import free_port, wait_for
 from tests.make_docs import ROOT, demo_output, part_of, without_ids
 from tests.prefect_database import home_with_database
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ import psutil
 import pytest
 
 from deployments.sandbox import Sandbox, running
-from tests.conftest import HANG, wait_for
+from tests.conftest import HANG, free_port, wait_for
 from tests.prefect_database import home_with_database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,11 +110,6 @@ def process(command: list[str], environment: dict[str, str], log: Path) -> Itera
             for member in family:
                 if member.is_running():
                     member.send_signal(signal.SIGKILL)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,7 @@ def test_the_exit_codes_of_a_sync(
     monkeypatch.setenv("DEALCAST_DEADLINE", "0.3")
     assert f"dealcast resume --collection {collection}" in sync(write_deals(3), 6)
     assert "deadline" in dealcast("resume", "--collection", collection, code=6).stderr
-    monkeypatch.setenv("DEALCAST_DEADLINE", "20")
+    monkeypatch.setenv("DEALCAST_DEADLINE", str(HANG))
     sandbox.control("DELETE", "faults")
     assert "forecast of" in dealcast("resume", "--collection", collection).stdout
     assert "--accept-shrink" in sync(write_deals(1), 7)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from flows.runtime.prefect_settings import SERVER_SETTINGS
-from tests.conftest import wait_for
+from tests.conftest import free_port, wait_for
 from tests.prefect_database import home_with_database
 
 
@@ -22,8 +21,7 @@ class PrefectServer:
     """A server that can be killed and started again, at the same port and with the same database."""
 
     def __init__(self, home: Path, settings: Mapping[str, str]) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}/api"
         self._log = home / "server.log"
         self._environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}

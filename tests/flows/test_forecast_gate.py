@@ -42,13 +42,13 @@ def test_completed_is_followed_by_exactly_one_invocation(sync: Sync, write_deals
     assert len(held()) == deals
 
 
-def test_the_invocation_comes_after_the_completed_answer(sync: Sync, write_deals: WriteDeals, sandbox: Sandbox) -> None:
-    sandbox.control("PUT", "speed", {"queued_seconds": 0.2, "processing_seconds": 0.2})
+def test_the_invocation_comes_after_the_completed_answer(sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault) -> None:
+    fault("altered", "*/append/*", fields={"status": "in_progress"}, count=4)
     assert sync(write_deals()).is_completed()
     log = sandbox.control("GET", "requests")
     invoked = next(number for number, entry in enumerate(log) if entry["path"] == "/api/invocation")
     looks = [number for number, entry in enumerate(log) if entry["method"] == "GET" and "/append/" in entry["path"]]
-    assert len(looks) > 3
+    assert len(looks) > 4
     assert max(looks) < invoked, "no look at the append is needed after the one that said completed"
 
 
@@ -59,13 +59,14 @@ def test_the_ui_shows_the_story_task_by_task(sync: Sync, write_deals: WriteDeals
 
 
 def test_each_look_is_a_retried_attempt_with_its_progress_as_message(
-    sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, asked: Asked, task_states: TaskStates, told: list[str]
+    sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, task_states: TaskStates, told: list[str]
 ) -> None:
-    sandbox.control("PUT", "speed", {"queued_seconds": 0.6, "processing_seconds": 0.6})
+    for word in ("queued", "in_progress"):
+        fault("altered", "*/append/*", fields={"status": word}, count=2)
     shown = task_states(sync(write_deals()))
     waits = [state for state in shown["await_append"] if state.name == "AwaitingRetry"]
     looks = asked("GET", "*/append/*")
-    assert looks >= 3
+    assert looks > 4
     assert len(waits) in (looks - 1, looks), "the last look is no wait; the first attempt, right after acceptance, is no look"
     for word in ("queued", "in_progress"):
         assert any(re.fullmatch(f"append request [0-9a-f]{{32}}: {word}, [0-9]+ of [0-9]+ s", line) for line in told)
@@ -74,12 +75,11 @@ def test_each_look_is_a_retried_attempt_with_its_progress_as_message(
 def test_right_after_acceptance_nothing_is_asked(
     sync: Sync, write_deals: WriteDeals, asked: Asked, task_states: TaskStates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The platform is done at once, and the one look that sees it comes when the first delay is over."""
+    """The first look comes when the first delay is over: there are as many waits as looks."""
     monkeypatch.setenv("DEALCAST_POLL_DELAY", "0.7")
     monkeypatch.setenv("DEALCAST_POLL_DELAY_MAX", "0.7")
     shown = task_states(sync(write_deals(), forecast="never"))
-    assert [state.name for state in shown["await_append"]].count("AwaitingRetry") == 1
-    assert asked("GET", "*/append/*") == 1
+    assert [state.name for state in shown["await_append"]].count("AwaitingRetry") == asked("GET", "*/append/*") >= 1
 
 
 def test_an_error_of_the_platform_s_validation_is_followed_by_no_invocation(

@@ -13,7 +13,7 @@ from flows.ledger.store import Ledger
 from flows.nostradamus import Nostradamus
 from flows.runtime.thread_interruption import interrupted_by
 from flows.sync_deals import resume_sync
-from tests.conftest import sampled
+from tests.conftest import HANG, sampled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +79,7 @@ def test_resume_goes_on_after_the_deadline_passed(
     monkeypatch.setenv("DEALCAST_DEADLINE", "0.3")
     assert failing(write_deals()).exit_code == 6
     sandbox.control("DELETE", "faults")
-    monkeypatch.setenv("DEALCAST_DEADLINE", "20")
+    monkeypatch.setenv("DEALCAST_DEADLINE", str(HANG))
     state = resume(collection)
     assert state.is_completed(), state.message
     assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (1, 1)

@@ -6,7 +6,6 @@ import base64
 import os
 import re
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -22,14 +21,13 @@ import pytest
 from deployments.commands.up import deployments, own_sync
 from flows.errors import DealcastError, ExportNotFound, UsageError
 from flows.options import SyncOptions
-from tests.conftest import HANG, wait_for
+from tests.conftest import HANG, free_port, wait_for
 
 SYNCED = SyncOptions(export="/exports/deals.csv", crm="hubspot", collection="acme")
 
 
 def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = str(listening.getsockname()[1])
+    port = str(free_port())
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DEALCAST_", "PREFECT_"))}
     environment |= {"DEALCAST_HOME": str(tmp_path / "home"), "DEALCAST_TOKEN": "real-token-4711"}
     command = [str(Path(sys.executable).with_name("dealcast")), "up", "--port", port, "--every", "1"]

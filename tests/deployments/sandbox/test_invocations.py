@@ -104,8 +104,9 @@ def test_an_empty_collection_makes_the_invocation_fail(api: Client, collection: 
 
 
 def test_an_invocation_sent_before_the_append_completed_fails(sandbox: Sandbox, api: Client, collection: str, deals_csv: DealsCsv) -> None:
-    sandbox.control("PUT", "speed", {"queued_seconds": 0.1, "processing_seconds": 0.1})
+    sandbox.control("PUT", "speed", {"queued_seconds": 3600, "processing_seconds": 0})
     upload, invocation = api.upload(collection, deals_csv({})), api.invoke(collection)
+    sandbox.control("PUT", "speed", {"queued_seconds": 0, "processing_seconds": 0})
     assert api.settled(invocation)["status"] == "error"
     assert api.settled(upload)["status"] == "completed"
 

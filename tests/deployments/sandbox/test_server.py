@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +18,7 @@ import httpx
 import pytest
 
 from deployments.sandbox import Sandbox, running
-from tests.conftest import HANG, wait_for
+from tests.conftest import HANG, free_port, wait_for
 
 if TYPE_CHECKING:
     from tests.deployments.sandbox.conftest import Client
@@ -116,7 +115,7 @@ def test_fifty_appends_at_once_and_kills_equal_a_replay_in_the_order_of_acceptan
     """Each client's separator tells its file, even where its answer was lost and it sent the file again."""
     chance = random.Random(7)
     deals = {mark: [{"id": str(number), "name": mark} for number in chance.sample(range(80), 20)] for mark in SEPARATORS[:CLIENTS]}
-    port = _free_port()
+    port = free_port()
     with process(tmp_path, port=port) as (sandbox, _), client(sandbox) as api:
         collection = api.new_collection()
         senders = [
@@ -151,12 +150,6 @@ def _send_until_accepted(client: Callable[..., Client], sandbox: Sandbox, collec
                 time.sleep(0.1)
             else:
                 return
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
 
 
 def test_the_folder_is_private(tmp_path: Path) -> None:
