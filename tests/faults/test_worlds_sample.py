@@ -38,7 +38,15 @@ def test_every_invariant_holds(life: Life, doubles: dict[str, Double], tmp_path:
 
 def test_each_axis_is_lived_with_both_doubles() -> None:
     lives = lives_of_axes()
-    assert {life.group for life in lives} == {"pause", "clock", "foreign answer", "slow answer", "ledger full", "Prefect killed"}
+    assert {life.group for life in lives} == {
+        "pause",
+        "clock",
+        "foreign answer",
+        "slow answer",
+        "late upload",
+        "ledger full",
+        "Prefect killed",
+    }
     assert {(life.group, life.name) for life in lives if life.double == "sandbox"} == {
         (life.group, life.name) for life in lives if life.double == "foreign"
     }
