@@ -69,3 +69,16 @@ def test_with_a_zone_that_is_given_the_deals_are_those_that_the_list_s_zone_make
     assert "give --timezone ZONE" in dealcast(*verify, code=2).stderr
     found = json.loads(dealcast(*verify, "--timezone", "Europe/Rome", "--json").stdout)
     assert (found["differing"], found["missing"]) == (0, 0)
+
+
+def test_the_command_asks_for_the_zone_sends_nothing_and_takes_it(collection: str, fault: Fault, asked: Asked, dealcast: Dealcast) -> None:
+    """A collection in Europe/Rome, and a list that does not say so: what is held then differs from the export in no cell."""
+    listing(fault, {"id": collection})
+    line = ("sync", UTC_EXPORT, "--crm", "close", "--collection", collection, "--no-forecast")
+    assert "give --timezone ZONE" in dealcast(*line, code=2).stderr
+    assert asked("POST", "*/append") == 0
+    dealcast(*line, "--timezone", "Europe/Rome")
+    verify = ("collections", "verify", collection, UTC_EXPORT, "--crm", "close", "--json")
+    found = json.loads(dealcast(*verify, "--timezone", "Europe/Rome").stdout)
+    assert (found["differing"], found["missing"]) == (0, 0)
+    assert json.loads(dealcast(*verify, "--timezone", "UTC", code=9).stdout)["differing"] > 0
