@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from expectations import FileProfile
 from expectations.disclosure import shape
 from expectations.formats import one_chunk
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE
+from flows.crm.values.cells import by_value
 from flows.crm.values.identifiers import plain_ids
 from flows.deals.records import StagedDeals
 from flows.deals.staged_file import STAGED_SCHEMA, batches
@@ -34,15 +36,22 @@ def spelling_keys(ids: pa.Array) -> pa.Array:
     """The key that all spellings of one id have in common.
 
     That is its text without blanks around it, the digits of `007`, `7.0` and `1,007`, the first 15 characters of Salesforce's 18, and
-    a UUID in small letters without braces.
+    a UUID in small letters without braces; and letters and digits beyond ASCII in one form, wide ones narrow and accents composed.
     """
-    ids = plain_ids(ids)
+    ids = _composed(plain_ids(ids))
     numbers = pc.fill_null(pc.match_substring_regex(ids, rf"^0[0-9]|^[0-9]+(?:\.0+|,0{{1,2}})$|{_GROUPED}"), False)
     if pc.any(numbers).as_py():
         ids = pc.if_else(pc.match_substring_regex(ids, _GROUPED), pc.replace_substring_regex(ids, "[.,]", ""), ids)
         plain = pc.replace_substring_regex(ids, r"^0*([0-9]+?)(?:\.0+|,0{1,2})?$", r"\1")
         ids = pc.if_else(pc.match_substring_regex(ids, _NUMBER), plain, ids)
     return _short(_small(ids))
+
+
+def _composed(ids: pa.Array) -> pa.Array:
+    beyond = pc.fill_null(pc.invert(pc.string_is_ascii(ids)), False)
+    if not pc.any(beyond).as_py():
+        return ids
+    return pc.replace_with_mask(ids, beyond, by_value(ids.filter(beyond), lambda text: unicodedata.normalize("NFKC", text)))
 
 
 def _small(ids: pa.Array) -> pa.Array:

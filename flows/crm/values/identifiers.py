@@ -20,10 +20,10 @@ _ROUNDED = r"^[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]+$"
 
 
 def plain_ids(column: pa.Array) -> pa.Array:
-    """The identifiers without surrounding blanks, zero-width characters, `="..."` and a leading `'`; null where nothing is left."""
+    """The identifiers without surrounding blanks, zero-width characters, quotes, `="..."` and a leading `'`; null where nothing is left."""
     if not _may_be_odd(column):
         return column
-    odd = pc.fill_null(pc.match_substring_regex(column, r"^[\s=']|[\s\"]$|[^\x21-\x7e]"), False)
+    odd = pc.fill_null(pc.match_substring_regex(column, r"^[\s='\"]|[\s\"]$|[^\x21-\x7e]"), False)
     if not pc.any(odd).as_py():
         return column
     cleaned = by_value(column.filter(odd), _plain)
@@ -33,7 +33,7 @@ def plain_ids(column: pa.Array) -> pa.Array:
 def _may_be_odd(column: pa.Array) -> bool:
     """True if any text has a character beyond visible ASCII, a quote or an `=`: a glance at the column's memory."""
     found = np.frombuffer(memory(column), np.uint8)
-    return bool(len(found)) and (int(found.min()) < ord("!") or int(found.max()) > ord("~") or holds(pa.chunked_array([column]), b"='"))
+    return bool(len(found)) and (int(found.min()) < ord("!") or int(found.max()) > ord("~") or holds(pa.chunked_array([column]), b"='\""))
 
 
 def visible(text: str) -> str:
@@ -45,6 +45,8 @@ def _plain(text: str) -> str | None:
     text = visible(text).strip()
     if formula := _FORMULA.fullmatch(text):
         text = formula["text"].strip()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1]
     return text.removeprefix("'").strip() or None
 
 

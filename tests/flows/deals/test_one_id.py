@@ -55,6 +55,7 @@ def sent(checked: CheckedDeals) -> list[str]:
         '="14316276744"',
         '= "14316276744"',
         "'14316276744",
+        '"""14316276744"""',
     ],
 )
 def test_what_surrounds_an_id_is_not_the_id(check: Check, written: str) -> None:
@@ -89,6 +90,8 @@ def test_rows_of_one_id_that_differ_are_refused_as_they_were(tmp_path: Path) -> 
         ("101", '"101,0"'),
         ('"14,316,276,744"', "14316276744"),
         ("14.316.276.744", "14316276744"),
+        ("\uff11\uff10\uff11", "101"),
+        ("\u00e9-7", "e\u0301-7"),
         ("{0AB1C2D3-0000-4000-8000-00000000000F}", "0ab1c2d3-0000-4000-8000-00000000000f"),
     ],
 )
