@@ -93,7 +93,8 @@ def _show(history: pa.Table, won: Mapping[str, float], errors: Sequence[HorizonE
     for row in history.to_pylist():
         forecasts.setdefault(f"{row['as_of']:%Y-%m-%d %H:%M}", {})[row["month"]] = row["revenue"]
     tables = [_revisions(forecasts, newest, won, f"{datetime.now(zone):%Y-%m}") for newest in range(min(_SHOWN, len(forecasts)), 0, -1)]
-    console.print(next((table for table in tables if console.measure(table).minimum <= console.width), tables[-1]))
+    unbounded = console.options.update(max_width=10 * _WIDE)
+    console.print(next((each for each in tables if console.measure(each, options=unbounded).minimum <= console.width), tables[-1]))
     if not errors:
         return
     beside = Table(title="Error by months ahead, of months that are over")

@@ -7,14 +7,19 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any
 
 import yaml
 
 from deployments.project.config_file import NAME, Project
-from flows.errors import UsageError
-from flows.settings import variable_of
+from flows.crm.guide.remembered import CHOICES, with_remembered
+from flows.deals.guard import load_baseline
+from flows.errors import LedgerDamaged, UsageError
+from flows.ledger.store import Ledger
+from flows.options import SyncOptions
+from flows.settings import load_settings, variable_of
 
 _OWN = ("export", "crm", "collection", "max_age")
 """Parameters that the shipped file has as examples: a project says them itself."""
@@ -66,13 +71,23 @@ def _deployments(project: Project, collection: str) -> Iterator[dict[str, Any]]:
         if "export" in level:
             its_own = {key: value for key, value in level.items() if key not in _OWN}
             level.clear()
-            level.update(json.loads(json.dumps({**options, **its_own})))
+            known = _remembered(options) if name == "on-demand" else {}
+            level.update(json.loads(json.dumps({**known, **options, **its_own})))
         else:
             parameters["collection"] = collection
         made["name"] = name_of(collection, name)
         made["work_pool"] = {"name": project.deploy.pool, "job_variables": _job_variables(project)}
         made["schedules"] = [{"cron": cron, "timezone": project.deploy.timezone}] if cron else []
         yield made
+
+
+def _remembered(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The choices of the collection's last completed sync that ``options`` leave open, so that a form shows them; none before the first."""
+    with suppress(UsageError, LedgerDamaged, OSError):
+        ledger, said = Ledger(load_settings().ledger_url), SyncOptions.model_validate(options)
+        found = with_remembered(said, load_baseline(ledger, ledger.find(said.collection)))
+        return found.model_dump(mode="json", include=set(CHOICES), exclude_defaults=True)
+    return {}
 
 
 def _job_variables(project: Project) -> dict[str, Any]:

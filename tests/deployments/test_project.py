@@ -17,6 +17,7 @@ from deployments.cli import main
 from deployments.project.config_file import read_project
 from deployments.project.prefect_file import written
 from deployments.sandbox import Sandbox
+from flows.deals.guard import save_baseline
 from flows.ledger.store import NAME as NAME_IN_LEDGER
 from flows.ledger.store import Ledger
 from flows.options import SyncOptions
@@ -251,6 +252,22 @@ def test_a_file_of_a_project_is_made_anew_with_absolute_paths(write: Write, here
     assert variables["DEALCAST_FOLDER"] == str(here)
     assert variables["DEALCAST_HOME"] == str(here / "state")
     assert document["pull"] == [{"prefect.deployments.steps.set_working_directory": {"directory": "/"}}]
+
+
+def test_the_form_of_a_sync_by_hand_begins_with_what_the_last_one_was_told(write: Write, write_deals: WriteDeals) -> None:
+    """The choices of a sync on the command line, except where the file says otherwise; by the clock nothing is filled in."""
+    collection = "c1"
+    ledger = Ledger(load_settings().ledger_url)
+    ledger.put_line(collection, NAME_IN_LEDGER, "acme")
+    told = {"date_order": "day-first", "crm_timezone": "Europe/Oslo", "default": "value=0"}
+    save_baseline(ledger, collection, {"reading": {"dialect": "canonical"}, "said": told})
+    path = write(
+        f'[collections.acme]\nexport = "{write_deals()}"\ncrm = "canonical"\ncrm_timezone = "UTC"\n'
+        '[collections.acme.deployments]\non-demand = ""\nincremental = "0 * * * *"\n'
+    )
+    by_hand, by_clock = (each["parameters"] for each in yaml.safe_load(written(read_project(path, named=True)))["deployments"])
+    assert (by_hand["date_order"], by_hand["crm_timezone"], by_hand["default"]) == ("day-first", "UTC", ["value=0"])
+    assert "date_order" not in by_clock["options"]
 
 
 @pytest.mark.parametrize("kind", ["docker", "kubernetes"])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
+from deployments.commands.forecasts import _show
 from flows.ledger.forecast_history import Invoked, add_forecast, errors_by_horizon, movement, read_history
 from flows.ledger.store import Ledger
 
@@ -77,3 +81,19 @@ def test_errors_are_those_that_pandas_computes(ledger: Ledger) -> None:
     assert [(each.horizon, each.months) for each in found] == list(zip(grouped.index, grouped["count"], strict=True))
     assert [each.mape for each in found] == pytest.approx(grouped["mape"].tolist())
     assert [each.bias for each in found] == pytest.approx((grouped["error"] / grouped["won"]).tolist())
+
+
+@pytest.mark.parametrize(("width", "newest"), [(80, 4), (70, 3), (40, 1), (200, 6)])
+def test_a_terminal_gets_as_many_forecasts_as_it_has_room_for_whole(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, width: int, newest: int
+) -> None:
+    """A number that is cut short is another number."""
+    for number in range(1, 9):
+        add_forecast(ledger, invoked(date(2026, 1, number), number), months(date(2026, 1, 1), 105_734.25 + number, 20))
+    written = io.StringIO()
+    console = Console(file=written, width=width, force_terminal=True, color_system=None)
+    monkeypatch.setattr("deployments.commands.forecasts.Console", lambda: console)
+    _show(read_history(ledger, COLLECTION), {"2026-01": 95_364.5}, [], ZoneInfo("UTC"))
+    said = written.getvalue()
+    assert [number for number in range(1, 9) if f"{105_734.25 + number:,.2f}" in said] == list(range(9 - newest, 9))
+    assert "\u2026" not in said
