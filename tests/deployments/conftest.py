@@ -153,3 +153,23 @@ def _answers(url: str) -> bool:
         return httpx.get(url, trust_env=False).is_success
     except httpx.HTTPError:
         return False
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A folder whose every file would write ``ran`` if it were imported, and whose settings name code and a server of its own."""
+    folder = tmp_path / "hostile"
+    folder.mkdir()
+    mark = tmp_path / "ran"
+    code = f"open({str(mark)!r}, 'a').write(__name__ + '\\n')\n"
+    for name in ("httpx.py", "sitecustomize.py", "pandas.py", "hostile_lease.py"):
+        (folder / name).write_text(code)
+    for package in ("flows", "expectations", "deployments", "prefect"):
+        (folder / package).mkdir()
+        (folder / package / "__init__.py").write_text(code)
+    (folder / ".env").write_text(
+        "PREFECT_API_URL=http://127.0.0.1:9/api\nPREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=hostile_lease\nDEALCAST_PLATFORM_URL=http://127.0.0.1:9\n"
+    )
+    (folder / "prefect.toml").write_text('[api]\nurl = "http://127.0.0.1:9/api"\n[logging]\nconfig_path = "hostile.yml"\n')
+    (folder / "hostile.yml").write_text("version: 1\nhandlers: {x: {class: hostile_lease.X}}\n")
+    return folder

@@ -26,12 +26,12 @@ from tests.conftest import HANG, free_port, wait_for
 SYNCED = SyncOptions(export="/exports/deals.csv", crm="hubspot", collection="acme")
 
 
-def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path) -> None:
+def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path, hostile: Path) -> None:
     port = str(free_port())
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DEALCAST_", "PREFECT_"))}
     environment |= {"DEALCAST_HOME": str(tmp_path / "home"), "DEALCAST_TOKEN": "real-token-4711"}
     command = [str(Path(sys.executable).with_name("dealcast")), "up", "--port", port, "--every", "1"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
+    with subprocess.Popen(command, env=environment, cwd=hostile, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
         lines: list[str] = []
         reader = threading.Thread(target=lambda: lines.extend(iter(child.stdout.readline, "")) if child.stdout else None, daemon=True)
         reader.start()
@@ -59,6 +59,7 @@ def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path) -> 
             code = child.wait(HANG)
         reader.join()
     assert code == 0, "".join(lines)
+    assert not (tmp_path / "ran").exists(), (tmp_path / "ran").read_text()
     assert not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
