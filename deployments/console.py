@@ -140,7 +140,7 @@ def as_json(outcome: Outcome | DoneElsewhere) -> dict[str, Any]:
         "rows_unchanged": checked.unchanged if checked else None,
         "rows_quarantined": checked.quarantined if checked else None,
         "deals_gone": checked.stats.gone if checked else None,
-        "gone_ids": list(checked.stats.gone_ids) if checked else [],
+        "gone_file": checked.stats.gone_file if checked else None,
         "same_export": checked.same_export if checked else None,
         "export_modified": str(checked.staged.export.modified) if checked and checked.staged.export.modified else None,
         "newest_change": checked.stats.newest_update if checked else None,

@@ -18,7 +18,7 @@ from prefect.states import Cancelled
 from flows.crm.guide.remembered import differences
 from flows.deals.guard import check_whole, guard, guard_age, guard_deletion, guard_override, guard_reading, load_baseline
 from flows.deals.index_file import names_sent, set_damaged_aside
-from flows.deals.quarantine import keep_quarantine, stop_beyond_limit
+from flows.deals.quarantine import keep_gone, keep_quarantine, stop_beyond_limit
 from flows.deals.records import CheckedDeals, GoneDeals, StagedDeals
 from flows.deals.selection import check_against_ledger
 from flows.deals.staged_file import stage
@@ -132,6 +132,7 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
     withdraw_report(place)
     kept = keep_quarantine(checked, place, ledger, options.collection)
     show_rejected(options.collection, checked.report, str(kept))
+    checked = keep_gone(checked, place)
     show_gone(options.collection, checked.stats)
     report = checked.report
     say(

@@ -24,10 +24,9 @@ MISSING_LIMIT, MISSING_LEAST = 0.01, 20
 """The share of the known deals that `--missing delete` may delete at once, or a number where that is more."""
 
 LISTED = 200
-"""Ids of gone deals that are named; a file has them all."""
+"""Ids of gone deals whose forms are shown; a file has them all."""
 
 _STOPPED = "The guard stopped the sync, nothing was sent"
-_NAMED = 10
 _COLUMNS = 3
 
 
@@ -46,6 +45,8 @@ class ExportStats:
     """Value of the won deals by month of closing, ``YYYY-MM``."""
     gone_ids: tuple[str, ...] = ()
     """The first :data:`LISTED` of them; those of which an earlier version kept the hash alone have no name."""
+    gone_file: str | None = None
+    """The local file that has the ids of all of them, which no message has."""
     added: int = 0
     changed: int = 0
     compared: int = 0
@@ -93,7 +94,7 @@ def guard(now: ExportStats, before: Mapping[str, Any] | None, *, accept_shrink: 
 
     Raises:
         StoppedByGuard: it is empty, older, or smaller by more than :data:`SHRINK_LIMIT`, or more than :data:`CHANGE_LIMIT` of the known
-            deals are new or changed in it; the message has the numbers, ids and columns.
+            deals are new or changed in it; the message has the numbers, the columns, and the file of ids.
     """
     shrunk = [] if accept_shrink else _shrunk(now, before)
     changed = [] if accept_change or before is None else _changed(now)
@@ -123,7 +124,7 @@ def _shrunk(now: ExportStats, before: Mapping[str, Any] | None) -> list[str]:
             doubts.append(f"{what} fell from {was:,.0f} to {is_now:,.0f} ({is_now / was - 1:+.0%})")
     gone = now.gone - (before.get("vanished") or 0)
     if gone > now.known * SHRINK_LIMIT:
-        doubts.append(f"{gone:,} of {now.known:,} deals sent before are not in it{_named(now.gone_ids, now.gone)}")
+        doubts.append(f"{gone:,} of {now.known:,} deals sent before are not in it{_named(now)}")
     was_newest = before.get("newest_update")
     if was_newest and now.newest_update and now.newest_update < was_newest:
         doubts.append(f"its newest change is of {now.newest_update}, older than the last export's {was_newest}")
@@ -161,13 +162,13 @@ def guard_deletion(now: ExportStats, limit: str | None) -> None:
             :data:`MISSING_LIMIT` of them, or :data:`MISSING_LEAST` where that is more.
 
     Raises:
-        StoppedByGuard: more are gone; the message names ids.
+        StoppedByGuard: more are gone; the message names the file of their ids.
     """
     allowed = missing_allowance(now.known, limit)
     if now.gone > allowed:
         raise StoppedByGuard(
             f"{_STOPPED}: {now.gone:,} of {now.known:,} known deals are gone from the export and would be "
-            f"deleted, at most {allowed:,} may be{_named(now.gone_ids, now.gone)}. If they are to go, run it again with "
+            f"deleted, at most {allowed:,} may be{_named(now)}. If they are to go, run it again with "
             f"--missing-limit {now.gone}; else with --missing keep."
         )
 
@@ -239,8 +240,5 @@ def _most(now: ExportStats) -> str:
     return f"; columns that changed most: {columns} deals" if columns else ""
 
 
-def _named(ids: Sequence[str], count: int) -> str:
-    if not ids:
-        return ""
-    more = ", ..." if count > _NAMED else ""
-    return f" ({', '.join(map(repr, ids[:_NAMED]))}{more})"
+def _named(now: ExportStats) -> str:
+    return f" (their ids are in {now.gone_file})" if now.gone_file else ""

@@ -7,10 +7,12 @@ It is written here and not by openpyxl, which puts the rows into a file of TMPDI
 from __future__ import annotations
 
 import csv
+import io
 import re
 import shlex
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -26,6 +28,7 @@ from expectations.schema import COLUMN_NAMES, SOURCE_LINE
 from flows.crm.bound_dialect import STAND_INS
 from flows.crm.extraction import QUARANTINE_REASONS
 from flows.crm.files.location import sha256_of
+from flows.deals.index_file import sent_ids
 from flows.deals.records import CheckedDeals
 from flows.errors import StoppedByGate
 from flows.ledger.store import Ledger
@@ -137,6 +140,23 @@ def _clear(place: Path, ledger: Ledger, collection: str) -> None:
         place.rename(edited)
         say("check", f"{place} was edited, and is kept as {edited.name}")
     place.unlink(missing_ok=True)
+
+
+def keep_gone(checked: CheckedDeals, place: Path) -> CheckedDeals:
+    """Write the ids of the deals that are gone into ``gone.csv`` in the folder ``place``, the one place that has them as they are.
+
+    Where none is gone, an earlier sync's file is removed.
+    """
+    path = place / "gone.csv"
+    if checked.gone is None:
+        path.unlink(missing_ok=True)
+        return checked
+    sink = io.BytesIO()
+    with pacsv.CSVWriter(sink, pa.schema([("id", pa.string())])) as rows:
+        for ids in sent_ids(checked.gone.path):
+            rows.write(pa.table({"id": ids.cast(pa.string())}))
+    write_whole(private_folder(place) / path.name, [sink.getvalue()])
+    return replace(checked, stats=replace(checked.stats, gone_file=str(path)))
 
 
 def stop_beyond_limit(checked: CheckedDeals, allowed: int, kept: Path | None) -> None:

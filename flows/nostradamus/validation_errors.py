@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from expectations.schema import COLUMNS, Column, Kind, Null, Standing
@@ -36,8 +37,8 @@ CORRECT = {
 )
 """The place where each fact that a validation can show to be wrong is corrected."""
 
-_CASES = "failure cases"
-"""Pandera lists the failing values behind this word: they are people's data, and without bound."""
+_CASES = re.compile(r"failure cases|\bvalues:")
+"""Pandera lists the failing values, those that stand twice and those that are empty behind these words: people's data, without bound."""
 
 
 def describe(answer: UploadRequest) -> str:
@@ -122,7 +123,7 @@ def _entries_of(report: Any) -> list[tuple[str, dict[str, Any]]]:
 
 def _line(code: str, entry: dict[str, Any]) -> str:
     check = str(entry.get("check") or code)
-    error = str(entry.get("error") or "").split(_CASES, 1)[0].rstrip(" :,")
+    error = _CASES.split(str(entry.get("error") or ""), maxsplit=1)[0].rstrip(" :,")
     return f"column {_column(entry) or '(whole file)'}: {_short(check)}{': ' + _short(error) if error else ''}"
 
 

@@ -10,6 +10,7 @@ import json
 import logging
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 from uuid import UUID
@@ -24,6 +25,7 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.runtime import flow_run
 
 from expectations import CheckReport, Failure, Severity
+from expectations.disclosure import shape
 from flows.deals.guard import ExportStats
 from flows.runtime.best_effort import show
 from flows.ui.chart import Chart, draw, markdown_image
@@ -98,10 +100,11 @@ def show_rejected(collection: str, report: CheckReport, place: str | None) -> No
 
 
 def show_gone(collection: str, stats: ExportStats) -> None:
-    """The ids of known deals that the export no longer has; made only where there are any."""
+    """The forms of the ids of known deals that the export no longer has, and the file that has the ids; made only where there are any."""
     if stats.gone_ids:
-        note = f"{stats.gone:,} of {stats.known:,} known deals are gone from the export; the first {len(stats.gone_ids)}"
-        _show(create_table_artifact, [{"id": identifier} for identifier in stats.gone_ids], artifact_key("gone", collection), note)
+        note = f"{stats.gone:,} of {stats.known:,} known deals are gone from the export; their ids are in {stats.gone_file}"
+        forms = [{"form of the id": form, "deals": count} for form, count in Counter(map(shape, stats.gone_ids)).most_common()]
+        _show(create_table_artifact, forms, artifact_key("gone", collection), note)
 
 
 def show_progress(collection: str, percent: float, words: str) -> bool:

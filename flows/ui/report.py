@@ -287,8 +287,7 @@ def _gone(checked: CheckedDeals) -> list[str]:
     stats = checked.stats
     if not stats.gone:
         return []
-    more = ", ..." if stats.gone > len(stats.gone_ids) else ""
-    named = f": {', '.join(code(identifier) for identifier in stats.gone_ids)}{more}" if stats.gone_ids else ""
+    named = f"; their ids are in {code(stats.gone_file)}" if stats.gone_file else ""
     return [f"* {stats.gone:,} of {stats.known:,} known deals are gone from the export{named}"]
 
 

@@ -48,9 +48,14 @@ def test_gone_deals_are_counted_and_kept_unless_told_otherwise(
 ) -> None:
     sync(write_deals(480))
     said = json.loads(sync(write_deals(475), "--json").stdout)
-    assert (said["deals_gone"], said["gone_ids"]) == (5, ["476", "477", "478", "479", "480"])
+    named = home / "forecasts" / collection / "gone.csv"
+    assert (said["deals_gone"], said["gone_file"]) == (5, str(named))
+    assert (named.read_text().replace('"', "").split(), named.stat().st_mode & 0o777) == (["id", "476", "477", "478", "479", "480"], 0o600)
     assert len(held()) == 480
-    assert "5 of 480 known deals are gone from the export: `476`" in (home / "forecasts" / collection / "report.md").read_text()
+    assert (
+        f"5 of 480 known deals are gone from the export; their ids are in `{named}`"
+        in (home / "forecasts" / collection / "report.md").read_text()
+    )
     assert "5 gone" in sync(write_deals(475)).stdout
 
 
@@ -78,10 +83,11 @@ def test_many_gone_deals_are_stopped_by_the_guard(
     sync(write_deals(480))
     stopped = sync(write_deals(400), "--missing", "delete", code=7)
     assert "80 of 480 known deals are gone from the export and would be deleted, at most 20" in stopped.stderr
-    assert "'401'" in stopped.stderr
-    assert "100 of 480 deals sent before are not in it ('381', " in sync(write_deals(380), "--missing", "delete", code=7).stderr
+    assert "gone.csv)" in stopped.stderr
+    assert "'401'" not in stopped.stderr
+    assert "100 of 480 deals sent before are not in it (their ids are in " in sync(write_deals(380), "--missing", "delete", code=7).stderr
     stopped = sync(write_deals(380), "--missing", "delete", "--accept-shrink", code=7)
-    assert "100 of 480 known deals are gone from the export and would be deleted, at most 20 may be ('381', " in stopped.stderr
+    assert "100 of 480 known deals are gone from the export and would be deleted, at most 20 may be (their ids are in " in stopped.stderr
     assert "--missing-limit 100" in stopped.stderr
     assert (len(held()), sandbox.control("GET", "requests?method=DELETE&path=*/deals/delete")) == (480, [])
     sync(write_deals(400), "--missing", "delete", "--missing-limit", "80")

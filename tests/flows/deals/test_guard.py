@@ -74,8 +74,8 @@ def test_the_first_export_is_measured_by_nothing() -> None:
 
 
 def test_gone_deals_are_named() -> None:
-    with pytest.raises(StoppedByGuard, match=r"97 of 480 deals sent before are not in it \('a', 'b'.*\)"):
-        guard(stats(gone=97, gone_ids=("a", "b", *map(str, range(95)))), BEFORE)
+    with pytest.raises(StoppedByGuard, match=r"97 of 480 deals sent before are not in it \(their ids are in /out/gone.csv\)"):
+        guard(stats(gone=97, gone_ids=("a", "b", *map(str, range(95))), gone_file="/out/gone.csv"), BEFORE)
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,15 @@ def test_gone_deals_are_named() -> None:
     ],
 )
 def test_a_deletion_is_limited_by_a_share_and_a_number(known: int, gone: int, limit: str | None, stops: bool) -> None:
-    now = stats(known=known, gone=gone, gone_ids=("deal-1", "deal-2"))
+    now = stats(known=known, gone=gone, gone_ids=("deal-1", "deal-2"), gone_file="/out/gone.csv")
     if not stops:
         guard_deletion(now, limit)
         return
     with pytest.raises(StoppedByGuard) as stopped:
         guard_deletion(now, limit)
     assert f"--missing-limit {gone}" in str(stopped.value)
-    assert "'deal-1', 'deal-2'" in str(stopped.value)
+    assert "their ids are in /out/gone.csv" in str(stopped.value)
+    assert "deal-1" not in str(stopped.value)
 
 
 @pytest.mark.parametrize(
