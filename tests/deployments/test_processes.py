@@ -54,6 +54,7 @@ def process(home: Path, prefect_server: None) -> Process:  # noqa: ARG001 - the 
     return run
 
 
+@pytest.mark.slow
 def test_a_sync_as_a_process(process: Process, collection: str, write_deals: WriteDeals, platform: Nostradamus, tmp_path: Path) -> None:
     ended = process("sync", write_deals(3), "--crm", "canonical", "--collection", collection, "--horizon", 3, "--out", tmp_path / "out")
     assert "forecast of 3 months" in ended.stdout
@@ -72,6 +73,7 @@ def test_a_sync_that_the_gate_stops_as_a_process(process: Process, collection: s
     assert sandbox.control("GET", "uploads") == []
 
 
+@pytest.mark.slow
 def test_a_platform_that_is_down_as_a_process(process: Process, write_deals: WriteDeals) -> None:
     """The last line on stderr is the message, whatever the libraries logged before."""
     down = {"DEALCAST_PLATFORM_URL": "http://127.0.0.1:9"}
