@@ -37,6 +37,7 @@ OF_OTHERS = {
     "--write",
     "--openapi",
     "--build-arg",
+    "--times",
 }
 """Options of prefect, pytest, docker, and this project's own modules that are no commands."""
 
