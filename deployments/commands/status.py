@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from flows.deals.guard import guard_age, in_words, load_baseline
-from flows.errors import NotFound, StoppedByGuard, printable
+from flows.errors import LedgerDamaged, NotFound, StoppedByGuard, printable
 from flows.ledger.store import HOLDER, TIMEZONE, Entry, Ledger
 from flows.nostradamus import Nostradamus
 from flows.options import age_of
@@ -26,10 +26,12 @@ def status(collection: str | None, *, as_json: bool, max_age: str | None, ask: b
     """Print what the ledger knows of one collection, or of all.
 
     Returns:
-        The exit code: 0, or :data:`STALE` where one is older than ``max_age``, or has never completed a sync.
+        The exit code: 0, or :data:`STALE` where one is older than ``max_age``, or has never completed a sync; of several, LedgerDamaged's
+        where the files of one are damaged, which is told in that one's place.
 
     Raises:
         UsageError: the ledger knows no such collection.
+        LedgerDamaged: a file of the one collection is.
         NotFound: with ``ask``, the platform knows one of them no longer.
         PlatformUnavailable: with ``ask``, the platform cannot be reached.
     """
@@ -37,7 +39,7 @@ def status(collection: str | None, *, as_json: bool, max_age: str | None, ask: b
     ledger = Ledger(settings.ledger_url)
     chosen = [ledger.find(collection)] if collection else ledger.collections()
     now = datetime.now(UTC)
-    found = [_status_of(ledger, each, max_age, now) for each in chosen]
+    found = [_status_of(ledger, each, max_age, now) if collection else _status_among(ledger, each, max_age, now) for each in chosen]
     if ask:
         with settings.platform() as platform:
             _ask(found, platform)
@@ -47,7 +49,17 @@ def status(collection: str | None, *, as_json: bool, max_age: str | None, ask: b
         click.echo(printable("\n".join(_text(each, now) for each in found)) or "The ledger knows no collection yet.")
     if lost := [each["collection"] for each in found if each.get("platform") == "unknown"]:
         raise NotFound(f"The platform knows these collections no longer, for this token: {', '.join(lost)}.")
+    if any("damaged" in each for each in found):
+        return LedgerDamaged.exit_code
     return STALE if any(each["stale"] for each in found) else 0
+
+
+def _status_among(ledger: Ledger, collection: str, max_age: str | None, now: datetime) -> dict[str, Any]:
+    """The same of one of many, whose damage hides none of the others."""
+    try:
+        return _status_of(ledger, collection, max_age, now)
+    except LedgerDamaged as error:
+        return {"collection": collection, "damaged": str(error)}
 
 
 def _status_of(ledger: Ledger, collection: str, max_age: str | None, now: datetime) -> dict[str, Any]:
@@ -135,6 +147,8 @@ def _ask(found: Sequence[dict[str, Any]], platform: Nostradamus) -> None:
 
 
 def _text(each: Mapping[str, Any], now: datetime) -> str:
+    if "damaged" in each:
+        return f"{each['collection']}: DAMAGED, {each['damaged']}"
     head = each["collection"] + (f" ({each['name']})" if each["name"] else "")
     export, sync, forecast = each["last_export"], each["last_sync"], each["last_forecast"]
     lines = [head + (f": OLD, {each['stale']}" if each["stale"] else "")]

@@ -23,6 +23,7 @@ CHANGE_LIMIT, CHANGE_LEAST = 0.2, 50
 MISSING_LIMIT, MISSING_LEAST = 0.01, 20
 """The share of the known deals that `--missing delete` may delete at once, or a number where that is more."""
 
+_CLOCKS_APART = timedelta(days=1)
 LISTED = 200
 """Ids of gone deals whose forms are shown; a file has them all."""
 
@@ -209,10 +210,12 @@ def guard_age(max_age: timedelta, modified: datetime | None, newest_update: str 
     Raises:
         StoppedByGuard: the file, or its newest change, is older, or nobody knows how old it is; the message has the times.
     """
+    if modified is not None and modified - now > _CLOCKS_APART:
+        modified = None  # of the future: it says nothing
     if modified is None and newest_update is None:
         raise StoppedByGuard(
-            f"{_STOPPED}: nobody knows how old the export is: its place tells no time of the file, and none of its deals has a change "
-            "that is not of the future. Look at the export, or leave --max-age out."
+            f"{_STOPPED}: nobody knows how old the export is: its place tells no time of the file, or one of the future, and none of "
+            "its deals has a change that is not of the future. Look at the export, or leave --max-age out."
         )
     old = []
     if modified is not None and now - modified > max_age:

@@ -111,6 +111,19 @@ def test_status_imports_neither_prefect_nor_pandas() -> None:
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
+def test_a_damaged_collection_is_told_among_the_others(dealcast: Dealcast, home: Path) -> None:
+    """It hides none of them; asked for by itself it is an error."""
+    for name in ("acme", "broken"):
+        remember(home, name)
+    (home / "ledger" / "broken" / "_export.json").write_bytes(b"\xff")
+    sound, broken = json.loads(dealcast("status", "--json", code=2).stdout)["collections"]
+    assert sound["last_sync"]
+    assert broken["collection"] == "broken"
+    assert "_export.json is damaged" in broken["damaged"]
+    assert "broken: DAMAGED, " in dealcast("status", code=2).stdout
+    assert "is damaged" in dealcast("status", "broken", code=2).output
+
+
 def test_many_collections_are_told_in_one_object(dealcast: Dealcast, home: Path) -> None:
     for number in range(200):
         remember(home, f"customer-{number:03d}")

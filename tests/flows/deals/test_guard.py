@@ -132,6 +132,7 @@ DAY = timedelta(days=1)
         (NOW - DAY - timedelta(seconds=1), None, "the file is of 2026-11-26 11:59 UTC, 24 h ago"),
         (NOW, "2026-11-20T13:00:00", "its newest change is of 2026-11-20T13:00:00, 7 days ago"),
         (None, "2026-11-26T13:00:00", None),
+        (NOW + timedelta(minutes=5), None, None),
         (None, "2026-11-26T12:59:59", "its newest change"),
     ],
 )
@@ -145,9 +146,10 @@ def test_an_old_export_stops_with_the_times(modified: datetime | None, newest: s
     assert "--max-age" in str(stopped.value)
 
 
-def test_an_export_of_which_nobody_knows_how_old_it_is_does_not_count_as_fresh() -> None:
+@pytest.mark.parametrize("modified", [None, NOW + 2 * DAY], ids=["no time", "a time of the future"])
+def test_an_export_of_which_nobody_knows_how_old_it_is_does_not_count_as_fresh(modified: datetime | None) -> None:
     with pytest.raises(StoppedByGuard, match="nobody knows how old"):
-        guard_age(DAY, None, None, now=NOW, local_now=datetime(2026, 11, 27, 13))  # noqa: DTZ001 - naive, in the collection's zone
+        guard_age(DAY, modified, None, now=NOW, local_now=datetime(2026, 11, 27, 13))  # noqa: DTZ001 - naive, in the collection's zone
 
 
 def test_ages_are_told_as_people_do() -> None:
