@@ -86,6 +86,8 @@ def test_the_examples_of_the_runbook_have_the_ids_as_fields(
         for name, value in re.findall(r"(\w+)=(\S+)", "".join(re.findall(r"\$ export (.+\n)", RUNBOOK))):
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
         made: Any = _console()
         loggers = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
         for logger in loggers:

@@ -181,6 +181,8 @@ def _rendered(event: dict[str, Any]) -> tuple[str, str]:
 def test_each_place_gets_what_happened_where_since_when_and_a_link(
     place: Callable[..., Any], told: Callable[[], dict[str, tuple[str, str]]], monkeypatch: pytest.MonkeyPatch, certificate: Path
 ) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     notices = told()
     assert list(notices) == ["dealcast.sync.failing", "dealcast.sync.recovered"], "a second failure is no news"
     today = f"{datetime.now(UTC):%Y-%m-%d}"
