@@ -37,7 +37,7 @@ CORRECT = {
 )
 """The place where each fact that a validation can show to be wrong is corrected."""
 
-_CASES = re.compile(r"failure cases|\bvalues:")
+_CASES = re.compile(r"failure cases|(?<=\bvalues):")
 """Pandera lists the failing values, those that stand twice and those that are empty behind these words: people's data, without bound."""
 
 

@@ -118,7 +118,7 @@ def test_a_blocked_guard_says_by_which_numbers(stage: Stage, sync: Sync, page: P
 
 @pytest.mark.slow
 def test_a_waiting_run_says_what_it_waits_for(stage: Stage, page: Page) -> None:
-    """Its name in the list has the platform's word; the await task is drawn as waiting, not as failed."""
+    """Its name in the list has the platform's word."""
     with Nostradamus(stage.sandbox.url, stage.sandbox.token) as platform:
         collection = platform.create_collection("waiting", "Europe/Rome").id
     before = stage.sandbox.control("GET", "speed")

@@ -40,8 +40,9 @@ def test_each_deployment_has_a_version_tags_a_pool_and_but_for_one_of_many_runs_
 
 def test_each_deployment_that_reads_an_export_stops_at_an_old_one() -> None:
     for name, deployment in declared().items():
-        if "options" in deployment["parameters"]:
-            assert SyncOptions(**deployment["parameters"]["options"]).max_age, name
+        options = deployment["parameters"].get("options", deployment["parameters"])
+        if "export" in options:
+            assert SyncOptions(**options).max_age, name
 
 
 def test_the_weekly_one_makes_the_collection_equal_the_export() -> None:

@@ -33,10 +33,11 @@ def test_the_list_is_one_object_for_a_script(dealcast: Dealcast, platform: Nostr
     }
 
 
-def test_a_misspelt_variable_is_named_by_every_command(dealcast: Dealcast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelt_variable_is_named(dealcast: Dealcast, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEALCAST_DEADLIN", "5")
     said = "dealcast: DEALCAST_DEADLIN is no setting, and is not read. Is DEALCAST_DEADLINE meant?"
-    assert dealcast("collections", "list").stderr.startswith(said)
+    for command in (["collections", "list"], ["crms"], ["config", "show"]):
+        assert dealcast(*command).stderr.startswith(said), command
     monkeypatch.delenv("DEALCAST_DEADLIN")
     assert "no setting" not in dealcast("collections", "list").stderr
 

@@ -48,7 +48,7 @@ def write(here: Path) -> Write:
     return to
 
 
-def test_init_writes_what_a_user_owns_and_the_next_commands_run_on_it(
+def test_init_writes_what_a_user_owns_and_a_check_runs_on_it(
     dealcast: Dealcast, here: Path, write_deals: WriteDeals, sandbox: Sandbox
 ) -> None:
     export = write_deals(3, name="mine/deals.csv")

@@ -109,7 +109,8 @@ def test_an_append_and_its_status_as_the_specification_prints_them(target: Targe
 
 
 @needs_curl
-def test_an_override_as_the_specification_prints_it(target: Target, run: Run) -> None:
+def test_an_override_is_the_append_s_line_at_its_own_path(target: Target, run: Run) -> None:
+    """D: the line itself is printed for the append alone."""
     status, accepted = run("override", "curl", "")
     assert status == 202
     assert accepted["collectionId"] == target.collection
@@ -117,7 +118,7 @@ def test_an_override_as_the_specification_prints_it(target: Target, run: Run) ->
 
 @needs_curl
 def test_the_lines_need_no_more_than_is_printed(target: Target, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """curl names the part's type itself, and says nothing of JSON or of a method: nothing was added to the line."""
+    """Nothing of a type, of JSON or of a method was added to the line."""
     monkeypatch.setitem(LINES["append"], "curl", LINES["append"]["curl"].replace("my-secret-token", "wrong"))
     assert run("append", "curl", "")[0] == 401
     assert not {"-X", "-H", "-F", "--request", ";type="} & set(re.findall(r"-X|-H|-F|--request|;type=", str(LINES)))

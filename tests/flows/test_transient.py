@@ -195,7 +195,7 @@ LOOKS = ["*/append/*", "/api/invocation/*"]
 
 
 @pytest.mark.parametrize("kind", ["drop", "half", "slow", "delay"])
-def test_a_look_that_got_no_whole_answer_in_time_is_repeated(
+def test_a_look_that_got_no_whole_answer_is_repeated_and_a_late_one_waited_for(
     sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault, asked: Asked, kind: str
 ) -> None:
     for path in LOOKS:

@@ -251,7 +251,7 @@ BROKEN: dict[str, tuple[dict[str, str], tuple[str, ...], int, str, str]] = {
 
 
 @pytest.mark.parametrize("setup", BROKEN)
-def test_a_broken_set_up_is_one_line_with_its_remedy(
+def test_a_broken_set_up_is_one_line_that_names_what_is_wrong(
     dealcast: Dealcast, prefect_url: Callable[[str | None], None], monkeypatch: pytest.MonkeyPatch, setup: str
 ) -> None:
     environment, arguments, code, check, part = BROKEN[setup]

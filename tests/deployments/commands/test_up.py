@@ -99,6 +99,6 @@ def test_an_export_of_ones_own_goes_to_a_collection_of_its_name(tmp_path: Path) 
         ({"date_order": "day-first"}, UsageError, "--date-order: of which export"),
     ],
 )
-def test_what_up_cannot_sync_is_told_before_anything_starts(options: dict[str, str], kind: type[DealcastError], said: str) -> None:
+def test_what_up_cannot_sync_is_told(options: dict[str, str], kind: type[DealcastError], said: str) -> None:
     with pytest.raises(kind, match=said):
         own_sync(options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,6 +133,15 @@ def test_the_wait_doubles_and_the_error_says_until_when(run: Run, fault: Fault, 
     assert "7 uploads in a row" in str(error)
     assert "DEALCAST_UPLOAD_BACKOFF=0" in str(error)
     assert asked("POST", "*/append") == 7
+    run(upload_backoff=0.0)
+    [later] = run(upload_backoff=10.0)
+    assert _wait(later) == 2 * _wait(error) == 10.0 * 2**5
+
+
+def _wait(error: PlatformUnavailable) -> float:
+    """Seconds between the two times that the error names: of the last upload, and from when on there may be another."""
+    last, due = (datetime.fromisoformat(found) for found in re.findall(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", str(error)))
+    return (due - last).total_seconds()
 
 
 def test_what_did_not_go_out_is_tried_as_often_as_ever(run: Run, fault: Fault, asked: Asked) -> None:

@@ -19,9 +19,9 @@ def test_what_lies_on_disk_is_the_owner_s_alone(sync: Sync, write_deals: WriteDe
         fault("fail", "*/append", "POST")
     sync(write_deals())
     assert list((home / "staging").iterdir()) == []
-    folders = [home, home / "staging", *(path for path in (home / "ledger", *(home / "ledger").rglob("*")) if path.is_dir())]
+    folders = [home, *(path for path in home.rglob("*") if path.is_dir())]
     assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in folders} == {"0o700"}
-    files = [path for path in (home / "ledger").rglob("*") if path.is_file()]
+    files = [path for path in home.rglob("*") if path.is_file()]
     assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in files} == {"0o600"}
 
 

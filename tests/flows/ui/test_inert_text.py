@@ -123,7 +123,7 @@ def test_no_foreign_text_calls_anybody_in_a_notice(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "\x1b]0;owned\x07", "\u202e", "\x9b2J"])
-def test_json_says_control_characters_in_escapes(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_of_an_error_has_no_control_character(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         fail(DealcastError(f"a {text}"), as_json=True)
     said = capsys.readouterr()
