@@ -65,7 +65,14 @@ def test_failure_failure_recovery_is_told_twice(stage: Stage) -> None:
     with Nostradamus(stage.sandbox.url, stage.sandbox.token) as platform:
         collection = platform.create_collection("acme-alerts", "Europe/Rome").id
     begun = datetime.now(UTC)
-    good = {"export": str(EXPORT), "crm": "hubspot", "crm_timezone": "Europe/Rome", "collection": collection, "forecast": "never"}
+    good = {
+        "export": str(EXPORT),
+        "crm": "hubspot",
+        "crm_timezone": "Europe/Rome",
+        "collection": collection,
+        "forecast": "never",
+        "max_age": "3650d",
+    }
     with receiver() as (url, texts):
         for _ in range(2):
             done = stage.dealcast("automations", "--webhook", url)
