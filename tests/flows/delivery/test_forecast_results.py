@@ -17,7 +17,6 @@ from openpyxl import Workbook
 
 from flows.delivery.result_table import read_months
 from flows.nostradamus import ResultFormat
-from tests.conftest import sampled
 from tests.flows.crm.bombs import cell, workbook
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("name", sampled(SHAPES.keys(), 2))
+@pytest.mark.parametrize("name", SHAPES)
 def test_a_result_of_any_shape_ends_the_sync_well(
     sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, tmp_path: Path, name: str
 ) -> None:
