@@ -129,7 +129,7 @@ def test_no_module_is_named_by_a_gerund() -> None:
     assert not (offenders := [module for module in MODULES if module.rsplit(".", 1)[-1].endswith("ing")]), offenders
 
 
-def test_a_docstring_begins_with_an_imperative_or_a_noun() -> None:
+def test_no_docstring_begins_with_a_clause() -> None:
     """A clause ("What the user said", "How it ended") is understood only at the second reading."""
     clauses = ("What ", "How ", "Whether ", "Where ", "When ", "Which ", "Who ", "Why ")
     texts = [

@@ -54,7 +54,7 @@ def test_ids_that_only_share_a_hash_are_not_repeated(monkeypatch: pytest.MonkeyP
 
 
 def test_hashes_differ() -> None:
-    """A million ids of the usual kinds, hardly a collision: otherwise the ids are compared for nothing."""
+    """Two hundred thousand ids of the usual kinds, hardly a collision: otherwise the ids are compared for nothing."""
     numbers = [str(number) for number in range(100_000)]
     ids = pa.array([*numbers, *(f"006{number:>012}AAA" for number in numbers), *(f"{LONG}{number}" for number in numbers[:1000])])
     assert len(np.unique(profile.hash_ids(ids))) == len(ids)

@@ -55,7 +55,7 @@ def test_a_sync_sends_polls_and_forecasts_and_a_second_sends_what_changed(
     assert not (out / "forecast.xlsx").exists()
 
 
-def test_a_delete_names_the_deals_that_are_gone(foreign: ForeignPlatform, collection: str, tmp_path: Path) -> None:
+def test_the_double_deletes_the_named_deals_alone(foreign: ForeignPlatform, collection: str, tmp_path: Path) -> None:
     with Nostradamus(foreign.url, foreign.token) as client:
         write_deals(tmp_path / "deals.csv", NOW)
         client.append(collection, tmp_path / "deals.csv")

@@ -107,7 +107,8 @@ def test_an_invocation_sent_before_the_append_completed_fails(sandbox: Sandbox, 
     sandbox.control("PUT", "speed", {"queued_seconds": 3600, "processing_seconds": 0})
     upload, invocation = api.upload(collection, deals_csv({})), api.invoke(collection)
     sandbox.control("PUT", "speed", {"queued_seconds": 0, "processing_seconds": 0})
-    assert api.settled(invocation)["status"] == "error"
+    ended = api.settled(invocation)
+    assert (ended["status"], "no deals" in ended["message"]) == ("error", True)
     assert api.settled(upload)["status"] == "completed"
 
 

@@ -241,12 +241,12 @@ def test_extra_columns_and_another_order_are_fine(deals_csv: DealsCsv) -> None:
 
 @pytest.mark.parametrize("separator", [";", "\t", "|", " ", "a", "§", "→"])
 def test_any_one_character_separates(deals_csv: DealsCsv, separator: str) -> None:
-    assert validate(deals_csv({"name": f"x{separator}y"}, separator=separator), separator).rows == 1
+    assert validate(deals_csv({"name": f"x{separator}y"}, separator=separator), separator) == validation.Validation(1)
 
 
 def test_line_ends_and_a_byte_order_mark_are_fine(deals_csv: DealsCsv) -> None:
-    assert validate(b"\xef\xbb\xbf" + deals_csv({}, {"id": "2"}, line_end="\r\n")).rows == 2
-    assert validate(deals_csv({}).rstrip()).rows == 1
+    assert validate(b"\xef\xbb\xbf" + deals_csv({}, {"id": "2"}, line_end="\r\n")) == validation.Validation(2)
+    assert validate(deals_csv({}).rstrip()) == validation.Validation(1)
 
 
 def test_a_header_alone_is_a_file_without_deals(deals_csv: DealsCsv) -> None:

@@ -59,7 +59,7 @@ def test_an_id_of_five_thousand_characters_is_none(tmp_path: Path, export: Expor
         extract(path)
 
 
-def test_the_setting_lets_a_larger_workbook_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_workbook_beyond_the_setting_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEALCAST_HOME", str(tmp_path / "home"))
     path = str(workbook(tmp_path / "deals.xlsx", f'<row r="400">{cell("XFD400", "x")}</row>'))
     monkeypatch.setenv("DEALCAST_WORKBOOK_LIMIT", "150")

@@ -139,10 +139,10 @@ def test_one_bad_byte_among_another_script_s_utf8(good: str, tmp_path: Path) -> 
         extract(str(tmp_path / "deals.csv"))
 
 
-@pytest.mark.parametrize(("written", "said"), [("utf-8-sig", "utf-8"), ("utf-8-sig", "utf-8-sig"), ("utf-16", "utf-16"), ("utf-8", "UTF8")])
+@pytest.mark.parametrize(("written", "said"), [("utf-8-sig", "utf-8"), ("utf-8-sig", "utf-8-sig"), ("utf-16", "utf-16")])
 def test_an_encoding_that_is_said_may_have_a_bom(written: str, said: str, tmp_path: Path) -> None:
     location = _write(tmp_path / "deals.csv", ["Łódź"], written)
-    assert extract(location, encoding=said.lower().replace("utf8", "utf-8"))[0]["name"].tolist()[0] == "Łódź"
+    assert extract(location, encoding=said)[0]["name"].tolist()[0] == "Łódź"
 
 
 @pytest.mark.parametrize("between", ["cp1252", "latin-1", "mac-roman", "cp1251"])

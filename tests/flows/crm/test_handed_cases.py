@@ -30,7 +30,7 @@ STOPPED = {
 
 
 @pytest.mark.parametrize("name", IDS)
-def test_ids_are_what_they_should_be(name: str) -> None:
+def test_there_is_an_id_for_each_deal_without_blanks_or_quotes(name: str) -> None:
     became = outcome(CASES / name)
     ids = [str(deal["id"]) for deal in became.sent]
     assert (became.code, len(ids), len(set(ids))) == (0, IDS[name], IDS[name])

@@ -96,7 +96,7 @@ def test_the_way_an_export_is_written_changes_nothing(
 
 
 def test_batches_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FormatInference, pipelines and values are the whole file's, wherever the batches part it."""
+    """The deals and their lines are the whole file's, wherever the batches part it."""
     rows = list(demo_rows(300))
     (tmp_path / "deals.csv").write_bytes(_shaped(HEADERS, rows, ",", "\n", csv.QUOTE_ALL, "utf-8"))
     whole = list(open_export(str(tmp_path / "deals.csv"), crm="hubspot", now=NOW))

@@ -25,7 +25,7 @@ def _never_asked(_: str) -> Order:
 
 def _date(text: str, clock: Clock = UTC_CLOCK, order: Order | None = None, *, days: bool = False) -> str:
     column, unread = to_datetimes(pa.array([text]), clock, (lambda _: order) if order else _never_asked, days=days)
-    assert unread == (0 if "T" in column[0].as_py() and column[0].as_py() != text else unread)
+    assert unread == ("T" not in column[0].as_py())
     return str(column[0].as_py())
 
 
@@ -56,7 +56,6 @@ def _date(text: str, clock: Clock = UTC_CLOCK, order: Order | None = None, *, da
         (" 2024-04-15 09:05 ", "2024-04-15T09:05:00"),
         ("2025-10-07 6:55\u202fPM", "2025-10-07T18:55:00"),
         ("05/05/2024", "2024-05-05T00:00:00"),
-        ("13/13/2024", "13/13/2024"),
         ("2024-03-01T10Z", "2024-03-01T10:00:00"),
         ("2024-03-01 10:00:00+00", "2024-03-01T10:00:00"),
         ("2024-03-01T10:00-0330", "2024-03-01T13:30:00"),
@@ -134,6 +133,7 @@ def test_what_is_no_date_keeps_its_text(text: str) -> None:
         ("02/23/26 08:55 PM", "month-first", "2026-02-23T20:55:00"),
         ("23/02/2026, 20:55:01", "day-first", "2026-02-23T20:55:01"),
         ("31/02/2024", "day-first", "31/02/2024"),
+        ("13/13/2024", "day-first", "13/13/2024"),
         ("02/23/26", "day-first", "02/23/26"),
         ("01/02/46", "day-first", "1946-02-01T00:00:00"),
         ("01/02/45", "day-first", "2045-02-01T00:00:00"),

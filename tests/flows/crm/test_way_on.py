@@ -90,7 +90,7 @@ def test_the_gate_says_what_settles_the_commonest_gaps(export: Export, tmp_path:
 
 
 def test_the_gate_says_nothing_more_where_nothing_settles_it(export: Export, tmp_path: Path) -> None:
-    assert checked_way_on(export.with_deal(0, {"Deal Name": ""}).write(tmp_path / "deals.csv"), tmp_path) == ""
+    assert checked_way_on(export.with_deal(0, {"Close Date": "next week"}).write(tmp_path / "deals.csv"), tmp_path) == ""
 
 
 def test_a_preview_shows_all_columns_where_some_are_missing(export: Export, tmp_path: Path) -> None:

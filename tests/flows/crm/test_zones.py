@@ -121,9 +121,10 @@ def test_letters_of_several_zones_are_asked_about(written: str, letters: str, sa
     assert extract(location, str(own), timezone=ROME)[0]["creationDatetime"].tolist()[1] == sent
 
 
-@pytest.mark.parametrize("written", ["2024-01-31 10:00 CET", "2024-01-31 13:15 PM", "soon", "ASAP"])
+@pytest.mark.parametrize("written", ["2024-01-31 13:15 PM", "soon", "ASAP"])
 def test_other_texts_in_a_column_of_times_are_for_the_gate_to_name(written: str, export: Export, tmp_path: Path) -> None:
-    assert len(extract(export.with_deal(1, {"Create Date": written}).write(tmp_path / "deals.csv"))[0]) == 3
+    frame = extract(export.with_deal(1, {"Create Date": written}).write(tmp_path / "deals.csv"))[0]
+    assert frame["creationDatetime"].tolist()[1] == written
 
 
 def test_letters_in_a_dialect_stand_for_a_zone_or_an_offset(tmp_path: Path) -> None:

@@ -50,19 +50,21 @@ def test_the_work_is_done_there() -> None:
     assert in_data_process(pid) == there, "one is enough"
 
 
-def test_it_checks_without_prefect_and_is_gone_once_ended() -> None:
+def test_it_has_great_expectations_without_prefect_and_is_gone_once_ended() -> None:
     start_data_process()
     try:
         there = psutil.Process(in_data_process(os.getpid))
-        imported = in_data_process(eval, "[name for name in ('great_expectations', 'prefect') if name in __import__('sys').modules]")
-        assert imported == ["great_expectations"]
+        imported = in_data_process(
+            eval, "[name for name in ('great_expectations', 'pandas', 'prefect') if name in __import__('sys').modules]"
+        )
+        assert imported == ["great_expectations", "pandas"]
     finally:
         end_data_process()
     assert not there.is_running()
     assert in_data_process(os.getpid) == os.getpid()
 
 
-def test_the_flow_s_process_begins_without_pandas_which_the_data_process_has() -> None:
+def test_the_flow_s_process_begins_without_pandas() -> None:
     """It takes 30 MB beside an export that is being read; the first Arrow array that is made of Python's values imports it."""
     asked = "import sys, flows.sync_deals; print('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True).stdout.strip() == "False"

@@ -104,7 +104,7 @@ def test_no_process_that_reads_exports_has_a_token_in_its_environment() -> None:
     assert [name for each in given for name, value in each.items() if value == "secret-token-4711"] == []
 
 
-def test_no_child_process_is_given_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_made_for_a_child_has_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the temporary server nor the process that reads; the name of a Prefect block is no secret."""
     monkeypatch.setenv("DEALCAST_TOKEN", "secret-token-4711")
     monkeypatch.setenv("DEALCAST_TOKEN_BLOCK", "name")
