@@ -163,3 +163,28 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         if name.startswith(("flows.", "deployments.commands")) and getattr(module, "datetime", None) is datetime:
             monkeypatch.setattr(module, "datetime", Moved)
     return moved
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """Every record of every logger at DEBUG, with its traceback."""
+    lines: list[str] = []
+    formatter = logging.Formatter("%(name)s %(message)s %(args)s")
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(formatter.format(record))
+
+    handler = Keep(logging.DEBUG)
+    names = ["", *logging.root.manager.loggerDict]
+    before = {name: logging.getLogger(name).level for name in names}
+    unheard = [name for name in names if name == "" or not logging.getLogger(name).propagate]
+    for name in names:
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    for name in unheard:
+        logging.getLogger(name).addHandler(handler)
+    yield lines
+    for name in unheard:
+        logging.getLogger(name).removeHandler(handler)
+    for name, level in before.items():
+        logging.getLogger(name).setLevel(level)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,31 +22,6 @@ if TYPE_CHECKING:
 
 SOME = ["a person in stage", "a person in value", "an empty id", "a header that is a person", "hubspot: a person in Deal Stage"]
 """The cheap witness of :func:`test_no_broken_export_is_in_prefect`: rows quarantined and refused, and a header that is unknown."""
-
-
-@pytest.fixture
-def logged() -> Iterator[list[str]]:
-    """Every record of every logger at DEBUG, with its traceback."""
-    lines: list[str] = []
-    formatter = logging.Formatter("%(name)s %(message)s")
-
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append(formatter.format(record))
-
-    handler = Keep(logging.DEBUG)
-    loggers = [
-        logging.getLogger(name) for name in ("", "prefect", "prefect.flow_runs", "prefect.task_runs", "httpx", "httpcore", "dealcast")
-    ]
-    before = [(logger, logger.level, logger.propagate) for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.DEBUG)
-        if not logger.parent or not logger.propagate:
-            logger.addHandler(handler)
-    yield lines
-    for logger, level, _ in before:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
 
 
 def found_in_prefect(needle: re.Pattern[str]) -> list[str]:
