@@ -129,6 +129,7 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
         say("check", set_damaged_aside(ledger, options.collection, error))
         checked = in_data_process(check_against_ledger, deals, options, settings.ledger_url, folder, settings.extra_suite)
     place = settings.out_folder(options)
+    ledger.require_lock(options.collection)
     withdraw_report(place)
     kept = keep_quarantine(checked, place, ledger, options.collection)
     show_rejected(options.collection, checked.report, str(kept))
@@ -281,10 +282,11 @@ def download_forecast(finished: CompletedForecast, options: SyncOptions) -> Fore
     settings = load_settings()
     folder = settings.out_folder(options)
     show_progress(options.collection, 95, "fetching the forecast")
+    ledger = Ledger(settings.ledger_url)
     with _reached(settings) as platform:
-        forecast = download(platform, finished.invoked.invocation_id, folder)
+        forecast = download(platform, finished.invoked.invocation_id, folder, partial(ledger.require_lock, options.collection))
     if not forecast.unread:
-        today, (months, revenues) = _today(Ledger(settings.ledger_url), options.collection), zip(*forecast.months, strict=True)
+        today, (months, revenues) = _today(ledger, options.collection), zip(*forecast.months, strict=True)
         notes = oddities(months, options.horizon, today, first_month=options.first_month, revenues=revenues)
         forecast = replace(forecast, notes=tuple(notes))
     said = forecast.unread or f"forecast of {counted(len(forecast.months), 'month')}"

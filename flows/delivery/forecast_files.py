@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from flows.delivery.lifecycle import Forecast
@@ -14,8 +15,10 @@ from flows.runtime.atomic_files import private_folder, write_whole
 _TOLERANCE = 0.005  # half a cent: a spreadsheet may hold a rounded revenue
 
 
-def download(platform: Nostradamus, invocation_id: str, folder: Path) -> Forecast:
+def download(platform: Nostradamus, invocation_id: str, folder: Path, require_turn: Callable[[], None]) -> Forecast:
     """Fetch the offered formats of a completed forecast into ``folder``, and read and compare them.
+
+    ``require_turn`` is called before the first file is written: it raises where another run's files are to stay.
 
     Nothing in them ends a sync in an error: what cannot be read for sure is kept, and ``unread`` says why it was not read.
     A format that is not offered is not asked for, and an older file of it goes, since it is of another forecast.
@@ -24,6 +27,7 @@ def download(platform: Nostradamus, invocation_id: str, folder: Path) -> Forecas
         PlatformRefused: every format that the platform offers is refused.
     """
     contents = _contents(platform, invocation_id)
+    require_turn()
     private_folder(folder)
     files: dict[str, Path] = {}
     for form in RESULT_FORMATS:

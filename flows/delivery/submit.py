@@ -6,7 +6,7 @@ whole file each time, so that one that failed goes out once more in its run, onc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -102,8 +102,12 @@ class FailedUploads:
 
 def keep_content(ledger: Ledger, collection: str, fingerprint: str, content: Path) -> None:
     """Put what a sync is about to send (a file of the index's form) into the ledger before it is sent."""
+    ledger.stream(collection, f"{fingerprint}{CONTENT}", _pieces(content))
+
+
+def _pieces(content: Path) -> Iterator[bytes]:
     with content.open("rb") as source:
-        ledger.stream(collection, f"{fingerprint}{CONTENT}", iter(partial(source.read, PIECE), b""))
+        yield from iter(partial(source.read, PIECE), b"")
 
 
 def begin_send(ledger: Ledger, entry: Entry, content: Path) -> Entry:
@@ -136,8 +140,7 @@ def _note_late(ledger: Ledger, entry: Entry, upload: Sending, content: Path) -> 
     """Write down a send that went out as its lock was lost: the platform may take it in after a newer one, so its deals are in doubt."""
     refused = upload.model_copy(update={"state": "refused", "doubt": True, "reason": "sent while the lock was lost"})
     late = entry.model_copy(update={"upload": refused, "fingerprint": f"{entry.fingerprint}-late"})
-    keep_content(ledger, late.collection, late.fingerprint, content)
-    ledger.write_late(late)
+    ledger.write_late(late, _pieces(content))
 
 
 def send_upload(

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -190,33 +191,34 @@ class Ledger:
         if holder is not None and self.get(collection, HOLDER) != holder:
             raise LockLost.of(collection)
 
+    def _fence(self, collection: str) -> Iterator[bytes]:
+        self.require_lock(collection)
+        yield b""
+
     def next_number(self, entry: Entry) -> int:
         """The number of a send about to begin: above those of all others of its collection."""
         return 1 + max((other.number for other in self.entries(entry.collection) if other.fingerprint != entry.fingerprint), default=0)
 
     def write(self, entry: Entry) -> Entry:
-        """Make ``entry`` the durable truth of its fingerprint, whole or not at all.
-
-        Raises:
-            LockLost: as :meth:`require_lock`.
-        """
-        self.require_lock(entry.collection)
+        """Make ``entry`` the durable truth of its fingerprint, whole or not at all. Raises LockLost as :meth:`stream`."""
         return self._write(entry)
 
-    def write_late(self, entry: Entry) -> Entry:
+    def write_late(self, entry: Entry, content: Iterable[bytes]) -> Entry:
         """Write an entry of its own, without the lock, of a send that went out as the lock was lost: the newest of its collection."""
-        return self._write(entry.model_copy(update={"number": self.next_number(entry)}))
+        self.stream(entry.collection, f"{entry.fingerprint}{CONTENT}", content, fenced=False)
+        return self._write(entry.model_copy(update={"number": self.next_number(entry)}), fenced=False)
 
-    def _write(self, entry: Entry) -> Entry:
+    def _write(self, entry: Entry, *, fenced: bool = True) -> Entry:
         data = sealed_json(entry.model_dump_json(indent=1).encode())
         if "intended" in (entry.upload.state, entry.forecast and entry.forecast.state):
             self._reserve(entry.collection, 2 * len(data))
         try:
-            self.put(entry.collection, f"{entry.fingerprint}.json", data)
+            self.stream(entry.collection, f"{entry.fingerprint}.json", [data], fenced=fenced)
         except OSError:
-            if not self._let_reserve_go(entry.collection):
+            if not (isinstance(self._fs, LocalFileSystem) and self.has(entry.collection, _RESERVE)):
                 raise
-            self.put(entry.collection, f"{entry.fingerprint}.json", data)
+            self.delete(entry.collection, _RESERVE)
+            self.stream(entry.collection, f"{entry.fingerprint}.json", [data], fenced=fenced)
         return entry
 
     def _reserve(self, collection: str, size: int) -> None:
@@ -224,12 +226,6 @@ class Ledger:
         path = Path(self._root, collection, _RESERVE)
         if isinstance(self._fs, LocalFileSystem) and not (path.exists() and path.stat().st_size >= size):
             self.put(collection, _RESERVE, os.urandom(max(size, _RESERVED)))  # zeros may take up nothing
-
-    def _let_reserve_go(self, collection: str) -> bool:
-        """True if there was something to let go."""
-        there = isinstance(self._fs, LocalFileSystem) and self.has(collection, _RESERVE)
-        self.delete(collection, _RESERVE)
-        return there
 
     def read(self, collection: str, fingerprint: str) -> Entry | None:
         """The entry of ``fingerprint``, or None. Raises LedgerDamaged where its file is."""
@@ -289,8 +285,7 @@ class Ledger:
 
     def last_completed(self, collection: str) -> Entry | None:
         """The newest sync of ``collection`` whose upload the platform completed."""
-        completed = [entry for entry in self.entries(collection) if entry.upload.state == "completed"]
-        return completed[-1] if completed else None
+        return next((entry for entry in reversed(self.entries(collection)) if entry.upload.state == "completed"), None)
 
     def prune(self, collection: str) -> None:
         """Forget finished syncs beyond the newest :data:`KEPT`, the last completed one excepted."""
@@ -336,9 +331,14 @@ class Ledger:
         """Write one file of ``collection`` so that a reader sees the old or the new one, never a part."""
         self.stream(collection, name, [data])
 
-    def stream(self, collection: str, name: str, pieces: Iterable[bytes]) -> None:
-        """The same of a file that comes in pieces, which may be made of the old one's."""
+    def stream(self, collection: str, name: str, pieces: Iterable[bytes], *, fenced: bool = True) -> None:
+        """The same of a file that comes in pieces, which may be made of the old one's.
+
+        Raises:
+            LockLost: as :meth:`require_lock`, asked when the new file is ready; the old one is left as it was. Never where not ``fenced``.
+        """
         path = f"{self._root}/{collection}/{name}"
+        pieces = chain(pieces, self._fence(collection) if fenced else ())
         if isinstance(self._fs, LocalFileSystem):
             private_folder(Path(path).parent)
             write_whole(Path(path), pieces)

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.errors import AppendRejected, CollectionBusy, DealcastError, FileTrouble, OutcomeUnknown, StoppedByGate, StoppedByGuard
+from flows.errors import AppendRejected, CollectionBusy, DealcastError, FileTrouble, LockLost, OutcomeUnknown, StoppedByGate, StoppedByGuard
 from flows.ledger.store import Ledger
 from flows.ledger.unfinished import options_of
 from flows.options import SyncOptions
@@ -119,7 +119,7 @@ def _show_failure(collection: str, error: DealcastError, options: SyncOptions | 
         parts.append(f"The rows: {links(collection, ['rejected'])}")
     report = "\n\n".join([*parts, origin_line(collection), ""])
     show_report(collection, report, shorten(f"{what}. {error}", _EXCERPT, placeholder=" ..."))
-    if not isinstance(error, CollectionBusy):  # the folder's report is that of the sync that is at work
+    if not isinstance(error, CollectionBusy | LockLost):  # the folder's report is that of the sync that is, or was, at work meanwhile
         _keep_report(collection, options, report)
 
 

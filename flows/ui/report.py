@@ -148,7 +148,8 @@ def withdraw_report(folder: Path) -> None:
 
 
 def publish(outcome: Outcome, ledger: Ledger) -> None:
-    """Write ``report.md`` and, once data were sent, ``certificate.json``; then close the ledger's entry."""
+    """Write ``report.md`` and, once data were sent, ``certificate.json``; then close the ledger's entry. Raises LockLost before."""
+    ledger.require_lock(outcome.options.collection)
     private_folder(outcome.folder)
     text = report_text(outcome, ledger.name_of(outcome.options.collection))
     write_whole(outcome.folder / REPORT, [text.encode()])

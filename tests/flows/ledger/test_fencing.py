@@ -10,10 +10,13 @@ import pytest
 from prefect._internal.concurrency.cancellation import CancelledError
 
 from flows import tasks
+from flows.deals import index_file
 from flows.deals.index_file import DealsFile, merge_into_index
 from flows.delivery.lifecycle import AcceptedAppend
 from flows.delivery.submit import begin_send
 from flows.errors import LockLost
+from flows.ledger import forecast_history
+from flows.ledger.forecast_history import read_history
 from flows.ledger.store import HOLDER, Entry, Ledger, Sending
 from flows.nostradamus import Nostradamus
 
@@ -87,6 +90,63 @@ def test_a_send_that_was_on_its_way_as_the_lock_was_lost_is_in_doubt(
     assert outcome.entry.rows == 3
     assert held()["3"]["value"] == "7.00"
     assert sync(write_deals(2, {"id": "3", "value": "7.00"}), forecast="never").name == "NothingNew"
+
+
+@pytest.mark.parametrize("at", ["check", "download", "report"])
+def test_no_file_of_another_run_is_replaced_or_removed_once_it_holds_the_lock(
+    failing: Failing, write_deals: WriteDeals, ledger: Ledger, collection: str, home: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """Two machines may share the folder of the forecasts: what lies there is the newer run's."""
+    files = {home / "forecasts" / collection / name: name.encode() for name in ("report.md", "forecast.json", "certificate.json")}
+    owner, name = {"check": (tasks, "in_data_process"), "download": (Nostradamus, "result"), "report": (tasks, "with_history")}[at]
+    before = getattr(owner, name)
+
+    def paused(*args: Any, **kwargs: Any) -> Any:
+        made = before(*args, **kwargs)
+        if at != "check" or args[0] is tasks.check_against_ledger:
+            ledger.put(collection, HOLDER, ANOTHER)
+            for path, content in files.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+        return made
+
+    monkeypatch.setattr(owner, name, paused)
+    assert isinstance(failing(write_deals()), LockLost)
+    assert {path: path.read_bytes() for path in files} == files
+
+
+def test_the_index_of_a_newer_sync_is_not_replaced(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older one in its place would take deals for held as they were before that sync."""
+    content = tmp_path / "content.parquet"
+    with DealsFile(content):
+        pass
+    entry = ledger.write(begin_send(ledger, entry_of("mine", datetime.now(UTC)), content))
+
+    def paused(*_: Any) -> int:
+        ledger.put("acme", HOLDER, ANOTHER)
+        return 0
+
+    ledger.hold("acme", b"mine")
+    monkeypatch.setattr(index_file, "deals_held", paused)
+    with pytest.raises(LockLost):
+        merge_into_index(ledger, entry)
+    assert not ledger.has("acme", "_index.parquet")
+    assert not ledger.has("acme", "_export.json")
+
+
+def test_a_forecast_that_another_run_added_to_the_history_stays(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime.now(UTC)
+
+    def paused(*args: Any) -> Any:
+        found = read_history(*args)
+        ledger.put("acme", HOLDER, ANOTHER)
+        return found
+
+    ledger.hold("acme", b"mine")
+    monkeypatch.setattr(forecast_history, "read_history", paused)
+    with pytest.raises(LockLost):
+        forecast_history.add_forecast(ledger, forecast_history.Invoked(now, now, "EUR", "", "acme", "r", "i", "f"), [("2026-12-01", 1.0)])
+    assert not ledger.has("acme", forecast_history.FILE)
 
 
 def test_a_lease_that_ended_during_a_pause_is_told_in_the_same_words(
