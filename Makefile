@@ -54,6 +54,7 @@ faults: $(READY) ## the whole crash and fault matrix, its other axes, 300 random
 	$(BIN)/python -m tests.faults axes
 	$(BIN)/python -m tests.faults scenarios --count 300
 	$(BIN)/python -m tests.faults contest
+	$(BIN)/python -m tests.faults.dead_workers
 	DEALCAST_FAULTS=full $(BIN)/python -m pytest tests/faults tests/flows/test_durability.py tests/flows/ledger/test_on_disk.py tests/flows/test_guarded_sync.py tests/flows/test_resync.py tests/flows/test_secrets.py
 	$(BIN)/python -m pytest -m slow -n auto --dist loadgroup
 

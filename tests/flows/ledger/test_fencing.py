@@ -12,6 +12,7 @@ from prefect._internal.concurrency.cancellation import CancelledError
 from flows import tasks
 from flows.deals import index_file
 from flows.deals.index_file import DealsFile, merge_into_index
+from flows.deals.selection import check_against_ledger
 from flows.delivery.lifecycle import AcceptedAppend
 from flows.delivery.submit import begin_send
 from flows.errors import LockLost
@@ -103,7 +104,7 @@ def test_no_file_of_another_run_is_replaced_or_removed_once_it_holds_the_lock(
 
     def paused(*args: Any, **kwargs: Any) -> Any:
         made = before(*args, **kwargs)
-        if at != "check" or args[0] is tasks.check_against_ledger:
+        if at != "check" or args[0] is check_against_ledger:
             ledger.put(collection, HOLDER, ANOTHER)
             for path, content in files.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
