@@ -84,13 +84,13 @@ def up(port: int, every: int, options: Mapping[str, Any]) -> None:
         with suppress(_Stopped), ExitStack() as stack:
             require_own(home := load_settings().home_folder.absolute())
             os.umask(_PRIVATE)
-            _Laptop(private_folder(home), stop, stack).run(_free(port), every, own)
+            Laptop(private_folder(home), stop, stack).run(_free(port), every, own)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-class _Laptop:
+class Laptop:
     """The parts that run, each of which the exit stack ends."""
 
     def __init__(self, home: Path, stop: threading.Event, stack: ExitStack) -> None:
@@ -117,7 +117,7 @@ class _Laptop:
         )
         collection = _collection(sandbox, synced.collection, synced.timezone or "UTC")
         self.start("server", ["server", "start", "--host", HOST, "--port", str(port)], environment)
-        self.until("server", lambda: _answers(f"{url}/api/health"))
+        self.until("server", lambda: serves(self.children["server"], url))
         self.say("runs", f"{url}/v2/runs   in Prefect's UI, which asks once for the secret:")
         self.say("secret", f"{environment['PREFECT_API_AUTH_STRING']}   a command in another terminal wants it as PREFECT_API_AUTH_STRING")
         _tidy()
@@ -298,10 +298,14 @@ def _authorization() -> dict[str, str]:
     return {"Authorization": f"Basic {base64.b64encode(secret.encode()).decode()}"}
 
 
-def _answers(url: str) -> bool:
+def serves(child: subprocess.Popen[bytes], url: str) -> bool:
+    """True once Prefect answers at ``url``, and it is the child or a process of its that listens there: another would get the secret."""
     try:
-        return httpx.get(url, trust_env=False).is_success
-    except httpx.HTTPError:
+        root = psutil.Process(child.pid)
+        listening = [each for process in (root, *root.children(recursive=True)) for each in process.net_connections("tcp")]
+        ours = any(each.status == psutil.CONN_LISTEN and each.laddr.port == httpx.URL(url).port for each in listening)
+        return ours and httpx.get(f"{url}/api/health", trust_env=False).is_success
+    except (psutil.Error, httpx.HTTPError):
         return False
 
 

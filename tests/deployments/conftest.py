@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import http.server
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+from playwright.sync_api import sync_playwright
 
 from deployments.sandbox import Sandbox, running
 from tests.conftest import HANG, free_port, wait_for
@@ -173,3 +179,80 @@ def hostile(tmp_path: Path) -> Path:
     (folder / "prefect.toml").write_text('[api]\nurl = "http://127.0.0.1:9/api"\n[logging]\nconfig_path = "hostile.yml"\n')
     (folder / "hostile.yml").write_text("version: 1\nhandlers: {x: {class: hostile_lease.X}}\n")
     return folder
+
+
+INTRUDER = "intruder"
+"""The name of what nobody may make."""
+
+CALLS: list[tuple[str, str, dict[str, Any]]] = [
+    ("GET", "admin/version", {}),
+    ("POST", "flow_runs/filter", {}),
+    ("POST", "block_documents/filter", {}),
+    ("POST", "flows/", {"name": INTRUDER}),
+    ("POST", "work_pools/", {"name": INTRUDER, "type": "process"}),
+]
+"""Reading, listing secrets, and what a run of any command begins with."""
+
+SOCKETS = ("events/in", "events/out", "logs/out", "work_pools/dealcast/workers/connect")
+"""Where a browser asks for no other origin's permission: events start automations, a worker gets the commands of runs."""
+
+_CALL = """async ([method, url, kind, body]) => {
+    try { const answer = await fetch(url, {method, body: method === "GET" ? undefined : body, credentials: "include",
+                                           headers: {"Content-Type": kind}});
+          return `read ${answer.status} of ${url}`; }
+    catch (error) { return null; }
+}"""
+
+_CONNECT = """url => new Promise(ended => {
+    const socket = new WebSocket(url, "prefect");
+    socket.onopen = () => socket.send(JSON.stringify({type: "auth", token: "guess"}));
+    socket.onmessage = message => ended(`told ${message.data} at ${url}`);
+    socket.onclose = () => ended(null);
+})"""
+
+Intruder = Callable[[str], list[str]]
+
+
+@pytest.fixture(scope="module")
+def intruder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Intruder]:
+    """Ask the Prefect API at a URL from a page of another origin, in a real browser; returns all that the page was told.
+
+    With a preflight, with requests so simple that a browser sends them unasked, and by sockets, for which it never asks.
+    """
+    if (chromium := shutil.which("chromium")) is None:
+        pytest.skip("no chromium on PATH: on Debian, apt-get install chromium")
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "index.html").write_text("<title>elsewhere</title>")
+    handler = partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, sync_playwright() as playwright:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"])
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
+
+        def ask(api: str) -> list[str]:
+            calls = [(each, kind) for each in CALLS for kind in ("application/json", "text/plain")]
+            told = [page.evaluate(_CALL, [method, f"{api}/{path}", kind, json.dumps(body)]) for (method, path, body), kind in calls]
+            told += [page.evaluate(_CONNECT, f"{api.replace('http', 'ws', 1)}/{path}") for path in SOCKETS]
+            return [each for each in told if each is not None]
+
+        yield ask
+        browser.close()
+        server.shutdown()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing of each request."""
+
+
+def made_by_an_intruder(api: str, secret: str) -> list[dict[str, Any]]:
+    """The flows and work pools at a Prefect API that have the intruder's name."""
+    user, _, password = secret.partition(":")
+    with httpx.Client(base_url=api, auth=(user, password), trust_env=False, timeout=HANG) as client:
+        return [
+            found
+            for kind in ("flows", "work_pools")
+            for found in client.post(f"/{kind}/filter", json={}).raise_for_status().json()
+            if found["name"] == INTRUDER
+        ]

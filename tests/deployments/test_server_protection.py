@@ -2,109 +2,115 @@
 
 from __future__ import annotations
 
-import http.server
 import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import httpx
+import psutil
 import pytest
-from playwright.sync_api import Page, sync_playwright
 
+from deployments.sandbox import running
+from deployments.temporary_server import server_protection
+from flows.nostradamus import Nostradamus
+from tests.conftest import HANG, wait_for
+from tests.deployments.conftest import CALLS, INTRUDER, Intruder, made_by_an_intruder
 from tests.prefect_database import home_with_database
 
-CHROMIUM = shutil.which("chromium")
+DEALCAST = str(Path(sys.executable).with_name("dealcast"))
+EXPORT = Path(__file__).resolve().parents[2] / "deployments/commands/demo/hubspot-crm-exports-all-deals-2026-11-02.csv"
 
-_PROGRAM = """
-import os
-from deployments.temporary_server import temporary_server
-server = temporary_server()
-server.await_start()
-print(server.url, os.environ["PREFECT_API_AUTH_STRING"], flush=True)
-input()
-"""
 
-CALLS = [
-    ("GET", "admin/version"),
-    ("POST", "flow_runs/filter"),
-    ("POST", "block_documents/filter"),
-    ("POST", "flows/"),
-    ("POST", "work_pools/"),
-]
-"""Reading, listing secrets, and what a run of any command begins with."""
+@dataclass(frozen=True)
+class Server:
+    """A Prefect API, its secret, and the status of the first answer that it gave to somebody without it."""
+
+    api: str
+    secret: str
+    first: int
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """URL and secret of a temporary server, as each `sync` and `demo` starts one, and `up` protects its own."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    home = home_with_database(tmp_path_factory.mktemp("prefect"))
-    environment |= {"PREFECT_HOME": str(home), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300"}
-    command = [sys.executable, "-c", _PROGRAM]
-    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        url, secret = child.stdout.readline().split()
-        yield url, secret
-        child.communicate("\n")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The temporary one of a sync that is under way, which was asked from its first moment on."""
+    place = tmp_path_factory.mktemp("sync")
+    with running() as sandbox:
+        sandbox.control("POST", "faults", {"kind": "stuck", "path": "*/append"})
+        with Nostradamus(sandbox.url, sandbox.token) as platform:
+            collection = platform.create_collection("protected", "Europe/Rome").id
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "DEALCAST_"))} | {
+            "DEALCAST_HOME": str(place / "home"),
+            "DEALCAST_PLATFORM_URL": sandbox.url,
+            "DEALCAST_TOKEN": sandbox.token,
+            "PREFECT_HOME": str(home_with_database(place / "prefect")),
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(int(HANG)),
+        }
+        command = [DEALCAST, "sync", str(EXPORT), "--crm", "hubspot", "--crm-timezone", "Europe/Rome", "--collection", collection]
+        with (place / "said").open("wb") as said, subprocess.Popen(command, env=environment, stdout=said, stderr=said) as child:
+            settings = wait_for(lambda: _settings_of_server(child), "the server's process")
+            api = f"{settings['PREFECT_SERVER_CORS_ALLOWED_ORIGINS']}/api"
+            first = httpx.post(f"{api}/flow_runs/filter", json={}, trust_env=False, timeout=HANG).status_code
+            wait_for(lambda: sandbox.control("GET", "requests?method=GET&path=*/append/*"), "the sync to wait for its append")
+            try:
+                yield Server(api, settings["PREFECT_SERVER_API_AUTH_STRING"], first)
+            finally:
+                child.terminate()
 
 
-@pytest.mark.parametrize(("method", "path"), CALLS)
-def test_nobody_without_the_secret_is_answered(api: tuple[str, str], method: str, path: str) -> None:
-    url, secret = api
-    assert httpx.request(method, f"{url}/{path}", json={}, trust_env=False).status_code == 401
-    assert httpx.request(method, f"{url}/{path}", json={}, auth=("dealcast", "guess"), trust_env=False).status_code == 401
-    user, _, password = secret.partition(":")
-    assert httpx.request(method, f"{url}/{path}", json={}, auth=(user, password), trust_env=False).status_code != 401
+def _settings_of_server(child: subprocess.Popen[bytes]) -> dict[str, str] | None:
+    assert child.poll() is None
+    for each in psutil.Process(child.pid).children():
+        try:
+            if "PREFECT_SERVER_API_AUTH_STRING" in (found := each.environ()):
+                return found
+        except psutil.Error:
+            continue  # it has just begun, or ended
+    return None
 
 
-@pytest.fixture(scope="module")
-def foreign_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """A page of another origin on this machine, in a real browser."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium on PATH: on Debian, apt-get install chromium")
-    folder = tmp_path_factory.mktemp("page")
-    (folder / "index.html").write_text("<title>elsewhere</title>")
-    handler = partial(_Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, sync_playwright() as playwright:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"])
-        page = browser.new_page()
-        page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
-        yield page
-        browser.close()
-        server.shutdown()
+@pytest.mark.parametrize(("method", "path", "body"), CALLS)
+def test_nobody_without_the_secret_is_answered(server: Server, method: str, path: str, body: dict[str, Any]) -> None:
+    """Nor was before the server had started; who has it is."""
+    assert server.first == 401
+    user, _, password = server.secret.partition(":")
+    own = body | ({"name": "own"} if body else {})
+    with httpx.Client(base_url=server.api, trust_env=False, timeout=HANG) as client:
+        assert client.request(method, f"/{path}", json=body).status_code == 401
+        assert client.request(method, f"/{path}", json=body, auth=("dealcast", "guess")).status_code == 401
+        assert client.request(method, f"/{path}", json=own, auth=(user, password)).is_success
+    assert made_by_an_intruder(server.api, server.secret) == []
 
 
-@pytest.mark.parametrize(("method", "path"), CALLS)
-@pytest.mark.parametrize("kind", ["application/json", "text/plain"])
-def test_a_page_of_another_origin_reads_and_starts_nothing(
-    api: tuple[str, str], foreign_page: Page, method: str, path: str, kind: str
-) -> None:
-    """Neither with a preflight nor with a request so simple that a browser sends it unasked."""
-    said = foreign_page.evaluate(
-        """async ([method, url, kind]) => {
-            const body = method === "GET" ? undefined : "{}";
-            try { const answer = await fetch(url, {method, body, credentials: "include", headers: {"Content-Type": kind}});
-                  return `read ${answer.status}`; }
-            catch (error) { return "not read"; }
-        }""",
-        [method, f"{api[0]}/{path}", kind],
-    )
-    assert said == "not read", "another origin is not shown even the refusal"
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on PATH")
+def test_another_user_of_the_machine_is_not_answered(server: Server) -> None:
+    """As `nobody`, where the suite may become another user."""
+    command = ["curl", "--silent", "--noproxy", "*", "--write-out", "%{http_code}", "--output", os.devnull, f"{server.api}/admin/version"]
+    nobody = "nobody" if os.getuid() == 0 else None
+    assert subprocess.run(command, user=nobody, cwd=os.sep, capture_output=True, text=True, check=True).stdout == "401"
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Say nothing of each request."""
+def test_a_page_of_another_origin_reads_and_starts_nothing(server: Server, intruder: Intruder) -> None:
+    """It is not shown even the refusal."""
+    assert intruder(server.api) == []
+    assert made_by_an_intruder(server.api, server.secret) == []
 
 
 def test_the_secret_is_another_at_each_start() -> None:
-    from deployments.temporary_server import server_protection  # noqa: PLC0415 - beside the fixture's own process
-
     first, second = server_protection("http://127.0.0.1:1"), server_protection("http://127.0.0.1:1")
     assert first["PREFECT_SERVER_API_AUTH_STRING"] != second["PREFECT_SERVER_API_AUTH_STRING"]
     assert len(first["PREFECT_SERVER_API_AUTH_STRING"]) > 32
+
+
+def test_the_search_finds_what_an_intruder_makes(server: Server) -> None:
+    """With the secret it could."""
+    user, _, password = server.secret.partition(":")
+    made = httpx.post(f"{server.api}/flows/", json={"name": INTRUDER}, auth=(user, password), trust_env=False, timeout=HANG)
+    try:
+        assert [each["id"] for each in made_by_an_intruder(server.api, server.secret)] == [made.json()["id"]]
+    finally:
+        httpx.delete(f"{server.api}/flows/{made.json()['id']}", auth=(user, password), trust_env=False, timeout=HANG)

@@ -10,6 +10,10 @@ import stat
 import subprocess
 import sys
 import threading
+import time
+from contextlib import ExitStack
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -18,24 +22,29 @@ import httpx
 import psutil
 import pytest
 
-from deployments.commands.up import deployments, own_sync
+from deployments.commands.up import Laptop, deployments, own_sync, serves
 from flows.errors import DealcastError, ExportNotFound, UsageError
 from flows.options import SyncOptions
 from tests.conftest import HANG, free_port, wait_for
+from tests.deployments.conftest import Intruder, made_by_an_intruder
 
 SYNCED = SyncOptions(export="/exports/deals.csv", crm="hubspot", collection="acme")
 
 
-def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path, hostile: Path) -> None:
+def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path, hostile: Path, intruder: Intruder) -> None:
+    """Meanwhile its server answers nobody without the secret, from its first moment on."""
     port = str(free_port())
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DEALCAST_", "PREFECT_"))}
     environment |= {"DEALCAST_HOME": str(tmp_path / "home"), "DEALCAST_TOKEN": "real-token-4711"}
     command = [str(Path(sys.executable).with_name("dealcast")), "up", "--port", port, "--every", "1"]
     with subprocess.Popen(command, env=environment, cwd=hostile, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
         lines: list[str] = []
+        answers: set[int | None] = set()
         reader = threading.Thread(target=lambda: lines.extend(iter(child.stdout.readline, "")) if child.stdout else None, daemon=True)
         reader.start()
         try:
+            wait_for(lambda: answers.add(answered(port)) or "deployed" in "".join(lines), "the deployments", lines)
+            assert answers - {None} == {401}, "as soon as it answers at all"
             run = wait_for(lambda: next((line for line in lines if line.split()[:1] == ["run"]), None), "the first scheduled run", lines)
             assert "480 sent" in run
             assert "Completed" in run
@@ -48,6 +57,8 @@ def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path, hos
             answer = httpx.get(api, headers=basic, trust_env=False).json()
             assert answer["id"] == run_id
             assert (answer["auto_scheduled"], answer["state_type"]) == (True, "COMPLETED")
+            assert intruder(f"{found[1]}/api") == []
+            assert made_by_an_intruder(f"{found[1]}/api", secret) == []
             assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o700, "forecasts and Prefect's database are the owner's alone"
             assert httpx.get(found[1], trust_env=False, follow_redirects=True).is_success, "the UI answers"
             family = psutil.Process(child.pid).children(recursive=True)
@@ -61,6 +72,32 @@ def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path, hos
     assert code == 0, "".join(lines)
     assert not (tmp_path / "ran").exists(), (tmp_path / "ran").read_text()
     assert not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+def answered(port: str) -> int | None:
+    """The status that somebody without the secret gets from the API; None where nothing answers yet."""
+    try:
+        return httpx.post(f"http://127.0.0.1:{port}/api/flow_runs/filter", json={}, trust_env=False, timeout=HANG).status_code
+    except httpx.TransportError:
+        time.sleep(0.05)
+        return None
+
+
+def test_the_secret_is_given_to_no_server_but_its_own(tmp_path: Path) -> None:
+    """Another user of the machine may take the port first, and would give the worker commands to run."""
+    (tmp_path / "api").mkdir()
+    (tmp_path / "api" / "health").write_text("true")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as other, ended, ExitStack() as stack:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{other.server_port}"
+        assert httpx.get(f"{url}/api/health", trust_env=False).is_success
+        laptop = Laptop(tmp_path, threading.Event(), stack)
+        laptop.children["server"] = ended
+        with pytest.raises(DealcastError, match="server did not run as it should"):
+            laptop.until("server", lambda: serves(ended, url))
+        other.shutdown()
 
 
 def test_of_the_shipped_schedules_only_the_weekly_one_stays() -> None:
