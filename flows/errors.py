@@ -37,6 +37,7 @@ where (file, line, column, request id), and what to do next.
 from __future__ import annotations
 
 import errno
+import json
 import re
 from collections.abc import Sequence
 from typing import ClassVar
@@ -52,6 +53,15 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u20
 def printable(text: str) -> str:
     """``text`` with a replacement character for each control character."""
     return _CONTROLS.sub("\ufffd", text)
+
+
+def quoted(text: str) -> str:
+    """``text`` as a string of TOML, and of JSON, on one line: signs that no terminal shows are written as their numbers."""
+    return "".join(sign if sign.isprintable() else _numbered(sign) for sign in json.dumps(text, ensure_ascii=False))
+
+
+def _numbered(sign: str) -> str:
+    return f"\\u{ord(sign):04x}" if ord(sign) < 1 << 16 else f"\\U{ord(sign):08x}"
 
 
 class Transient:

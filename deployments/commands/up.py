@@ -22,10 +22,10 @@ from typing import IO, Any
 import httpx
 import psutil
 import yaml
-from rich.console import Console
 from rich.markup import escape
 
 from deployments.commands.demo import CRM_TIMEZONE, EXPORT, FIRST_MONTH, TIMEZONE
+from deployments.console import InertConsole
 from deployments.export_options import checked_options
 from deployments.sandbox import Sandbox, running
 from deployments.temporary_server import server_protection, without_tokens
@@ -95,7 +95,7 @@ class Laptop:
 
     def __init__(self, home: Path, stop: threading.Event, stack: ExitStack) -> None:
         self.home, self.stop, self.stack = home, stop, stack
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.console = InertConsole(highlight=False, soft_wrap=True)
         self.children: dict[str, subprocess.Popen[bytes]] = {}
 
     def run(self, port: int, every: int, own: SyncOptions | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import click
 from deployments.project.config_file import CONFIG, DEPLOYMENTS, NAME, read_project
 from deployments.project.prefect_file import shipped, written
 from flows.crm import NOTHING_SAID, Fit, Said, fit, skeleton
-from flows.errors import ExportError, UsageError
+from flows.errors import ExportError, UsageError, quoted
 from flows.options import located
 from flows.settings import load_settings
 
@@ -101,25 +100,25 @@ def _settings(wanted: Wanted) -> Iterator[str]:
     yield "# The command line and the environment win over this file: `dealcast config show` prints what holds, and from where."
     yield ""
     yield "[settings] # any DEALCAST_... variable, in small letters, but for the token, which is never in this file"
-    yield f"platform_url = {_quoted(load_settings().platform_url)}"
+    yield f"platform_url = {quoted(load_settings().platform_url)}"
     if wanted.token_file:
-        yield f"token_file = {_quoted(str(Path(wanted.token_file).expanduser().absolute()))} # holds the token, and nothing else"
+        yield f"token_file = {quoted(str(Path(wanted.token_file).expanduser().absolute()))} # holds the token, and nothing else"
     else:
         yield '# token_file = "token" # a file that holds the token; else the variable DEALCAST_TOKEN, or a Secret block: token_block'
     yield '# ledger = "s3://bucket/ledger" # where syncs are remembered, if several machines share it'
 
 
 def _collection(wanted: Wanted, folder: Path, crm: str | None) -> Iterator[str]:
-    yield f"[collections.{_quoted(wanted.name)}] # by name or id; any option of `dealcast sync`, with _ for -"
+    yield f"[collections.{quoted(wanted.name)}] # by name or id; any option of `dealcast sync`, with _ for -"
     if wanted.export:
-        yield f"export = {_quoted(_from_folder(wanted.export, folder))}"
+        yield f"export = {quoted(_from_folder(wanted.export, folder))}"
     else:
         yield 'export = "exports/*.csv" # the newest match is synced'
     if crm is None:
         yield 'crm = "hubspot" # see `dealcast crms exports/THE_EXPORT.csv`'
     else:
         own = crm if crm == _DIALECT else _from_folder(crm, folder) if crm.endswith(".toml") else crm
-        yield f"crm = {_quoted(own)}" + ("" if wanted.crm or crm == _DIALECT else f' # or "{_DIALECT}", which extends it')
+        yield f"crm = {quoted(own)}" + ("" if wanted.crm or crm == _DIALECT else f' # or "{_DIALECT}", which extends it')
     for key, said in {
         "crm_timezone": (wanted.crm_timezone, "zone of the export's times that name none"),
         "timezone": (wanted.timezone, "zone of the collection; default: as the platform says"),
@@ -127,14 +126,14 @@ def _collection(wanted: Wanted, folder: Path, crm: str | None) -> Iterator[str]:
         "decimal": (wanted.decimal, "where 1.200 may be thousands"),
     }.items():
         value, meaning = said
-        yield f"{key} = {_quoted(value)}" if value else f'# {key} = "" # {meaning}'
+        yield f"{key} = {quoted(value)}" if value else f'# {key} = "" # {meaning}'
     yield 'max_age = "4d" # stops where no newer export arrives'
     yield 'quarantine_limit = "0" # failing rows to quarantine before a sync stops: a number, or a share such as "2%"'
     yield ""
-    yield f"[collections.{_quoted(wanted.name)}.deployments] # NAME = when it runs, as cron; an empty one is started by hand"
+    yield f"[collections.{quoted(wanted.name)}.deployments] # NAME = when it runs, as cron; an empty one is started by hand"
     asked = _asked(wanted.deployments)
-    yield from (f"{_quoted(name)} = {_quoted(cron)}" for name, cron in asked.items())
-    yield from (f"# {_quoted(name)} = {_quoted(_usual_cron(name))}" for name in DEPLOYMENTS if name not in asked)
+    yield from (f"{quoted(name)} = {quoted(cron)}" for name, cron in asked.items())
+    yield from (f"# {quoted(name)} = {quoted(_usual_cron(name))}" for name in DEPLOYMENTS if name not in asked)
 
 
 def _asked(said: tuple[str, ...]) -> dict[str, str]:
@@ -154,8 +153,8 @@ def _deploy(wanted: Wanted) -> Iterator[str]:
     yield "[deploy] # what `dealcast deploy` makes on your Prefect server"
     yield 'pool = "dealcast"'
     yield f'type = "{wanted.pool_type}" # or docker, or kubernetes: their workers need the package prefect-docker or prefect-kubernetes'
-    yield f"image = {_quoted(wanted.image)}" if wanted.image else '# image = "registry.example/dealcast:0.1.0" # for docker and kubernetes'
-    yield f"timezone = {_quoted(wanted.timezone or 'UTC')} # of the schedules"
+    yield f"image = {quoted(wanted.image)}" if wanted.image else '# image = "registry.example/dealcast:0.1.0" # for docker and kubernetes'
+    yield f"timezone = {quoted(wanted.timezone or 'UTC')} # of the schedules"
 
 
 def _environment(wanted: Wanted, folder: Path) -> str:
@@ -186,7 +185,3 @@ def _from_folder(location: str, folder: Path) -> str:
     """A location of the working directory as the file in ``folder`` has it: relative where it lies there."""
     absolute = located(location, Path.cwd())
     return os.path.relpath(absolute, folder) if os.path.isabs(absolute) and Path(absolute).is_relative_to(folder) else absolute  # noqa: PTH117
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)

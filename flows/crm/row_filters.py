@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from flows.crm.values.cells import without
 from flows.crm.values.flags import first_unread, is_filled, to_booleans, unread_flag
 from flows.crm.values.identifiers import plain_ids
 from flows.crm.values.numbers import currency_name, may_be_of
-from flows.errors import ExportUnmappable, ExportUnreadable, UsageError
+from flows.errors import ExportUnmappable, ExportUnreadable, UsageError, quoted
 
 if TYPE_CHECKING:
     from flows.crm.row_counts import RowCounts
@@ -159,7 +158,7 @@ class RowFilters:
                         f"{self._where}, line {rows.lines[row]}: the header names {header!r} more than once (columns"
                         f" {places[0] + 1} and {place + 1}), and the two differ there. Say which is meant in a dialect of your own,"
                         f' and pass its path as --crm:\n  extends = "{bound.dialect.name}"\n  [fields]\n'
-                        f"  {_quoted(name)} = [{_quoted(f'{header} (1)')}] # or {_quoted(f'{header} ({places.index(place) + 1})')}"
+                        f"  {quoted(name)} = [{quoted(f'{header} (1)')}] # or {quoted(f'{header} ({places.index(place) + 1})')}"
                     )
 
     def _footers(self, table: pa.Table) -> pa.Array | None:
@@ -321,10 +320,6 @@ def _only(rows: RawRows, mask: pa.Array) -> RawRows:
     if pc.all(mask).as_py():
         return RawRows(rows.table, rows.lines)
     return RawRows(rows.table.filter(mask), rows.lines[np.asarray(mask.to_numpy(zero_copy_only=False), dtype=bool)])
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _header(cell: str | None) -> str:

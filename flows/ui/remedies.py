@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from flows.options import SyncOptions
+from flows.ui.inert_text import code
 
 _OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)(?: ('[^']*'|[^\s`|]+))?")
 _PLACEHOLDER = re.compile(r"[A-Z][A-Z|%=-]+")
@@ -19,7 +20,7 @@ def remedies(message: str) -> str:
     rows = dict(filter(None, map(_row, _OPTION.finditer(message))))
     if not rows:
         return ""
-    lines = [f"| `{said}` | {form} |" for said, form in rows.items()]
+    lines = [f"| {_cell(said)} | {form} |" for said, form in rows.items()]
     return "\n".join(["| on the command line | in the form, or with `prefect deployment run -p` |", "|---|---|", *lines])
 
 
@@ -34,4 +35,9 @@ def _row(found: re.Match[str]) -> tuple[str, str] | None:
     if not value or _PLACEHOLDER.fullmatch(value):
         return f"--{found[1]} {value or 'VALUE'}", f"fill in `{name}`"
     many = getattr(field.annotation, "__origin__", None) is tuple
-    return f"--{found[1]} {said}", f"add `{value}` to `{name}`" if many else f"set `{name}` to `{value}`"
+    return f"--{found[1]} {said}", f"add {_cell(value)} to `{name}`" if many else f"set `{name}` to {_cell(value)}"
+
+
+def _cell(text: str) -> str:
+    """``text`` as code in a cell, which ends at any bar."""
+    return code(text).replace("|", r"\|")

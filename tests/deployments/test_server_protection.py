@@ -66,7 +66,7 @@ def _settings_of_server(child: subprocess.Popen[bytes]) -> dict[str, str] | None
     assert child.poll() is None
     for each in psutil.Process(child.pid).children():
         try:
-            if "PREFECT_SERVER_API_AUTH_STRING" in (found := each.environ()):
+            if "PREFECT_SERVER_API_AUTH_STRING" in (found := dict(each.environ())):
                 return found
         except psutil.Error:
             continue  # it has just begun, or ended

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 
@@ -11,6 +10,7 @@ from flows.crm.bound_dialect import REQUIRED
 from flows.crm.dialect import Source, known_dialects
 from flows.crm.files.header_row import folded
 from flows.crm.guide.fit import Fit
+from flows.errors import quoted
 
 _MEANINGS = {column.name: column.meaning for column in COLUMNS}
 _FOLLOWING = {
@@ -34,15 +34,15 @@ def skeleton(found: Fit) -> str:
 
 
 def _top(found: Fit, base: str | None) -> Iterator[str]:
-    name = PurePath(found.path).name
-    yield f"# How {name} is read. Lines that begin with # say nothing: take the # away and fill in a header, as it stands below."
+    name = quoted(PurePath(found.path).name)
+    yield f"# How {name[1:-1]} is read. Lines that begin with # say nothing: take the # away and fill in a header, as it stands below."
     yield "# Look at what comes of it: dealcast crms EXPORT --crm THIS_FILE; all tables and keys: flows/crm/README.md."
-    yield f"title = {_quoted(name)}"
+    yield f"title = {name}"
     if base:
-        yield f"extends = {_quoted(base)} # every table below adds to it or replaces keys of it"
+        yield f"extends = {quoted(base)} # every table below adds to it or replaces keys of it"
     yield ""
     yield f"# The export's {len(found.headers)} headers:"
-    yield from (f"#   {_quoted(header)}" for header in found.headers)
+    yield from (f"#   {quoted(header)}" for header in found.headers)
     yield ""
 
 
@@ -69,7 +69,7 @@ def _alone(found: Fit) -> Iterator[str]:
     yield "[[status]] # the whole names of the stages that won or lost a deal; any other is open"
     stage = guesses.get("stage")
     mark = "" if stage else "# "
-    yield f"{mark}field = {stage or _quoted('...')}"
+    yield f"{mark}field = {stage or quoted('...')}"
     yield f"{mark}words = {{ closed_won = [], closed_lost = [] }}"
     yield f'{mark}otherwise = "open"'
     if not stage:
@@ -84,7 +84,7 @@ def _open(name: str, found: Fit) -> Iterator[str]:
     elif name in _FOLLOWING:
         yield f"{name} = {_FOLLOWING[name]} # {_MEANINGS[name]}: taken from other columns where there is none of its own"
     else:
-        yield f"# {name} = {_FORMS.get(name, _quoted(''))} # {_MEANINGS[name]}"
+        yield f"# {name} = {_FORMS.get(name, quoted(''))} # {_MEANINGS[name]}"
 
 
 def _rest(found: Fit) -> Iterator[str]:
@@ -108,8 +108,8 @@ ID_COST = "made of cells: where one changes, the deal is there twice until a syn
 def id_line(headers: Sequence[str]) -> str:
     """The headers as an id's entry in TOML."""
     if len(headers) == 1:
-        return _quoted(headers[0])
-    return f"{{ join = [{', '.join(map(_quoted, headers))}] }}"
+        return quoted(headers[0])
+    return f"{{ join = [{', '.join(map(quoted, headers))}] }}"
 
 
 def _guesses(headers: Iterable[str]) -> dict[str, str]:
@@ -129,8 +129,4 @@ def _guesses(headers: Iterable[str]) -> dict[str, str]:
 
 
 def _entry(source: Source, header: str) -> str:
-    return f"{{ from = {_quoted(header)}, while = {_quoted(source.during)} }}" if source.during else _quoted(header)
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return f"{{ from = {quoted(header)}, while = {quoted(source.during)} }}" if source.during else quoted(header)

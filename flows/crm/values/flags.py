@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 import unicodedata
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.crm.values.cells import by_value
-from flows.errors import ExportUnmappable
+from flows.errors import ExportUnmappable, quoted
 
 _LONGEST = 12
 """Characters of a word that a message may show: a flag's is not longer, and a deal's own text mostly is."""
@@ -136,6 +135,6 @@ def unread_flag(place: str, text: str, fields: Iterable[str], dialect: str) -> E
         " Say what it means in a dialect of your own, and pass its path as --crm:\n"
         f'  extends = "{dialect}"\n'
         "  [cells]\n"
-        f'  true = ["{word or "..."}"] # or false = [...]\n'
-        f"  blank_is_false = {json.dumps(list(fields))} # where only yes is written, and a blank means no"
+        f"  true = [{quoted(word or '...')}] # or false = [...]\n"
+        f"  blank_is_false = [{', '.join(map(quoted, fields))}] # where only yes is written, and a blank means no"
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -17,7 +16,7 @@ from flows.crm.dialect import StatusRule
 from flows.crm.row_counts import RowCounts
 from flows.crm.values.cells import by_value, counted, is_found, without
 from flows.crm.values.stage_names import bare, outcome_named, stage_key
-from flows.errors import ExportUnmappable
+from flows.errors import ExportUnmappable, quoted
 
 _UNKNOWN = "unknown"
 _ENDED = ("closed_won", "closed_lost")
@@ -181,19 +180,23 @@ def _to_paste(bound: Bound, last: StatusRule, counts: RowCounts) -> str:
         if rule is last:
             break
         lines = [f"flags = {{ {', '.join(f'{name} = {str(wanted).lower()}' for name, wanted in rule.flags)} }}"] if rule.flags else []
-        lines += [f'is = "{rule.verdict}"'] if rule.verdict else [f'field = "{rule.field}"', *_names_of(rule)]
+        lines += [f'is = "{rule.verdict}"'] if rule.verdict else [f"field = {quoted(rule.field or '')}", *_names_of(rule)]
         rules.append("\n".join(["[[status]]", *lines]))
     said = {status: [name for (name, says) in counts.stages if says == status and name_or_shape(name) == name] for status in STATUSES}
     said["open"] += [name for name, _ in counts.undecided.most_common(_SHOWN) if name_or_shape(name) == name]
-    words = ", ".join(f"{status} = {json.dumps(said[status], ensure_ascii=False)}" for status in ("closed_won", "closed_lost", "open"))
-    rules.append(f'[[status]] # move each stage to where it belongs\nfield = "{last.field}"\nwords = {{ {words} }}')
+    words = ", ".join(f"{status} = {_list(said[status])}" for status in ("closed_won", "closed_lost", "open"))
+    rules.append(f"[[status]] # move each stage to where it belongs\nfield = {quoted(last.field or '')}\nwords = {{ {words} }}")
     return "\n\n".join([f'extends = "{bound.dialect.name}"', *rules])
+
+
+def _list(texts: Sequence[str]) -> str:
+    return f"[{', '.join(map(quoted, texts))}]"
 
 
 def _names_of(rule: StatusRule) -> list[str]:
     """The text that a rule gives for its field, as TOML."""
     lines = ["known_names = true"] if rule.known_names else []
     by_status = {status: [word for word, says in rule.words if says == status] for status in STATUSES}
-    words = ", ".join(f"{status} = {json.dumps(said, ensure_ascii=False)}" for status, said in by_status.items() if said)
-    patterns = ", ".join(f"{status} = {json.dumps(pattern, ensure_ascii=False)}" for pattern, status in rule.patterns)
+    words = ", ".join(f"{status} = {_list(said)}" for status, said in by_status.items() if said)
+    patterns = ", ".join(f"{status} = {quoted(pattern)}" for pattern, status in rule.patterns)
     return lines + ([f"words = {{ {words} }}"] if words else []) + ([f"patterns = {{ {patterns} }}"] if patterns else [])

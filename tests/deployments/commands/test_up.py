@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from contextlib import ExitStack
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -39,12 +38,17 @@ def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path, hos
     command = [str(Path(sys.executable).with_name("dealcast")), "up", "--port", port, "--every", "1"]
     with subprocess.Popen(command, env=environment, cwd=hostile, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
         lines: list[str] = []
-        answers: set[int | None] = set()
+        answers: list[int | None] = []
         reader = threading.Thread(target=lambda: lines.extend(iter(child.stdout.readline, "")) if child.stdout else None, daemon=True)
         reader.start()
         try:
-            wait_for(lambda: answers.add(answered(port)) or "deployed" in "".join(lines), "the deployments", lines)
-            assert answers - {None} == {401}, "as soon as it answers at all"
+
+            def deployed() -> bool:
+                answers.append(answered(port))
+                return any(line.split()[:1] == ["deployed"] for line in lines)
+
+            wait_for(deployed, "the deployments", lines)
+            assert {*answers} - {None} == {401}, "as soon as it answers at all"
             run = wait_for(lambda: next((line for line in lines if line.split()[:1] == ["run"]), None), "the first scheduled run", lines)
             assert "480 sent" in run
             assert "Completed" in run
@@ -79,7 +83,6 @@ def answered(port: str) -> int | None:
     try:
         return httpx.post(f"http://127.0.0.1:{port}/api/flow_runs/filter", json={}, trust_env=False, timeout=HANG).status_code
     except httpx.TransportError:
-        time.sleep(0.05)
         return None
 
 

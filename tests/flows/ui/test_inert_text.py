@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,13 +18,14 @@ from expectations import CheckReport, Failure, Severity
 from expectations.check_report import RuleResult
 from flows.deals.quarantine import rules_table
 from flows.delivery.lifecycle import Forecast
-from flows.errors import DealcastError, ExportUnreadable
+from flows.errors import DealcastError, ExportUnreadable, quoted
 from flows.ledger.store import Entry, Sending
 from flows.nostradamus import Collection, UploadRequest
 from flows.nostradamus.models import LONGEST_MESSAGE
 from flows.nostradamus.validation_errors import describe
 from flows.options import SyncOptions
 from flows.ui.inert_text import code, in_a_chat, inert, markdown_table
+from flows.ui.remedies import remedies
 from flows.ui.report import Outcome, report_text
 
 NOW = datetime.now(UTC)
@@ -107,6 +109,21 @@ def test_a_rule_of_a_suite_is_one_cell_of_its_table(text: str) -> None:
     assert not ACTIVE & {*made}
 
 
+@pytest.mark.parametrize("text", [*HOSTILE, "a`b", "a\nb"])
+def test_an_option_with_foreign_text_is_one_row_of_the_remedies(text: str) -> None:
+    made = tokens(remedies(f"Read one of them: --pipeline '{text}', or --assume-accepted '{text}'."))
+    assert (made.count("tr_open"), made.count("td_open")) == (3, 4)
+    assert not ACTIVE & {*made}
+
+
+@pytest.mark.parametrize("text", ['it\'s "a" \\n b', "a\nb\tc", "\x1b[2J\x7f\x9b", "\u202edcba\u2066", "\U000e0001", "caffè 日本 😀"])
+def test_toml_to_paste_says_what_was_there_and_moves_no_cursor(text: str) -> None:
+    said = quoted(text)
+    assert tomllib.loads(f"text = {said}") == {"text": text}
+    assert said.isprintable()
+    assert quoted("caffè") == '"caffè"'
+
+
 CALLS = re.compile(r"<|>|@\w|\w://|\][(\[]")
 """What a chat makes a call or a link of: Slack's and Teams' signs, Discord's, and addresses."""
 
@@ -147,11 +164,13 @@ def test_the_words_of_the_platform_are_cut_at_a_stated_length() -> None:
 
 def test_commands_print_no_control_characters_and_paths_for_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEALCAST_HOME", str(tmp_path / "home"))
-    path = tmp_path / "it's a \x1b[2J $(touch owned).csv"
-    path.write_text("\x1b]0;owned\x07name,[bold red]stage[/],amount\n1,2,3\n4,5,6\n", encoding="utf-8")
+    path = tmp_path / "it's a \x1b[2J $(touch owned)\n[fields].csv"
+    path.write_text("\x1b]0;owned\x07na\x7fme\u202e,[bold red]stage[/],amount\n1,2,3\n4,5,6\n", encoding="utf-8")
     shown = CliRunner().invoke(main, ["crms", str(path), "--write", str(tmp_path / "own.toml")])
     failed = CliRunner().invoke(main, ["check", str(path), "--crm", "hubspot"])
     assert (shown.exit_code, failed.exit_code) == (ExportUnreadable.exit_code, ExportUnreadable.exit_code)
     for done in (shown, failed):
         assert not set(done.output) & {"\x1b", "\x07"}
-    assert f"dealcast crms $'{tmp_path!s}/it\\'s a \\x1b[2J $(touch owned).csv'" in shown.output
+    assert f"dealcast crms $'{tmp_path!s}/it\\'s a \\x1b[2J $(touch owned)\\x0a[fields].csv'" in shown.output
+    written = tomllib.loads((tmp_path / "own.toml").read_text("utf-8"))
+    assert (written["title"], "fields" in written) == (path.name, False)
