@@ -28,7 +28,7 @@ from flows.delivery.forecast_gate import CompletedAppend
 from flows.delivery.forecast_months import check_first_month, oddities
 from flows.delivery.lifecycle import AcceptedAppend, CompletedForecast, Forecast, InvokedForecast
 from flows.delivery.poll import poll_append, poll_forecast
-from flows.delivery.submit import begin_send, record_upload, send_once, send_upload
+from flows.delivery.submit import begin_send, record_upload, require_new, send_once, send_upload
 from flows.errors import LedgerDamaged, PlatformBusy, PlatformUnreachable, StoppedByGate, UsageError
 from flows.ledger import store as ledgers
 from flows.ledger.store import Entry, Ledger, Sending
@@ -255,7 +255,8 @@ def invoke_forecast(completed: CompletedAppend | BaseException) -> InvokedForeca
 
         def post() -> str:
             ledger.require_lock(entry.collection)
-            return platform.invoke(entry.collection, **args).id
+            earlier = [other.forecast for other in ledger.entries(entry.collection)]
+            return require_new(platform.invoke(entry.collection, **args).id, earlier)
 
         forecast = send_once(entry.forecast, record, post, what=f"forecast of {entry.collection}", policy=settings.on_unknown)
     say("invoke", f"forecast of {counted(args['horizon'], 'month')} invoked as {forecast.id}", invocation_id=forecast.id)

@@ -12,6 +12,7 @@ from typing import Any
 from prefect.context import TaskRunContext
 
 from flows.errors import Transient
+from flows.runtime.step_log import say
 from flows.runtime.thread_interruption import interruptible_sleep
 from flows.settings import Settings
 
@@ -54,9 +55,12 @@ def seconds_since(moment: datetime) -> float:
 def honor_retry_after(error: Transient, left: float = _LONGEST_REQUESTED_WAIT) -> None:
     """Wait as long as the platform asked to (Retry-After), up to a quarter of an hour or what is ``left``; Prefect's own delay follows.
 
-    After the last attempt there is nothing to wait for.
+    The wait is told before it begins, since Prefect logs the attempt's end after it. After the last attempt there is nothing to wait for.
     """
     context = TaskRunContext.get()
     another = context is None or context.task_run.run_count <= context.task.retries
     if error.retry_after and another:
-        interruptible_sleep(min(error.retry_after, _LONGEST_REQUESTED_WAIT, left))
+        seconds = min(error.retry_after, _LONGEST_REQUESTED_WAIT, left)
+        if context is not None:
+            say("wait", f"waiting {seconds:.0f} s until the next attempt: {error}")
+        interruptible_sleep(seconds)

@@ -5,10 +5,12 @@ The records reach Prefect's logs and survive the process, so they hold ids, time
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from flows.delivery.backoff import seconds_since
 from flows.errors import UnexpectedAnswer
 from flows.ledger.store import Entry, Ledger
 from flows.ledger.usual_time import usual_seconds
@@ -26,6 +28,8 @@ class AcceptedAppend:
     usual: float | None = None
     """Seconds that the platform usually takes for this collection's uploads; None without history."""
     mode: RequestMode = "append"
+    begun: float = field(default_factory=time.monotonic, repr=False, compare=False)
+    """The moment at which this run began to wait for it, on a clock that nobody sets."""
 
     @classmethod
     def of(cls, entry: Entry, ledger: Ledger) -> AcceptedAppend:
@@ -44,6 +48,11 @@ class AcceptedAppend:
         """The request as messages name it."""
         return f"{self.mode} request {self.request_id}"
 
+    @property
+    def waited(self) -> float:
+        """Seconds since its acceptance; never fewer than since this run began to wait, though the clock be set back meanwhile."""
+        return max(seconds_since(self.accepted_at), time.monotonic() - self.begun)
+
 
 @dataclass(frozen=True, slots=True)
 class InvokedForecast:
@@ -55,6 +64,8 @@ class InvokedForecast:
     accepted_at: datetime
     usual: float | None = None
     """Seconds that the platform usually takes for this collection's forecasts; None without history."""
+    begun: float = field(default_factory=time.monotonic, repr=False, compare=False)
+    """As an upload's."""
 
     @classmethod
     def of(cls, entry: Entry, ledger: Ledger) -> InvokedForecast:
@@ -72,6 +83,11 @@ class InvokedForecast:
     def name(self) -> str:
         """The invocation as messages name it."""
         return f"invocation {self.invocation_id}"
+
+    @property
+    def waited(self) -> float:
+        """As an upload's."""
+        return max(seconds_since(self.accepted_at), time.monotonic() - self.begun)
 
 
 @dataclass(frozen=True, slots=True)

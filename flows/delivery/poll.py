@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect.runtime import task_run
 
-from flows.delivery.backoff import honor_retry_after, seconds_since
+from flows.delivery.backoff import honor_retry_after
 from flows.delivery.forecast_gate import CompletedAppend
 from flows.delivery.lifecycle import AcceptedAppend, CompletedForecast, InvokedForecast
 from flows.errors import (
@@ -105,7 +105,7 @@ def poll_forecast(invoked: InvokedForecast, settings: Settings, ledger: Ledger) 
 
 def _ask(sent: AcceptedAppend | InvokedForecast, entry: Entry, settings: Settings) -> Any:
     """The platform's answer; right after acceptance none is asked for, since it would be too soon to be worth a request."""
-    waited = seconds_since(sent.accepted_at)
+    waited = sent.waited
     if is_interrupted():
         raise Interrupted(
             f"The run was interrupted while it waited for {sent.name}. Resume with `dealcast resume --collection {sent.collection}`."
@@ -140,7 +140,7 @@ def _unfinished(sent: AcceptedAppend | InvokedForecast, status: str, settings: S
 
 
 def _still(sent: AcceptedAppend | InvokedForecast, status: str, settings: Settings) -> StillProcessing | DeadlinePassed:
-    waited = seconds_since(sent.accepted_at)
+    waited = sent.waited
     if waited >= settings.deadline:
         return _overdue(sent, status, settings)
     is_long = sent.usual is not None and waited > max(_STALLED * sent.usual, settings.poll_delay_max)
@@ -151,7 +151,7 @@ def _still(sent: AcceptedAppend | InvokedForecast, status: str, settings: Settin
 def _overdue(sent: AcceptedAppend | InvokedForecast, status: str, settings: Settings) -> DeadlinePassed:
     """The error of a request that is not done in time; the time runs from its acceptance, through any restart."""
     return DeadlinePassed(
-        f"{sent.name} is still {status} {seconds_since(sent.accepted_at):.0f} s after it was accepted; the deadline is "
+        f"{sent.name} is still {status} {sent.waited:.0f} s after it was accepted; the deadline is "
         f"{settings.deadline:.0f} s. The platform may yet finish it. Resume later with "
         f"`dealcast resume --collection {sent.collection}`, or allow more time with DEALCAST_DEADLINE."
     )

@@ -167,7 +167,7 @@ def send_upload(
 
     def send() -> str:
         ledger.require_lock(entry.collection)
-        return post()
+        return require_new(post(), (earlier.upload for earlier in entries))
 
     try:
         return send_once(entry.upload, record, send, what=f"{entry.mode} to {entry.collection}", policy=settings.on_unknown)
@@ -176,6 +176,19 @@ def send_upload(
         if failed.count == before.count:  # it did not go out
             raise
         raise failed.after_failure(error, settings.upload_backoff) from error
+
+
+def require_new(identifier: str, earlier: Iterable[Sending | None]) -> str:
+    """``identifier``, under which a POST was accepted.
+
+    Raises:
+        OutcomeUnknown: it is that of an ``earlier`` one that has completed: followed, it would report what was just sent as completed.
+    """
+    if any(sending is not None and sending.id == identifier and sending.completed_at for sending in earlier):
+        raise OutcomeUnknown(
+            f"The POST was answered with the id of an earlier one that has completed, {identifier}: it may or may not have been accepted."
+        )
+    return identifier
 
 
 def _probe(platform: Nostradamus) -> None:

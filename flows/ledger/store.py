@@ -49,7 +49,6 @@ NAME = "_name.txt"
 
 _RESERVE = "_reserve.bin"
 """The file that takes up bytes for what has to be written once a send is accepted, should the disk be full by then."""
-
 _RESERVED = 1 << 16
 
 _HELD: dict[tuple[str, str], bytes] = {}
@@ -178,8 +177,9 @@ class Ledger:
     def let_go(self, collection: str) -> None:
         """End what :meth:`hold` began; what another holder has said since is let be."""
         holder = _HELD.pop((self._root, collection), None)
-        if holder is not None and self.get(collection, HOLDER) == holder:
-            self.delete(collection, HOLDER)
+        with suppress(OSError, FileTrouble):  # what the run came to stands; the next holder writes over it
+            if holder is not None and self.get(collection, HOLDER) == holder:
+                self.delete(collection, HOLDER)
 
     def require_lock(self, collection: str) -> None:
         """Go on only where the lock that this process took is still its own: ask immediately before what cannot be taken back.

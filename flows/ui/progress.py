@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flows.delivery.backoff import seconds_since
 from flows.delivery.lifecycle import AcceptedAppend, InvokedForecast
 from flows.errors import StillProcessing
 from flows.runtime.step_log import say
@@ -31,7 +30,7 @@ def show_wait(sent: AcceptedAppend | InvokedForecast, settings: Settings) -> Ite
     except StillProcessing as error:
         _say_change(sent, error)
         first, last = (50, 70) if isinstance(sent, AcceptedAppend) else (75, 95)
-        waited = seconds_since(sent.accepted_at)
+        waited = sent.waited
         share = min(waited / (sent.usual or settings.deadline), 1.0)
         usually = f", usually {sent.usual:.0f} s" if sent.usual else ""
         words = f"{sent.name}: {error.status}, {waited:.0f} s so far{usually}"

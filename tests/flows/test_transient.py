@@ -79,13 +79,16 @@ def refused_and_again(sandbox: Sandbox) -> list[tuple[datetime, datetime]]:
     ]
 
 
-def test_retry_after_is_honored_at_every_step(sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault) -> None:
+def test_retry_after_is_honored_and_told_at_every_step(
+    sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault, told: list[str]
+) -> None:
     for method, path in PLACES:
         fault("status", path, method, status=429, retry_after=1)
     assert sync(write_deals()).is_completed()
     waits = [(again - came).total_seconds() for came, again in refused_and_again(sandbox)]
     assert len(waits) == len(PLACES)
     assert min(waits) >= 1
+    assert len([line for line in told if line.startswith("waiting 1 s until the next attempt: ")]) == len(PLACES)
 
 
 def test_a_date_for_a_retry_is_honored(sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from flows.delivery import submit
 from flows.delivery.submit import send_once, send_upload
-from flows.errors import FileTrouble, PlatformUnavailable, Transient, UploadPostponed
+from flows.errors import FileTrouble, PlatformUnavailable, PlatformUnreachable, Transient, UploadPostponed
 from flows.ledger.store import Entry, Ledger, Sending
 from flows.nostradamus import Nostradamus
 from flows.settings import load_settings
@@ -52,10 +52,37 @@ def test_an_acceptance_is_recorded_once_the_ledger_can_be_written_again(monkeypa
     assert tries == ["intended", "accepted", "accepted", "accepted"]
 
 
+def test_the_id_of_an_earlier_upload_is_no_acceptance(ledger: Ledger, collection: str, platform: Nostradamus) -> None:
+    """As from a proxy that gives out an answer twice: what was never taken in would be seen as completed at once."""
+    now = datetime.now(UTC)
+    first = Sending(state="completed", intended_at=now, id="request-1", accepted_at=now, completed_at=now)
+    ledger.write(_entry(collection, "first", ledger).model_copy(update={"upload": first}))
+    entry = _entry(collection, "second", ledger)
+
+    def send(identifier: str) -> Sending:
+        found = ledger.read(collection, "second") or entry
+
+        def record(upload: Sending) -> None:
+            ledger.write(found.model_copy(update={"upload": upload}))
+
+        return send_upload(ledger, found, record, lambda: identifier, platform=platform, settings=load_settings())
+
+    with pytest.raises(PlatformUnreachable, match="id of an earlier one"):
+        send("request-1")
+    assert (known := ledger.read(collection, "second")) is not None
+    assert (known.upload.state, known.upload.id, known.in_doubt) == ("unknown", None, True)
+    assert send("request-2").id == "request-2"
+
+
 @pytest.fixture
-def run(home: Path, collection: str, platform: Nostradamus, write_deals: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Run:
+def ledger(home: Path) -> Ledger:
+    return Ledger(str(home / "ledger"))
+
+
+@pytest.fixture
+def run(ledger: Ledger, collection: str, platform: Nostradamus, write_deals: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Run:
     """What a run does to send one file, each attempt as Prefect makes it; the errors of its attempts."""
-    ledger, count = Ledger(str(home / "ledger")), iter(range(1000))
+    count = iter(range(1000))
     csv = write_deals(3)
 
     def attempts(content: str = "same", retries: int = 10, **settings: Any) -> list[PlatformUnavailable]:

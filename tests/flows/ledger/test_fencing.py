@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,9 @@ from flows import tasks
 from flows.deals import index_file
 from flows.deals.index_file import DealsFile, merge_into_index
 from flows.deals.selection import check_against_ledger
-from flows.delivery.lifecycle import AcceptedAppend
+from flows.delivery.lifecycle import AcceptedAppend, InvokedForecast
 from flows.delivery.submit import begin_send
-from flows.errors import LockLost
+from flows.errors import FileTrouble, LockLost
 from flows.ledger import forecast_history
 from flows.ledger.forecast_history import read_history
 from flows.ledger.store import HOLDER, Entry, Ledger, Sending
@@ -193,6 +194,31 @@ def test_a_file_of_an_earlier_version_is_older_than_any_of_this(ledger: Ledger, 
 def test_a_deadline_passes_though_the_clock_was_ahead_at_acceptance(ledger: Ledger) -> None:
     entry = entry_of("ahead", datetime.now(UTC) + timedelta(days=10), "accepted")
     assert AcceptedAppend.of(entry, ledger).accepted_at <= datetime.now(UTC)
+
+
+def test_a_deadline_passes_though_the_clock_is_set_back_during_the_wait() -> None:
+    """By the time that this run itself has waited."""
+    ahead = datetime.now(UTC) + timedelta(days=10)
+    upload = AcceptedAppend("acme", "f", "r", ahead, begun=time.monotonic() - 3600)
+    assert upload.waited >= 3600
+    assert InvokedForecast("acme", "f", "i", ahead, begun=time.monotonic() - 3600).waited >= 3600
+    assert AcceptedAppend("acme", "f", "r", datetime.now(UTC) - timedelta(days=1)).waited >= 86_400
+
+
+def test_a_ledger_that_is_away_as_the_lock_is_let_go_undoes_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the run came to would be told as a failure."""
+
+    def away(*_: Any) -> bytes:
+        raise FileTrouble
+
+    ledger.hold("acme", b"mine")
+    with monkeypatch.context() as outage:
+        outage.setattr(Ledger, "get", away)
+        ledger.let_go("acme")
+    ledger.require_lock("acme")
+    ledger.hold("acme", b"next")
+    ledger.let_go("acme")
+    assert not ledger.has("acme", HOLDER)
 
 
 def test_what_a_killed_holder_was_writing_is_removed(ledger: Ledger, home: Path) -> None:
