@@ -247,8 +247,8 @@ class Mapping:
 
     def _refuse_long(self, name: str, column: pa.Array) -> None:
         """Raise ExportUnmappable for an identifier that is none: each is held in memory as long as the export is read."""
-        lengths = pc.fill_null(pc.binary_length(column), 0)
-        if len(column) and (longest := pc.max(lengths)).as_py() > LONGEST_ID:
+        lengths = pc.binary_length(column)
+        if ((longest := pc.max(lengths)).as_py() or 0) > LONGEST_ID:
             line = self.lines[pc.index(lengths, longest).as_py()]
             raise ExportUnmappable(
                 f"{self.inference.reader.location}, line {line}: {name} has {longest} bytes, and an id has at most {LONGEST_ID}, "

@@ -127,7 +127,7 @@ def _refuse_twice(raw: Raw, location: str) -> None:
         head = stream.read(CHUNK)
     if head.isascii():
         return
-    words = [word.decode("utf-8", "ignore") for word in set(_WORD.findall(head))]
+    words = [word.decode("utf-8", "ignore") for word in set(_WORD.findall(b"\n".join(_odd_lines(head))))]
     for between in ("cp1252", "cp1251", "mac-roman"):
         found = [word for word in words if _is_utf8_again(word, between)]
         if found and len(found) * 2 >= len(words):

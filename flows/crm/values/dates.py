@@ -111,7 +111,7 @@ def to_datetimes(column: pa.Array, clock: Clock, order: Callable[[str], Order], 
     """
     if column.null_count == len(column):
         return column, 0
-    for convert in () if pc.any(pc.starts_with(column, "0")).as_py() else (_without_zone, _with_zone):
+    for convert in (_without_zone, _with_zone):
         try:
             return convert(column, clock, days=days), 0
         except pa.ArrowInvalid:
@@ -155,12 +155,12 @@ def _without_zone(column: pa.Array, clock: Clock, *, days: bool) -> pa.Array:
     if pc.any(pc.equal(length, 13)).as_py():
         raise pa.ArrowInvalid("an hour without minutes is no time")
     if clock.crm == clock.collection:
-        return _text(times, times)
+        return _text(times, times, column)
     lone = pc.less_equal(length, 10)
     if days:
         lone = pc.or_(lone, _at_midnight(times))
     here = in_zone(times, clock.crm)
-    return _text(pc.if_else(lone, times, _told_in(here, clock.collection)), times)
+    return _text(pc.if_else(lone, times, _told_in(here, clock.collection)), times, column)
 
 
 def _with_zone(column: pa.Array, clock: Clock, *, days: bool) -> pa.Array:
@@ -168,7 +168,7 @@ def _with_zone(column: pa.Array, clock: Clock, *, days: bool) -> pa.Array:
     told, utc = _told_in(instants, clock.collection), instants.cast(pa.timestamp("s"))
     if days:
         told = pc.if_else(_at_midnight(utc), utc, told)
-    return _text(told, utc)
+    return _text(told, utc, column)
 
 
 def _told_in(instants: pa.Array, zone: str) -> pa.Array:
@@ -179,11 +179,13 @@ def _at_midnight(times: pa.Array) -> pa.Array:
     return pc.equal(times, pc.floor_temporal(times, unit="day"))
 
 
-def _text(times: pa.Array, written: pa.Array) -> pa.Array:
-    """The times as text, null where what was ``written`` is no date."""
+def _text(times: pa.Array, written: pa.Array, column: pa.Array) -> pa.Array:
+    """The times as text, null where what was ``written`` is no date. Raises pa.ArrowInvalid for a year before 1000 in ``column``."""
     text = pc.binary_replace_slice(times.cast(pa.string()), 10, 11, "T")
     if not pc.less(pc.min(written), pa.scalar(_AFTER_NO_DAYS, pa.timestamp("s"))).as_py():
         return text
+    if pc.any(pc.starts_with(column, "0")).as_py():
+        raise pa.ArrowInvalid("a year before 1000 is a zero for a date, or read by nobody")
     days = pc.utf8_slice_codeunits(written.cast(pa.string()), 0, 10)
     return pc.if_else(pc.is_in(days, pa.array(NO_DAYS)), None, text)
 

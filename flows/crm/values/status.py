@@ -96,16 +96,15 @@ class _Telling:
         stages, contradictions = Counter[tuple[str, str]](), Counter[str]()
         if rule is None or rule.field is None:
             return stages, contradictions
-        text = self._text(rule.field)
-        said = _said(rule, text)
-        other = pc.fill_null(pc.and_(pc.is_in(said, pa.array(_ENDED)), pc.not_equal(said, column)), False)
         header = self._bound.header_of(rule.field)
-        for status, count in counted(pc.binary_join_element_wise(said.filter(other), column.filter(other), "|")).items():
-            stage, _, own = status.partition("|")
-            contradictions[f"{header} says {name_or_shape(stage)}, the flags or the status say {own}"] += count
-        for name, rows in counted(text).items():
-            if says := _verdict(rule, name):
-                stages[name, says] += rows
+        both = pa.table({"stage": self._text(rule.field), "own": column})
+        pairs = both.group_by(["stage", "own"], use_threads=False).aggregate([([], "count_all")])
+        for stage, own, rows in zip(*(pairs[name].to_pylist() for name in ("stage", "own", "count_all")), strict=True):
+            says = _verdict(rule, stage) if stage is not None else None
+            if says:
+                stages[stage, says] += rows
+            if says in _ENDED and own not in {None, says}:
+                contradictions[f"{header} says {says}, the flags or the status say {own}"] += rows
         return stages, contradictions
 
     def _holds(self, rule: StatusRule) -> pa.Array:
