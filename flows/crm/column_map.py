@@ -15,7 +15,8 @@ from expectations.formats import one_chunk
 from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
 from flows.crm.bound_dialect import Bound
 from flows.crm.dialect import MOMENTS, Recipe, Source
-from flows.crm.format_inference import FormatInference, units_of
+from flows.crm.inference.currencies import units_of
+from flows.crm.inference.format_inference import FormatInference
 from flows.crm.row_counts import RowCounts
 from flows.crm.values.cells import counted, undecided, unmarked, without
 from flows.crm.values.dates import Clock, in_platform_form, letters_behind, to_datetimes
@@ -171,13 +172,13 @@ class Mapping:
     def _convert(self, name: str, column: pa.Array, kind: Kind) -> tuple[pa.Array, int]:
         apostrophe = self.bound.dialect.leading_apostrophe
         if kind is Kind.DATETIME:
-            read, unread = to_datetimes(column, self._clock(name), self.inference.order, days=name in self.bound.dialect.days)
+            read, unread = to_datetimes(column, self._clock(name), self.inference.dates.of, days=name in self.bound.dialect.days)
             if unread:
                 self._refuse_letters(name, read)
             return read, unread
         if kind in {Kind.DECIMAL, Kind.INTEGER}:
-            known = self.inference.known_style
-            return to_numbers(column, self.inference.style, integer=kind is Kind.INTEGER, known=known, apostrophe=apostrophe)
+            sign = self.inference.numbers
+            return to_numbers(column, sign.sign, integer=kind is Kind.INTEGER, known=sign.known, apostrophe=apostrophe)
         if kind is Kind.BOOLEAN:
             blank = "false" if name in self.bound.dialect.blank_is_false else None
             return to_booleans(column, blank=blank, own=self.bound.dialect.flag_words)

@@ -21,7 +21,7 @@ from flows.crm.dialect import Dialect, load_dialect
 from flows.crm.files.contents import Contents, form_of, read_contents
 from flows.crm.files.location import LocalExport, fetch
 from flows.crm.files.table_reader import RawRows, TableReader
-from flows.crm.format_inference import FormatInference
+from flows.crm.inference.format_inference import FormatInference
 from flows.crm.row_counts import RowCounts
 from flows.crm.row_filters import MergedLater, RowFilters
 from flows.crm.values.dates import Order

@@ -18,7 +18,8 @@ from expectations.formats import one_chunk
 from flows.crm.dialect import Drop
 from flows.crm.files.header_row import folded
 from flows.crm.files.table_reader import RawRows
-from flows.crm.format_inference import FormatInference, amounts_of, named, signs_of, stated_units_of, units_of
+from flows.crm.inference.currencies import amounts_of, signs_of, stated_units_of, units_of
+from flows.crm.inference.format_inference import FormatInference, named
 from flows.crm.values.cells import without
 from flows.crm.values.flags import first_unread, is_filled, to_booleans, unread_flag
 from flows.crm.values.identifiers import plain_ids

@@ -16,8 +16,8 @@ from flows.crm.dialect import Dialect, Source, known_dialects, load_dialect
 from flows.crm.files.contents import form_of, read_contents
 from flows.crm.files.location import fetch
 from flows.crm.files.table_reader import RawRows, TableReader
-from flows.crm.format_inference import FormatInference
 from flows.crm.guide.id_columns import find_ids
+from flows.crm.inference.format_inference import FormatInference
 from flows.crm.row_counts import RowCounts
 from flows.crm.row_filters import ALL, RowFilters
 from flows.crm.values.dates import Order

@@ -1,4 +1,4 @@
-"""The order of day, month and year in an export's dates: proven by each way of writing for itself."""
+"""The ways of writing a date in figures that an export has, and the orders that each allows: every way is proven for itself."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def allowed_by(text: str, now: datetime, *, past: bool = False) -> Allowed | Non
 
 
 @dataclass
-class DateOrders:
+class WaysOfWriting:
     """Evidence of the order of an export's dates, for each way of writing: the sign, the year's length, the padding.
 
     With 01/02/2024 beside 1/2/2024 there are two writers, and what one shows says nothing of the other. ``where`` is anything
