@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import click
 
-from deployments.command_frame import CommandGroup, end_on_signals, quiet_libraries, require_file_locks, write_what_a_terminal_has
+from deployments.command_frame import CommandGroup, quiet_libraries, require_file_locks, write_what_a_terminal_has
 from deployments.commands.forget import forget
 from deployments.export_options import (
     complete_collection,
@@ -25,6 +25,7 @@ from deployments.export_options import (
 )
 from deployments.guard_options import an_age, guard_options, hours
 from deployments.project.commands import PROJECT_COMMANDS
+from deployments.signals import end_on_signals
 from deployments.temporary_server import temporary_server
 from flows.errors import UsageError
 

@@ -19,7 +19,7 @@ from rich.text import Text
 from flows.delivery.lifecycle import Forecast
 from flows.errors import printable
 from flows.ui.artifacts import STEPS
-from flows.ui.origin import known_as
+from flows.ui.provenance import known_as
 from flows.ui.report import DoneElsewhere, Outcome
 
 _BAR = 40

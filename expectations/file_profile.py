@@ -37,7 +37,7 @@ _ROOM = 1 << 23
 _SPREAD = pa.schema([("stage", pa.string()), ("n", pa.int64()), ("sum", pa.float64()), ("squares", pa.float64())])
 
 
-def hash_ids(ids: pa.Array) -> Hashes:
+def quick_hashes(ids: pa.Array) -> Hashes:
     """A 64-bit hash of each text; nulls hash as the empty text."""
     filled = pc.fill_null(ids, "")
     long = pc.greater(pc.binary_length(filled), _SHORT_ID)
@@ -106,7 +106,7 @@ class FileProfile:
                     ids = one_chunk(text(batch.column("id")))
                     writer.write_batch(pa.record_batch({"id": ids}))
                     rows += len(ids)
-                    hashes.add(hash_ids(ids.drop_null()))
+                    hashes.add(quick_hashes(ids.drop_null()))
             repeated, lookalikes = _confirm(_repeated(hashes.gathered()), spool)
         stages, low, high = _limits(pa.concat_tables([_SPREAD.empty_table(), *(spread.result() for spread in spreads)]))
         return cls(rows, stages, low, high, repeated, lookalikes)
@@ -120,7 +120,7 @@ class FileProfile:
         """Positions of the ids that occur more than once in the file."""
         if not len(self._repeated) or not len(ids):
             return np.empty(0, dtype=np.int64)
-        hashes = hash_ids(one_chunk(ids))
+        hashes = quick_hashes(one_chunk(ids))
         nearest = self._repeated[np.minimum(np.searchsorted(self._repeated, hashes), len(self._repeated) - 1)]
         alone = pc.or_(pc.is_null(ids), pc.is_in(ids, value_set=self._lookalikes))
         positions: npt.NDArray[np.int64] = np.flatnonzero((nearest == hashes) & ~alone.to_numpy(zero_copy_only=False))
@@ -139,11 +139,11 @@ def _confirm(repeated: Hashes, spool: IO[bytes]) -> tuple[Hashes, pa.Array]:
         spool.seek(0)
         for batch in pa.ipc.open_stream(spool):
             ids = batch.column("id").drop_null()
-            suspects.append(ids.filter(pa.array(np.isin(hash_ids(ids), repeated))))
+            suspects.append(ids.filter(pa.array(np.isin(quick_hashes(ids), repeated))))
     counts = pc.value_counts(pa.concat_arrays(suspects))
     twice = pc.greater(counts.field("counts"), 1)
     ids = counts.field("values")
-    return np.unique(hash_ids(ids.filter(twice))), ids.filter(pc.invert(twice))
+    return np.unique(quick_hashes(ids.filter(twice))), ids.filter(pc.invert(twice))
 
 
 def _spread(stage: pa.ChunkedArray, value: pa.ChunkedArray) -> pa.Table:

@@ -22,12 +22,12 @@ from pydantic import ValidationError
 from flows.delivery.backoff import MAX_POLLS, is_transient
 from flows.errors import DeadlinePassed, StillProcessing, UsageError
 from flows.ledger.dead_runs import hand_out_again_if_dead
+from flows.many_collections import THREADS, ended_as_one, show_ended, states_of
 from flows.options import SyncOptions, is_target
 from flows.runtime.step_log import say
 from flows.settings import load_settings
-from flows.side_by_side import THREADS, ended_as_one, show_ended, states_of
 from flows.sync_deals import sync_export
-from flows.sync_tables import Line, check_unique, read_lines
+from flows.table_of_syncs import Line, check_unique, read_lines
 from flows.tasks import UNCACHED
 from flows.ui.events import HANDED_OUT, error_of
 from flows.ui.final_states import WATCHED, concluded

@@ -17,15 +17,15 @@ from pydantic import ValidationError
 from flows.deals.records import StagedDeals
 from flows.deals.staged_file import stage_pipelines
 from flows.errors import StoppedByGuard, UsageError
+from flows.many_collections import THREADS, ended_as_one, states_of
 from flows.options import SyncOptions, counted, is_target
 from flows.runtime import data_process
 from flows.runtime.data_process import in_data_process
 from flows.runtime.staging_area import staging_folder
 from flows.runtime.step_log import say
 from flows.settings import load_settings
-from flows.side_by_side import THREADS, ended_as_one, states_of
 from flows.sync_deals import sync_export
-from flows.sync_tables import read_lines
+from flows.table_of_syncs import read_lines
 from flows.tasks import UNCACHED, Steps
 from flows.ui.final_states import WATCHED, FlowEnd, concluded
 from flows.ui.run_name import PIPELINES

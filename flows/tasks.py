@@ -16,8 +16,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled
 
 from flows.crm.guide.remembered import differences
+from flows.deals.content_index_file import names_sent, set_damaged_aside
 from flows.deals.guard import check_whole, guard, guard_age, guard_deletion, guard_override, guard_reading, load_baseline
-from flows.deals.index_file import names_sent, set_damaged_aside
 from flows.deals.quarantine import keep_gone, keep_quarantine, stop_beyond_limit
 from flows.deals.records import CheckedDeals, GoneDeals, StagedDeals
 from flows.deals.selection import check_against_ledger
@@ -49,8 +49,8 @@ from flows.ui.artifacts import (
     show_rejected,
     show_report,
 )
-from flows.ui.origin import known_as, note_platform
 from flows.ui.progress import show_wait
+from flows.ui.provenance import known_as, note_platform
 from flows.ui.report import Outcome, certificate, publish, report_text, with_history, withdraw_report
 
 UNCACHED: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}

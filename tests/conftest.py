@@ -25,7 +25,7 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, settings
 
-from deployments import command_frame
+from deployments import signals
 from deployments.cli import main
 from deployments.sandbox import Sandbox, running
 from expectations.schema import COLUMN_NAMES
@@ -124,7 +124,7 @@ def pytest_configure(config: pytest.Config) -> None:
     worker = getattr(config, "workerinput", {}).get("workerid", "main")
     os.environ["PREFECT_HOME"] = str(Path(os.environ["TMPDIR"]) / f"prefect-{worker}")  # never the user's own
     os.environ["DEALCAST_HOME"] = str(Path(os.environ["TMPDIR"]) / f"home-{worker}")
-    command_frame.UNWINDING_SECONDS = HANG  # a command in the suite's own process is not to end it
+    signals.UNWINDING_SECONDS = HANG  # a command in the suite's own process is not to end it
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`

@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     {"flows.deals", "flows.delivery"},
     {"flows.ui"},
     {"flows.tasks"},
-    {"flows.sync_deals", "flows.sync_pipelines", "flows.sync_collections", "flows.sync_tables", "flows.side_by_side"},
+    {"flows.sync_deals", "flows.sync_pipelines", "flows.sync_collections", "flows.table_of_syncs", "flows.many_collections"},
     {"deployments"},
 ]
 """From the ground up: a room imports those below its own layer, and nothing else; the stories alone import one another."""

@@ -74,7 +74,7 @@ def show_forecasts(collection: str, since: date | None, form: Literal["table", "
 
 
 def _draw_newest(ledger: Ledger, collection: str, history: pa.Table, won: Mapping[str, float], to: Path) -> None:
-    from flows.ui.origin import sandbox_of  # noqa: PLC0415 - prefect takes seconds to import, and only a picture needs it
+    from flows.ui.provenance import sandbox_of  # noqa: PLC0415 - prefect takes seconds to import, and only a picture needs it
 
     shown = chart_of(history, won, ledger.name_of(collection) or collection, sandbox=sandbox_of(ledger, collection))
     write_whole(to, [draw(shown, "png" if to.suffix == ".png" else "svg")])

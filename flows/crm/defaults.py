@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 from expectations.schema import COLUMN_NAMES
-from flows.crm.bound_dialect import Bound
 from flows.crm.dialect import Dialect, Recipe, Source
 from flows.crm.dialect_keys import Misread, check_references
+from flows.crm.header_match import Bound
 from flows.errors import UsageError
 
 ClosedDate = Literal["stage", "modified", "created"]

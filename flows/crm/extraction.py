@@ -14,13 +14,13 @@ import pyarrow as pa
 
 from expectations.row_checks import deals_frame
 from expectations.schema import SOURCE_LINE
-from flows.crm.bound_dialect import Bound, bind
-from flows.crm.column_map import Mapping
+from flows.crm.deal_columns import Mapping
 from flows.crm.defaults import ClosedDate, require_closing, with_defaults
 from flows.crm.dialect import Dialect, load_dialect
 from flows.crm.files.contents import Contents, form_of, read_contents
 from flows.crm.files.location import LocalExport, fetch
 from flows.crm.files.table_reader import RawRows, TableReader
+from flows.crm.header_match import Bound, bind
 from flows.crm.inference.format_inference import FormatInference
 from flows.crm.row_counts import RowCounts
 from flows.crm.row_filters import MergedLater, RowFilters

@@ -24,7 +24,7 @@ import pyarrow.csv as pacsv
 
 from expectations.formats import holds
 from expectations.schema import COLUMN_NAMES
-from flows.crm.column_map import DEALS_SCHEMA
+from flows.crm.deal_columns import DEALS_SCHEMA
 from flows.crm.files.blocks import row_starts
 
 SEPARATOR = ","

@@ -25,10 +25,10 @@ import pyarrow.csv as pacsv
 from expectations import CheckReport, Severity, Verdict
 from expectations.rules import CLOSED_NEEDS_DATE, REQUIRED
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE
-from flows.crm.bound_dialect import STAND_INS
 from flows.crm.extraction import QUARANTINE_REASONS
 from flows.crm.files.location import sha256_of
-from flows.deals.index_file import sent_ids
+from flows.crm.header_match import STAND_INS
+from flows.deals.content_index_file import sent_ids
 from flows.deals.records import CheckedDeals
 from flows.errors import StoppedByGate
 from flows.ledger.store import Ledger

@@ -26,10 +26,10 @@ from expectations.rules import accepting
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE, STATUSES, Kind
 from flows.crm.dialect import load_dialect
 from flows.deals.content_index import DEAL, ContentIndex, Deals, Fingerprint, Hashes, Mask, deals_of, hash_ids
+from flows.deals.content_index_file import SCHEMA, DealsFile, gone_ids, load_index, name_deals, rows_of, sent_ids
 from flows.deals.deals_csv import CsvRows, DealsCsv
 from flows.deals.guard import LISTED, ExportStats, load_baseline
 from flows.deals.id_spellings import Spellings, merge_equal_rows, refuse_held_spellings
-from flows.deals.index_file import SCHEMA, DealsFile, gone_ids, load_index, name_deals, rows_of, sent_ids
 from flows.deals.quarantine import open_quarantine, quarantined
 from flows.deals.records import CheckedDeals, GoneDeals, StagedDeals
 from flows.deals.staged_file import batches

@@ -21,7 +21,7 @@ from expectations.disclosure import name_or_shape
 from expectations.formats import are_null_words, may_hold_null_words
 from expectations.schema import COLUMNS, SOURCE_LINE, Null
 from flows.crm import ALL_PIPELINES, Extraction, open_export
-from flows.crm.column_map import DEALS_SCHEMA
+from flows.crm.deal_columns import DEALS_SCHEMA
 from flows.crm.guide.remembered import reading_of, said
 from flows.crm.row_filters import MergedLater
 from flows.deals.records import StagedDeals

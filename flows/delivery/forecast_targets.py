@@ -72,7 +72,7 @@ def shown_target(target: str) -> str:
 
 def _deliver(target: str, history: pa.Table, collection: str) -> None:
     if is_database(target):
-        from flows.delivery.forecast_table import bring_up  # noqa: PLC0415 - most syncs deliver to no database
+        from flows.delivery.forecast_database import bring_up  # noqa: PLC0415 - most syncs deliver to no database
 
         url, _, table = target.rpartition("#")
         bring_up(url, table, history)

@@ -87,7 +87,7 @@ def add_forecast(ledger: Ledger, invoked: Invoked, months: Sequence[tuple[str, f
     ledger.put(invoked.collection, FILE, sink.getvalue())
 
 
-def movement(history: pa.Table, invocation_id: str) -> str:
+def revision(history: pa.Table, invocation_id: str) -> str:
     """Return how the sum moved since the newest other forecast, as `+2.1 % since 19 Nov`; empty where there is none to compare.
 
     One of the same day goes by its time, as `since 08:15 UTC`. Only the months that both have are summed, so that a horizon that moved

@@ -30,7 +30,7 @@ from flows.deals.guard import ExportStats
 from flows.runtime.best_effort import show
 from flows.ui.chart import Chart, draw, markdown_image
 from flows.ui.inert_text import code, inert
-from flows.ui.origin import known_as, origin_line, ui_link
+from flows.ui.provenance import known_as, origin_line, ui_link
 from flows.ui.run_name import subject_of_run
 
 ArtifactKind = Literal["report", "progress", "rejected", "gone", "forecast", "certificate"]
@@ -82,7 +82,7 @@ def show_forecast(collection: str, invocation_id: str, chart: Chart) -> None:
     if (before := chart.before) and chart.before_as_of:
         heads, rules = f"{heads} {chart.last} |", f"{rules}---:|"
         rows = [f"{row} {f'{before[month]:,.2f}' if month in before else ''} |" for row, month in zip(rows, chart.months, strict=True)]
-    moved = f" ({chart.movement})" if chart.movement else ""
+    moved = f" ({chart.revision})" if chart.revision else ""
     made = f"Invocation {code(invocation_id)} · {origin_line(collection)}"
     text = "\n\n".join([f"# {inert(chart.title)}{moved}", image, "\n".join([heads, rules, *rows]), made, ""])
     _show(create_markdown_artifact, text, artifact_key("forecast", collection), f"{chart.title.partition(': ')[2]}{moved}")

@@ -45,7 +45,7 @@ class Chart:
     running: str = ""
     """The running month, of which a part may be won already."""
     sandbox: bool = False
-    movement: str = ""
+    revision: str = ""
     """Movement of the sum, for the page around the picture."""
 
     @property

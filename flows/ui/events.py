@@ -34,7 +34,7 @@ from flows.ledger.unfinished import how_to_resume
 from flows.runtime.best_effort import show
 from flows.settings import load_settings
 from flows.ui.inert_text import in_a_chat
-from flows.ui.origin import known_as, ui_link
+from flows.ui.provenance import known_as, ui_link
 
 Condition = Literal["well", "failing", "blocked"]
 

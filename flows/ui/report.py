@@ -17,7 +17,7 @@ from flows.delivery.forecast_targets import deliver_history
 from flows.delivery.lifecycle import Forecast
 from flows.errors import LedgerDamaged, UsageError
 from flows.ledger.forecast_history import FILE as HISTORY
-from flows.ledger.forecast_history import Invoked, add_forecast, movement, read_history
+from flows.ledger.forecast_history import Invoked, add_forecast, read_history, revision
 from flows.ledger.store import Entry, Ledger
 from flows.options import SyncOptions, counted
 from flows.runtime.atomic_files import private_folder, write_whole
@@ -25,7 +25,7 @@ from flows.runtime.step_log import say
 from flows.settings import Settings
 from flows.ui.chart import Chart, chart_of
 from flows.ui.inert_text import code, inert, markdown_table
-from flows.ui.origin import origin, origin_line, sandbox_of
+from flows.ui.provenance import origin, origin_line, sandbox_of
 
 REPORT = "report.md"
 _FRESH = timedelta(days=1)
@@ -41,7 +41,7 @@ class Outcome:
     entry: Entry | None = None
     forecast: Forecast | None = None
     sent: bool = False
-    movement: str = ""
+    revision: str = ""
     """Movement of the forecast's sum since the collection's last one, as `+2.1 % since 19 Nov`; empty where there is none."""
     chart: Chart | None = None
     """The forecast as a picture shows it; None where there is none whose months are known."""
@@ -97,7 +97,7 @@ class Outcome:
 
     @property
     def _moved(self) -> str:
-        return f" ({self.movement})" if self.movement else ""
+        return f" ({self.revision})" if self.revision else ""
 
     @property
     def left_out(self) -> str:
@@ -175,11 +175,11 @@ def with_history(outcome: Outcome, ledger: Ledger, settings: Settings) -> Outcom
             say("report", f"the history of forecasts, {error.where}, is damaged: it is set aside, and begins anew")
             add_forecast(ledger, made, outcome.forecast.months)
         history, subject = read_history(ledger, made.collection), ledger.name_of(made.collection) or made.collection
-        moved = movement(history, made.invocation_id)
+        moved = revision(history, made.invocation_id)
         chart = chart_of(
             history, load_won(ledger, made.collection), subject, made.invocation_id, sandbox=sandbox_of(ledger, made.collection)
         )
-        outcome = replace(outcome, movement=moved, chart=replace(chart, movement=moved))
+        outcome = replace(outcome, revision=moved, chart=replace(chart, revision=moved))
     if outcome.options.dry_run:
         return outcome
     try:

@@ -15,7 +15,7 @@ from flows.errors import DealcastError
 from flows.options import SyncOptions
 from flows.runtime.best_effort import show
 from flows.ui.events import run_tags
-from flows.ui.origin import known_as
+from flows.ui.provenance import known_as
 from flows.ui.report import Outcome
 
 PIPELINES = "pipelines"

@@ -18,10 +18,10 @@ DEALCAST = str(Path(sys.executable).with_name("dealcast"))
 STUBBORN = """
 import sys, time
 from pathlib import Path
-from deployments import command_frame
+from deployments import signals
 from flows.runtime.staging_area import staging_folder
-command_frame.UNWINDING_SECONDS = 0.2
-command_frame.end_on_signals()
+signals.UNWINDING_SECONDS = 0.2
+signals.end_on_signals()
 with staging_folder(Path(sys.argv[1])) as folder:
     (folder / "deals.csv").write_text("people's data")
     while True:
@@ -36,10 +36,10 @@ with staging_folder(Path(sys.argv[1])) as folder:
 SERVER_GONE = """
 import atexit, sys, time
 import httpx
-from deployments import command_frame
+from deployments import signals
 from deployments.cli import main
 from deployments.commands import sync
-command_frame.UNWINDING_SECONDS = 0.2
+signals.UNWINDING_SECONDS = 0.2
 def gone(*_, **__):
     raise httpx.ConnectError("All connection attempts failed")
 sync.sync_deals, sync.temporary_server, sync.require_server = gone, lambda: None, lambda: None

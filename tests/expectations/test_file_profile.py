@@ -47,7 +47,7 @@ def test_null_and_empty_ids_are_not_compared() -> None:
 
 def test_ids_that_only_share_a_hash_are_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hash narrows, the ids decide."""
-    monkeypatch.setattr(profile, "hash_ids", lambda ids: np.array([len(text or "") for text in ids.to_pylist()], dtype=np.uint64))
+    monkeypatch.setattr(profile, "quick_hashes", lambda ids: np.array([len(text or "") for text in ids.to_pylist()], dtype=np.uint64))
     ids = ["aa", "bb", "cc", "aa", "d", "eee", "fff"]
     profiled = FileProfile.of([batch(ids)])
     assert duplicated(profiled, ids) == ["aa", "aa"]
@@ -57,7 +57,7 @@ def test_hashes_differ() -> None:
     """Two hundred thousand ids of the usual kinds, hardly a collision: otherwise the ids are compared for nothing."""
     numbers = [str(number) for number in range(100_000)]
     ids = pa.array([*numbers, *(f"006{number:>012}AAA" for number in numbers), *(f"{LONG}{number}" for number in numbers[:1000])])
-    assert len(np.unique(profile.hash_ids(ids))) == len(ids)
+    assert len(np.unique(profile.quick_hashes(ids))) == len(ids)
 
 
 def test_batches_of_any_arrow_kind_and_none() -> None:

@@ -27,8 +27,8 @@ from flows.errors import (
     UsageError,
 )
 from flows.ledger import dead_runs
+from flows.many_collections import ended_as_one
 from flows.nostradamus import Nostradamus
-from flows.side_by_side import ended_as_one
 from flows.sync_collections import await_runs, read_collections, sync_collections
 from flows.sync_deals import sync_deals
 from flows.ui.events import error_of, error_tag

@@ -10,13 +10,13 @@ from itertools import islice
 import pyarrow as pa
 
 from expectations.schema import COLUMN_NAMES
-from flows.crm.bound_dialect import REQUIRED, Bound, bind
-from flows.crm.column_map import DEALS_SCHEMA, Mapping
+from flows.crm.deal_columns import DEALS_SCHEMA, Mapping
 from flows.crm.dialect import Dialect, Source, known_dialects, load_dialect
 from flows.crm.files.contents import form_of, read_contents
 from flows.crm.files.location import fetch
 from flows.crm.files.table_reader import RawRows, TableReader
 from flows.crm.guide.id_columns import find_ids
+from flows.crm.header_match import REQUIRED, Bound, bind
 from flows.crm.inference.format_inference import FormatInference
 from flows.crm.row_counts import RowCounts
 from flows.crm.row_filters import ALL, RowFilters

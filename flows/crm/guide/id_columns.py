@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations.file_profile import hash_ids
+from expectations.file_profile import quick_hashes
 from expectations.formats import one_chunk
 from flows.crm.dialect import known_dialects
 from flows.crm.files.header_row import folded
@@ -89,7 +89,7 @@ def _hashes(reader: TableReader, places: Sequence[int], rows: int | None) -> dic
             if column.null_count:
                 del parts[place]
             else:
-                parts[place].append(hash_ids(pc.utf8_trim_whitespace(column)))
+                parts[place].append(quick_hashes(pc.utf8_trim_whitespace(column)))
     return {place: np.concatenate(some) for place, some in parts.items() if some}
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 
 from expectations.schema import COLUMN_NAMES, COLUMNS
-from flows.crm.bound_dialect import REQUIRED
 from flows.crm.dialect import Source, known_dialects
 from flows.crm.files.header_row import folded
 from flows.crm.guide.fit import Fit
+from flows.crm.header_match import REQUIRED
 from flows.errors import quoted
 
 _MEANINGS = {column.name: column.meaning for column in COLUMNS}

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from expectations.formats import one_chunk
-from flows.crm.bound_dialect import Bound
 from flows.crm.files.table_reader import TableReader
+from flows.crm.header_match import Bound
 from flows.crm.values.cells import masked
 
 _MANY = 1_000_000

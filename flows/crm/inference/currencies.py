@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.formats import holds, memory, one_chunk
-from flows.crm.bound_dialect import Bound
+from flows.crm.header_match import Bound
 from flows.crm.values.cells import by_value, without
 from flows.crm.values.numbers import currency_name, currency_of
 

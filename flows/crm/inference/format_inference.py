@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.formats import one_chunk
-from flows.crm.bound_dialect import Bound
 from flows.crm.files.table_reader import TableReader
+from flows.crm.header_match import Bound
 from flows.crm.inference.column_cells import Cells
 from flows.crm.inference.currencies import units_of
 from flows.crm.inference.date_order import DateOrder

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from expectations.disclosure import name_or_shape
 from expectations.schema import STATUSES
-from flows.crm.bound_dialect import Bound
 from flows.crm.dialect import StatusRule
+from flows.crm.header_match import Bound
 from flows.crm.row_counts import RowCounts
 from flows.crm.values.cells import by_value, counted, is_found, without
 from flows.crm.values.stage_names import bare, outcome_named, stage_key

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from deployments.commands.forecasts import _show
-from flows.ledger.forecast_history import Invoked, add_forecast, errors_by_horizon, movement, read_history
+from flows.ledger.forecast_history import Invoked, add_forecast, errors_by_horizon, read_history, revision
 from flows.ledger.store import Ledger
 
 COLLECTION = "acme"
@@ -50,16 +50,16 @@ def test_the_movement_is_of_the_months_that_both_forecasts_have(ledger: Ledger) 
     add_forecast(ledger, invoked(date(2026, 1, 30), 1), months(date(2026, 1, 1), 5, 10, 20))
     add_forecast(ledger, invoked(date(2026, 2, 2), 2), months(date(2026, 2, 1), 12, 22, 30))
     history = read_history(ledger, COLLECTION)
-    assert movement(history, "i2") == "+13.3 % since 30 Jan"
-    assert movement(history, "i1") == "-11.8 % since 2 Feb"
-    assert movement(read_history(ledger, "other"), "i2") == ""
+    assert revision(history, "i2") == "+13.3 % since 30 Jan"
+    assert revision(history, "i1") == "-11.8 % since 2 Feb"
+    assert revision(read_history(ledger, "other"), "i2") == ""
 
 
 def test_the_movement_since_a_forecast_of_the_same_day_names_its_time(ledger: Ledger) -> None:
     for number, hour in ((1, 8), (2, 16)):
         made = invoked(date(2026, 1, 30), number)
         add_forecast(ledger, replace(made, as_of=made.as_of.replace(hour=hour)), months(date(2026, 1, 1), 10.0 * number))
-    assert movement(read_history(ledger, COLLECTION), "i2") == "+100.0 % since 08:00 UTC"
+    assert revision(read_history(ledger, COLLECTION), "i2") == "+100.0 % since 08:00 UTC"
 
 
 def test_errors_are_those_that_pandas_computes(ledger: Ledger) -> None:

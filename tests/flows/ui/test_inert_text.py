@@ -24,8 +24,8 @@ from flows.nostradamus import Collection, UploadRequest
 from flows.nostradamus.models import LONGEST_MESSAGE
 from flows.nostradamus.validation_errors import describe
 from flows.options import SyncOptions
+from flows.ui.failure_report import remedies
 from flows.ui.inert_text import code, in_a_chat, inert, markdown_table
-from flows.ui.remedies import remedies
 from flows.ui.report import Outcome, report_text
 
 NOW = datetime.now(UTC)

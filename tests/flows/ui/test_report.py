@@ -16,7 +16,7 @@ from python_calamine import load_workbook
 from deployments.sandbox import Sandbox
 from flows.ledger.forecast_history import read_history
 from flows.ledger.store import Ledger
-from flows.ui.remedies import remedies
+from flows.ui.failure_report import remedies
 from tests.conftest import FIRST_MONTHS
 
 if TYPE_CHECKING:

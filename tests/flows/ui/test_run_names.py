@@ -12,7 +12,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 
 from flows.errors import AppendRejected, ExportNotFound, StoppedByGuard
 from flows.ui.artifacts import artifact_key
-from flows.ui.final_states import title
+from flows.ui.failure_report import title
 
 if TYPE_CHECKING:
     import pytest

@@ -15,7 +15,7 @@ import pytest
 
 from expectations.schema import COLUMN_NAMES
 from flows.deals.content_index import DEAL, SAMPLE, Hashes, hash_ids
-from flows.deals.index_file import DealsFile, gone_ids, held, load_index, merge_into_index, reconcile_late, rows_of
+from flows.deals.content_index_file import DealsFile, gone_ids, held, load_index, merge_into_index, reconcile_late, rows_of
 from flows.delivery.submit import keep_content
 from flows.ledger.store import Entry, Ledger, Sending
 

@@ -14,7 +14,7 @@ from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions
 from flows.settings import load_settings
 from flows.tasks import find_collection
-from flows.ui.origin import note_platform, origin, origin_line, sandbox_of
+from flows.ui.provenance import note_platform, origin, origin_line, sandbox_of
 from tests.faults.foreign_platform import foreign_platform
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
-from flows.runtime.sqlite_turns import TurnTakingSqlite, connect_closing
+from flows.runtime.prefect_sqlite import TurnTakingSqlite, connect_closing
 
 LONG = 60
 """Seconds that only a server that stands still takes."""
@@ -104,7 +104,7 @@ def test_a_server_s_process_takes_turns_and_a_worker_s_imports_nothing_for_them(
     """Prefect imports the entry point in both."""
     look = "import sys, prefect.plugins; prefect.plugins.load_prefect_collections(); {then}"
     server = "from prefect.server.database import provide_database_interface as database; print(type(database().database_config).__name__)"
-    loaded = "print('flows.runtime.sqlite_turns' in sys.modules)"
+    loaded = "print('flows.runtime.prefect_sqlite' in sys.modules)"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     said = [
         subprocess.run([sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True, check=True).stdout.strip()

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from expectations.formats import one_chunk
 from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
-from flows.crm.bound_dialect import Bound
 from flows.crm.dialect import MOMENTS, Recipe, Source
+from flows.crm.header_match import Bound
 from flows.crm.inference.currencies import units_of
 from flows.crm.inference.format_inference import FormatInference
 from flows.crm.row_counts import RowCounts

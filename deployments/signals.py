@@ -1,0 +1,53 @@
+"""SIGTERM, SIGHUP and Ctrl-C in a command: they unwind it, within seconds, and leave nothing of an export behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from typing import NoReturn
+
+UNWINDING_SECONDS = 4.0
+"""The time that a command has to unwind once a signal came."""
+
+
+def end_on_signals(*, bounded: bool = True) -> None:
+    """Let SIGTERM and SIGHUP unwind a command as Ctrl-C does, so that it removes what it has of an export.
+
+    Unless it is not ``bounded``, any of the three ends it a few seconds later at the latest: what unwinds may wait for a Prefect server
+    that is gone, be in the middle of imports, or catch what the signal raises.
+    """
+
+    def end(number: int, _: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # else it is ignored, as under nohup, or a caller's own
+            signal.signal(number, end)
+    if bounded and threading.current_thread() is threading.main_thread():
+        told, tell = os.pipe()
+        os.set_blocking(tell, False)
+        signal.set_wakeup_fd(tell, warn_on_full_buffer=False)  # told of each signal, whoever handles it in Python by then
+        threading.Thread(target=_end_late, args=(told,), daemon=True).start()
+
+
+def _end_late(told: int) -> None:
+    """End the process some seconds after a signal that ends it, should it still be there; what it has of an export goes first."""
+    while (number := os.read(told, 1)[0]) not in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        pass
+    _end_unwound(128 + number)
+
+
+def end_soon(code: int) -> None:
+    """End the process with ``code`` in a few seconds at the latest: as it exits Prefect's client waits minutes for a lost server."""
+    threading.Thread(target=_end_unwound, args=(code,), daemon=True).start()
+
+
+def _end_unwound(code: int) -> None:
+    time.sleep(UNWINDING_SECONDS)
+    if staging := sys.modules.get("flows.runtime.staging_area"):  # an import of its own could wait for the one that was interrupted
+        staging.remove_own()
+    sys.stdout.flush()
+    os._exit(code)
