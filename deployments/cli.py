@@ -13,17 +13,19 @@ from typing import Any, Literal
 import click
 
 from deployments.command_frame import CommandGroup, quiet_libraries, require_file_locks, write_what_a_terminal_has
-from deployments.commands.forget import forget
-from deployments.export_options import (
+from deployments.command_options import (
+    an_age,
     complete_collection,
     complete_dialect,
     complete_file,
     export_options,
     format_options,
+    guard_options,
+    hours,
     own_export_options,
     voice_options,
 )
-from deployments.guard_options import an_age, guard_options, hours
+from deployments.commands.forget import forget
 from deployments.project.commands import PROJECT_COMMANDS
 from deployments.signals import end_on_signals
 from deployments.temporary_server import temporary_server

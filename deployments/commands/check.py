@@ -10,8 +10,8 @@ from typing import Any
 import click
 from rich.table import Table
 
+from deployments.command_options import checked_options
 from deployments.console import InertConsole
-from deployments.export_options import checked_options
 from expectations import CheckReport, Failure, RuleResult, build_docs
 from flows.deals.content_index import ContentIndex
 from flows.deals.quarantine import way_on

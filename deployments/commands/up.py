@@ -24,9 +24,9 @@ import psutil
 import yaml
 from rich.markup import escape
 
+from deployments.command_options import checked_options
 from deployments.commands.demo import CRM_TIMEZONE, EXPORT, FIRST_MONTH, TIMEZONE
 from deployments.console import InertConsole
-from deployments.export_options import checked_options
 from deployments.sandbox import Sandbox, running
 from deployments.temporary_server import server_protection, without_tokens
 from flows.crm.files.location import fetch

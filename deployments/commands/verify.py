@@ -11,8 +11,8 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from deployments.command_options import checked_options
 from deployments.console import InertConsole
-from deployments.export_options import checked_options
 from flows.deals.content_index import ContentIndex
 from flows.deals.records import CheckedDeals
 from flows.deals.selection import check_staged

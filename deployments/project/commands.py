@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from deployments.command_frame import Command, CommandGroup
-from deployments.export_options import format_options
+from deployments.command_options import format_options
 
 
 @click.command(cls=Command)

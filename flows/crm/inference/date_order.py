@@ -10,7 +10,7 @@ from functools import cached_property
 
 from expectations.schema import COLUMNS, Kind
 from flows.crm.inference.column_cells import Cells, Sighting
-from flows.crm.inference.ways_of_writing import Allowed, Way, WaysOfWriting, allowed_by, orders_left
+from flows.crm.inference.date_shapes import Allowed, DateShapes, Shape, allowed_by, orders_left
 from flows.crm.values.cells import masked
 from flows.crm.values.dates import Order, readings_of
 from flows.errors import ExportUnmappable
@@ -65,8 +65,8 @@ class DateOrder:
 
     def of(self, text: str) -> Order:
         """The order in which a date in figures is written. Raises ExportUnmappable where nothing or too much says it."""
-        ways = self._orders.ways_of(text)
-        orders = {self._order_of(way) for way in ways}
+        shapes = self._orders.shapes_of(text)
+        orders = {self._order_of(shape) for shape in shapes}
         if len(orders) > 1:
             orders &= set(readings_of(text, self.now))
         if len(orders) != 1:
@@ -76,10 +76,10 @@ class DateOrder:
             )
         return orders.pop()
 
-    def _order_of(self, way: Way) -> Order:
-        if way not in self._settled:
-            self._settled[way] = self._settle(self._orders.shown(way))
-        return self._settled[way]
+    def _order_of(self, shape: Shape) -> Order:
+        if shape not in self._settled:
+            self._settled[shape] = self._settle(self._orders.shown(shape))
+        return self._settled[shape]
 
     def _settle(self, shown: dict[Allowed, object]) -> Order:
         left, where = orders_left(shown), self.cells.reader.location
@@ -105,13 +105,13 @@ class DateOrder:
         return self.said == "day-first" or self._orders.european
 
     @cached_property
-    def _settled(self) -> dict[Way, Order]:
+    def _settled(self) -> dict[Shape, Order]:
         return {}
 
     @cached_property
-    def _orders(self) -> WaysOfWriting:
+    def _orders(self) -> DateShapes:
         """The evidence of every date in figures. Raises ExportUnmappable for columns that a spreadsheet has half converted."""
-        orders = WaysOfWriting()
+        orders = DateShapes()
         columns: dict[str, _Dates] = defaultdict(_Dates)
         past = set(self.cells.bound.names_for(_PAST))
         for name, text, sighting in self.cells.texts(self.cells.bound.names_for(_DATES)):
@@ -130,8 +130,8 @@ class DateOrder:
         self._refuse_disproved(orders)
         return orders
 
-    def _refuse_disproved(self, orders: WaysOfWriting) -> None:
-        shown = [orders.shown(way) for way in orders.ways()]
+    def _refuse_disproved(self, orders: DateShapes) -> None:
+        shown = [orders.shown(shape) for shape in orders.shapes()]
         if self.said and shown and not any(self.said in orders_left(each) for each in shown):
             proofs = [(allowed, place) for each in shown for allowed, place in each.items() if self.said not in allowed]
             allowed, place = proofs[0]

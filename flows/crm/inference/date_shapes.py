@@ -1,4 +1,4 @@
-"""The ways of writing a date in figures that an export has, and the orders that each allows: every way is proven for itself."""
+"""The shapes of a date in figures that an export has, and the orders that each allows: every shape is proven for itself."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from flows.crm.values.dates import NO_DAYS, Order, as_compared, readings_of, sam
 Allowed = frozenset[Order]
 """The orders in which a date, or all dates of one shape, can be read."""
 
-Way = tuple[str, int, str]
-"""A way of writing: the sign between the figures, the length of the year, and where two ways differ in it, the padding."""
+Shape = tuple[str, int, str]
+"""A shape: the sign between the figures, the length of the year, and where two shapes differ in it, the padding."""
 
 _FIGURES = re.compile(r"(\d{1,2})([-/.])(\d{1,2})[-/.](\d{4}|\d{2})(?!\d)", re.ASCII)
 
@@ -33,8 +33,8 @@ def allowed_by(text: str, now: datetime, *, past: bool = False) -> Allowed | Non
 
 
 @dataclass
-class WaysOfWriting:
-    """Evidence of the order of an export's dates, for each way of writing: the sign, the year's length, the padding.
+class DateShapes:
+    """Evidence of the order of an export's dates, for each shape: the sign, the year's length, the padding.
 
     With 01/02/2024 beside 1/2/2024 there are two writers, and what one shows says nothing of the other. ``where`` is anything
     that says where a date stands.
@@ -47,18 +47,18 @@ class WaysOfWriting:
         sign, length, padding = _form(text)
         self.seen[sign, length].setdefault(padding, {}).setdefault(allowed, where)
 
-    def ways_of(self, text: str) -> list[Way]:
-        """The ways of writing that made ``text``, or may have."""
+    def shapes_of(self, text: str) -> list[Shape]:
+        """The shapes that made ``text``, or may have."""
         sign, length, padding = _form(text)
         apart = self._apart(sign, length)
         return [
-            way
-            for way in self.ways()
-            if way[:2] == (sign, length) and all(padding[place] in {"2", way[2][number]} for number, place in enumerate(apart))
+            shape
+            for shape in self.shapes()
+            if shape[:2] == (sign, length) and all(padding[place] in {"2", shape[2][number]} for number, place in enumerate(apart))
         ]
 
-    def ways(self) -> list[Way]:
-        """Every way of writing in the export."""
+    def shapes(self) -> list[Shape]:
+        """Every shape in the export."""
         return list(
             dict.fromkeys(
                 (sign, length, key)
@@ -68,16 +68,16 @@ class WaysOfWriting:
             )
         )
 
-    def shown(self, way: Way) -> dict[Allowed, object]:
-        """For each set of orders that dates written in this way allow, where the first of them stands."""
-        sign, length, key = way
+    def shown(self, shape: Shape) -> dict[Allowed, object]:
+        """For each set of orders that dates of this shape allow, where the first of them stands."""
+        sign, length, key = shape
         alike = [shown for padding, shown in self.seen[sign, length].items() if self._key(sign, length, padding) == key]
         return {allowed: where for shown in reversed(alike) for allowed, where in shown.items()}
 
     @property
     def european(self) -> bool:
         """True if dates have points, or days that are proven to stand first."""
-        return any(sign == "." for sign, _ in self.seen) or any(orders_left(self.shown(way)) == {"day-first"} for way in self.ways())
+        return any(sign == "." for sign, _ in self.seen) or any(orders_left(self.shown(shape)) == {"day-first"} for shape in self.shapes())
 
     def _apart(self, sign: str, length: int) -> list[int]:
         """Those of the first two figures that are padded in some dates, and in others not."""
