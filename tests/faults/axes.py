@@ -29,6 +29,9 @@ PAUSES = (
 )
 """Where SIGSTOP strikes. A POST comes right behind each ``intended``: what is paused there is paused immediately before it."""
 
+STALE = "before replace index"
+"""The same with an index in hand that another machine's is newer than by then; what the export goes back to must be sent all the same."""
+
 OUTAGES = ("before POST append", "before poll append", "before report")
 """When Prefect's server is killed: few points, since a run without it takes minutes to give up."""
 
@@ -90,6 +93,7 @@ def axes() -> Iterator[Axis]:
     """All cases, in the order of the table."""
     for point in PAUSES:
         yield Axis("pause", point, (Step(NOW, at=point, act="pause", meanwhile=LATER),))
+    yield Axis("pause", STALE, (Step(NOW, at=STALE, act="pause", meanwhile=LATER), Step({**LATER, "3": NOW["3"]})))
     for first, second in product((-10.0, 0.0, 10.0), repeat=2):
         if (first, second) != (0.0, 0.0):
             steps = (Step(NOW, days=first), Step(LATER, days=second), Step(_LAST, days=first))

@@ -29,6 +29,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
 from deployments.signals import end_on_signals
 from expectations.gx import session  # noqa: F401 - as above
 from flows import tasks
+from flows.deals.index_file import INDEX
 from flows.errors import PrefectAway
 from flows.ledger import store
 from flows.ledger.store import Entry, Ledger
@@ -43,6 +44,8 @@ NOTHING_NEW = 100
 
 Act = Literal["kill", "pause", "term", "int", "full"]
 """What happens at a point: SIGKILL, SIGSTOP, SIGTERM, SIGINT, or the ledger's disk is full from there on."""
+
+_INDEX = f"{INDEX}{store.CONTENT}"
 
 _SIGNALS = {"kill": signal.SIGKILL, "pause": signal.SIGSTOP, "term": signal.SIGTERM, "int": signal.SIGINT}
 
@@ -148,6 +151,7 @@ def _open_uploads(sandbox: str, collection: str) -> list[str]:
 
 def _watch_all(journal: _Journal) -> None:
     _watch(journal, Ledger, "write", lambda _, entry: (_step(entry), _facts(entry)))
+    _watch(journal, Ledger, "stream", lambda _, __, name, *___, **____: ("replace index" if name == _INDEX else "replace a file", {}))
     _watch(journal, Nostradamus, "upload", lambda *_, **__: ("POST append", {}))
     _watch(journal, Nostradamus, "delete_deals", lambda _, __, ids: ("DELETE deals", {"ids": sorted(ids)}))
     _watch(journal, Nostradamus, "upload_status", lambda *_, **__: ("poll append", {}))
