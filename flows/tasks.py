@@ -34,6 +34,7 @@ from flows.ledger import store as ledgers
 from flows.ledger.store import Entry, Ledger, Sending
 from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions, age_of, counted
+from flows.runtime.atomic_files import remove_halves
 from flows.runtime.data_process import in_data_process
 from flows.runtime.step_log import say
 from flows.runtime.thread_interruption import raise_if_interrupted
@@ -130,6 +131,7 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
         checked = in_data_process(check_against_ledger, deals, options, settings.ledger_url, folder, settings.extra_suite)
     place = settings.out_folder(options)
     ledger.require_lock(options.collection)
+    remove_halves(place)
     withdraw_report(place)
     kept = keep_quarantine(checked, place, ledger, options.collection)
     show_rejected(options.collection, checked.report, str(kept))

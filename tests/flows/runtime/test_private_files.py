@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from deployments.temporary_server import without_tokens
 from flows.errors import UsageError
 from flows.ledger.store import Ledger
 from flows.runtime import data_process
-from flows.runtime.atomic_files import private_descriptor, private_folder, require_own, write_whole
+from flows.runtime.atomic_files import private_descriptor, private_folder, remove_halves, require_own, write_whole
 from flows.runtime.staging_area import staging_folder
 
 
@@ -31,6 +33,33 @@ def _open_umask() -> Iterator[None]:
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_what_a_killed_process_was_writing_is_removed_by_the_next(tmp_path: Path) -> None:
+    """It may be a quarantine, which has rows; what a living process is writing, and what is another's, stays."""
+    killed = multiprocessing.get_context("fork").Process(target=_killed_as_it_writes, args=(tmp_path,))
+    killed.start()
+    killed.join()
+    assert len(list(tmp_path.iterdir())) == 1
+    (tmp_path / "_mine.4711.tmp").write_text("mine")
+    seen: list[int] = []
+
+    def pieces() -> Iterator[bytes]:
+        yield b"row"
+        remove_halves(tmp_path)
+        seen.append(len(list(tmp_path.iterdir())))
+
+    write_whole(tmp_path / "quarantine.csv", pieces())
+    assert seen == [2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["_mine.4711.tmp", "quarantine.csv"]
+
+
+def _killed_as_it_writes(folder: Path) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"row"
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    write_whole(folder / "gone.csv", pieces())
 
 
 def test_files_are_0600_in_folders_of_0700(tmp_path: Path) -> None:
@@ -49,7 +78,7 @@ def test_files_are_0600_in_folders_of_0700(tmp_path: Path) -> None:
 def test_a_file_of_others_is_written_through_no_link(tmp_path: Path) -> None:
     theirs = tmp_path / "theirs"
     theirs.write_text("theirs", encoding="ascii")
-    for name in ("report.md", f"_report.md.{os.getpid()}.tmp"):
+    for name in ("report.md", f"_report.md.{os.getpid()}.dealcast.tmp"):
         (tmp_path / name).symlink_to(theirs)
     write_whole(tmp_path / "report.md", [b"ours"])
     assert (theirs.read_text("ascii"), (tmp_path / "report.md").read_text("ascii")) == ("theirs", "ours")
