@@ -23,13 +23,13 @@ import great_expectations  # noqa: F401 - as above
 import httpx
 import prefect.flow_engine  # noqa: F401 - as above
 import pyarrow.dataset  # noqa: F401 - as above
-from flows.deals.index_file import INDEX
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from deployments.signals import end_on_signals
 from expectations.gx import session  # noqa: F401 - as above
 from flows import tasks
+from flows.deals.content_index_file import INDEX
 from flows.errors import PrefectAway
 from flows.ledger import store
 from flows.ledger.store import Entry, Ledger
