@@ -75,12 +75,15 @@ def test_every_command_takes_a_name(dealcast: Dealcast, platform: Nostradamus, w
     assert (again["collection"], again["name"], again["outcome"]) == (made.id, "New business", "nothing-new")
     assert "Nothing" in dealcast("resume", *by_name).stdout
     assert "New business" in dealcast("status", "New business").stdout
+    assert "New business" in dealcast("doctor", export, *by_name, "--max-age", "1d").stdout
     assert json.loads(dealcast("forecasts", "New business", "--format", "json").stdout)["collection"] == made.id
     for ending, begins in (("svg", b"<?xml"), ("png", b"\x89PNG")):
         dealcast("forecasts", "New business", "--chart", home / f"chart.{ending}")
         assert (home / f"chart.{ending}").read_bytes().startswith(begins)
     assert "end the file's name" in dealcast("forecasts", "New business", "--chart", home / "chart.pdf", code=2).output
     dealcast("collections", "verify", "New business", export, "--crm", "canonical")
+    dealcast("forget", "New business", "--yes")
+    assert Ledger(str(home / "ledger")).collections() == []
     platform.create_collection("New business", "UTC")
     refused = dealcast("sync", export, "--crm", "canonical", *by_name, code=2)
     assert "2 collections are named 'New business'" in refused.stderr

@@ -1,4 +1,4 @@
-"""Sixty ways in which an export is broken: each is one clear error with its exit code, a quarantine, or an account of what was left out.
+"""Ways in which an export is broken: each is one clear error with its exit code, a quarantine, or an account of what was left out.
 
 A quarantine is asked of the gate itself, since what extraction cannot convert must be what the gate refuses.
 """
@@ -226,7 +226,8 @@ KINDS = {
     ),
     "no stage in one row": Broken(_as(E.with_deal(0, {"Deal Stage": ""})), Quarantine(("stage",))),
     "no id in one row": Broken(_as(E.with_deal(0, {"Record ID": ""})), Quarantine(("id",))),
-    "an id of blanks": Broken(_as(replace(E, deals=[*E.deals, E.deals[0]])), Quarantine(("id",))),
+    "an id of blanks": Broken(_as(E.with_deal(0, {"Record ID": " \u00a0"})), Quarantine(("id",))),
+    "a deal twice": Broken(_as(replace(E, deals=[*E.deals, E.deals[0]])), Quarantine(("id",))),
     "closed without a close date": Broken(
         _as(E.with_deal(1, {"Is Deal Closed?": "true", "Is Closed Won": "true", "Close Date": ""})), Quarantine(("closedDatetime",), 3)
     ),
