@@ -12,12 +12,14 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from flows.crm.files.encodings import BOMS, CHUNK, encoding_of, said_encoding, unmarked_utf16
+from flows.crm.files.encodings import BOMS, CHUNK, encoding_of, refuse_twice, said_encoding, unmarked_utf16
 from flows.crm.files.joined_parts import joined, same_header
 from flows.crm.files.workbooks import SheetRow, open_sheets
+from flows.crm.values.cells import NUMERIC_CELL
 from flows.errors import ExportUnreadable
 from flows.settings import load_settings
 
@@ -30,6 +32,7 @@ _NO_TABLE = {
     b"Rar!": "a RAR archive",
     b"7z\xbc\xaf": "a 7z archive",
 }
+_HEAD_ROWS = 200
 _BOOKS = (b"\xd0\xcf\x11\xe0", b"PK\x03\x04")
 
 _NO_BOMB, _LARGEST_RATIO = 256 << 20, 200
@@ -98,10 +101,17 @@ def _contents(path: Path, location: str, members: tuple[str, ...], said: str | N
         if head.startswith(_BOOKS[1]):
             _refuse_packed_book(path, location)
         sheets = tuple(Contents("workbook", None, sheet.rows, sheet.name, sheet.others) for sheet in open_sheets(path, location))
+        for sheet in sheets if said is None else ():
+            refuse_twice(_first_rows(sheet), f"{location} (sheet {sheet.member!r})")
         return replace(sheets[0], sheets=sheets)
     if head.startswith(_BOOKS[1]):
         return _member(path, location, members, said)
     return _text(lambda: path.open("rb"), location, said)
+
+
+def _first_rows(sheet: Contents) -> Iterator[tuple[int, bytes]]:
+    rows = sheet.rows() if sheet.rows else iter(())
+    return ((number, "\n".join(cells).replace(NUMERIC_CELL, "").encode("utf-8", "replace")) for number, cells in islice(rows, _HEAD_ROWS))
 
 
 def _is_workbook(path: Path) -> bool:

@@ -109,7 +109,8 @@ def encoding_of(raw: Raw, head: bytes, location: str) -> Encoding:
         return Encoding("iso2022_jp")
     odd = _first_odd_bytes(raw)
     if odd is None:
-        _refuse_twice(raw, location)
+        with raw() as stream:
+            refuse_twice(enumerate(stream.read(CHUNK).split(b"\n"), 1), location)
         return Encoding(marked or "utf-8")
     line, before_was_utf8, sample = odd
     words = _words(raw)
@@ -121,17 +122,14 @@ def encoding_of(raw: Raw, head: bytes, location: str) -> Encoding:
     return _guessed(words, sample, location, line)
 
 
-def _refuse_twice(raw: Raw, location: str) -> None:
-    """Raise ExportUnreadable where UTF-8 was read as something else and encoded again: most words are UTF-8 once more."""
-    with raw() as stream:
-        head = stream.read(CHUNK)
-    if head.isascii():
-        return
-    words = [word.decode("utf-8", "ignore") for word in set(_WORD.findall(b"\n".join(_odd_lines(head))))]
-    for between in ("cp1252", "cp1251", "mac-roman"):
+def refuse_twice(lines: Iterable[tuple[int, bytes]], location: str) -> None:
+    """Raise ExportUnreadable where UTF-8 was read as something else and encoded again: most words of the lines are UTF-8 once more."""
+    odd = [(number, text) for number, text in lines if not text.isascii()]
+    words = [word.decode("utf-8", "ignore") for word in {word for _, text in odd for word in _WORD.findall(text)}]
+    for between in ("cp1252", "cp1251", "mac-roman") if words else ():
         found = [word for word in words if _is_utf8_again(word, between)]
         if found and len(found) * 2 >= len(words):
-            line = head.count(b"\n", 0, min(head.find(word.encode()) for word in found)) + 1
+            line = next(number for number, text in odd if any(word.encode() in text for word in found))
             raise ExportUnreadable(
                 f"{location}, line {line}: the text was encoded as UTF-8 twice (read as {between} in between), as {len(found):,} of"
                 f" {len(words):,} words beyond ASCII show. Export again as UTF-8, or say --encoding utf-8 to send them as they stand."

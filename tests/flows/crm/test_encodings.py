@@ -3,8 +3,11 @@
 # ruff: noqa: RUF001 -- names in many scripts
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from flows.crm import open_export
@@ -159,6 +162,24 @@ def test_text_that_was_encoded_twice_stops(names: list[str], between: str, tmp_p
     ):
         extract(str(tmp_path / "deals.csv"))
     assert len(extract(str(tmp_path / "deals.csv"), encoding="utf-8")[0]) == 3
+
+
+def _as_workbook(export: Export, path: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in csv.reader(io.StringIO(export.text())):
+        book.worksheets[0].append(row)
+    book.save(path)
+
+
+def test_a_workbook_s_text_that_was_encoded_twice_stops(tmp_path: Path) -> None:
+    """A program that read UTF-8 as its own encoding wrote its cells."""
+    export = Export().each(Deal_Name="Jos\u00c3\u00a9 N\u00c3\u00ba\u00c3\u00b1ez")
+    _as_workbook(export, tmp_path / "deals.xlsx")
+    with pytest.raises(ExportUnreadable, match=r"sheet 'Sheet'\), line 2: the text was encoded as UTF-8 twice"):
+        extract(str(tmp_path / "deals.xlsx"))
+    assert len(extract(str(tmp_path / "deals.xlsx"), encoding="utf-8")[0]) == 3
+    _as_workbook(Export().each(Deal_Name="José Núñez"), tmp_path / "deals.xlsx")
+    assert extract(str(tmp_path / "deals.xlsx"))[0]["name"].tolist()[0] == "José Núñez"
 
 
 @pytest.mark.parametrize("name", ["GÅ\u201d", "SÃO", "România", "Ángel «Ñ»", "Ã©t", "Россия", "Рај", "日本", "10 \u20ac", "Ä\u2026"])
