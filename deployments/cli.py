@@ -26,7 +26,7 @@ from deployments.command_options import (
     voice_options,
 )
 from deployments.commands.forget import forget
-from deployments.project.commands import PROJECT_COMMANDS
+from deployments.project.project_commands import PROJECT_COMMANDS
 from deployments.signals import end_on_signals
 from deployments.temporary_server import temporary_server
 from flows.errors import UsageError
