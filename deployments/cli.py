@@ -30,6 +30,7 @@ from deployments.project.project_commands import PROJECT_COMMANDS
 from deployments.signals import end_on_signals
 from deployments.temporary_server import temporary_server
 from flows.errors import UsageError
+from flows.runtime.prefect_settings import load_prefect
 
 EPILOG = (
     "Exit codes: 0 done, 2 usage, 3 export cannot be read or mapped, 4 stopped by the gate, 5 refused by the platform, "
@@ -186,6 +187,7 @@ def check(**options: Any) -> None:
 
     Ends with 0 if every deal could be sent, with 4 if the platform would refuse some.
     """
+    load_prefect()
     from deployments.commands.check import check_export  # noqa: PLC0415 - great_expectations takes seconds to import
 
     sys.exit(check_export(**options))
@@ -235,6 +237,7 @@ def verify_collection(**options: Any) -> None:
 
     Ends with 0 if the collection holds every deal as the export has it, with 9 if deals are missing or differ.
     """
+    load_prefect()
     from deployments.commands.verify import verify  # noqa: PLC0415 - great_expectations takes seconds to import
 
     sys.exit(verify(**options))
@@ -286,6 +289,7 @@ def crms(export: str | None, crm: str | None, write: Path | None, as_json: bool,
       dealcast crms deals.csv --write own.toml
       dealcast crms deals.csv --crm own.toml
     """
+    load_prefect()
     from deployments.commands.crms import show_dialects, show_fit  # noqa: PLC0415 - pandas takes a second to import
     from flows.crm import Said  # noqa: PLC0415 - as above
 
@@ -322,17 +326,17 @@ def forecasts(collection: str, since: datetime | None, form: Literal["table", "c
     help="A collection, by name or id, that the token must see; its last sync is shown too.",
 )
 @click.option("--max-age", metavar="DURATION", default="24h", callback=hours, show_default=True, help="How old EXPORT may be: 36h, 7d.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object on stdout.")
-def doctor(**options: Any) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object on stdout.")
+def doctor(*, as_json: bool, **options: Any) -> None:
     """Examine what a sync needs, and say what is missing: one line for each part, with the remedy.
 
-    Nothing is sent. Ends with 0, or with the exit code that a sync would end with.
-
+    Without EXPORT and --collection, those of dealcast.toml. Nothing is sent. Ends with 0, or with a sync's exit code.
     Example: dealcast doctor 'exports/*.csv' --collection acme --max-age 2h
     """
-    from deployments.commands.doctor import doctor as examine  # noqa: PLC0415 - only this command needs it
+    load_prefect()
+    from deployments.commands.doctor import examine_and_print, syncs_of  # noqa: PLC0415 - only this command needs it
 
-    sys.exit(examine(**options))
+    sys.exit(examine_and_print(syncs_of(click.get_current_context().obj, **options), as_json=as_json))
 
 
 @main.command()
@@ -390,7 +394,6 @@ for _command in (*PROJECT_COMMANDS, forget):
 def _start_data_process() -> None:
     """Start the process that reads and checks, to import what that takes while this one imports Prefect."""
     from flows.runtime.data_process import start_data_process  # noqa: PLC0415 - `--help` needs none of it
-    from flows.runtime.prefect_settings import load_prefect  # noqa: PLC0415 - a fifth of what `--help` would import
 
     start_data_process()
     load_prefect()

@@ -160,11 +160,14 @@ def _target(named: str) -> str:
 
 def _only_line(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        words = path.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"DEALCAST_TOKEN_FILE: {path} cannot be read ({type(error).__name__}). It holds the token, and nothing else."
+            f"DEALCAST_TOKEN_FILE: {path} cannot be read ({type(error).__name__}). It must hold the token, and nothing else."
         ) from error
+    if len(words) != 1:
+        raise UsageError(f"DEALCAST_TOKEN_FILE: {path} holds {len(words)} words. It must hold the token, and nothing else.")
+    return words[0]
 
 
 PATHS = ("token_file", "home", "ledger", "forecasts", "extra_suite", "folder")
@@ -197,4 +200,4 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         wrong = "; ".join(f"{variable_of(str(e['loc'][0]))}: {e['msg']}" for e in error.errors(include_input=False))
-        raise UsageError(f"The environment is not usable: {wrong}.") from error
+        raise UsageError(f"The environment is not usable: {wrong}. Correct that, or unset it.") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -59,6 +60,17 @@ def _not_now(response: httpx.Response, what: str) -> DealcastError:
     return PlatformBusy(f"{what}; {later}.", wait)
 
 
+def _through(error: httpx.HTTPError) -> str:
+    """The variable whose proxy took the call, as a part of a sentence; not the proxy, whose URL may have a password."""
+    try:
+        url = error.request.url
+    except RuntimeError:
+        return ""
+    kinds = [kind for kind in (url.scheme, "all") if kind in getproxies()]
+    direct = url.scheme != "https" or not kinds or proxy_bypass(url.host)
+    return "" if direct else f" through the proxy of {kinds[0].upper()}_PROXY"
+
+
 def failure(error: httpx.HTTPError, *, repeatable: bool) -> DealcastError:
     """The error that a failed exchange means: not sent, sent without an answer, or simply to be repeated (a GET)."""
     try:
@@ -69,7 +81,7 @@ def failure(error: httpx.HTTPError, *, repeatable: bool) -> DealcastError:
     why = (str(error) or type(error).__name__).replace(secret or "\0", _REDACTED)
     if isinstance(error, _NOT_SENT):
         return PlatformUnreachable(
-            f"{where}: {host} cannot be reached ({why}); nothing was sent. Check DEALCAST_PLATFORM_URL and the network."
+            f"{where}: {host} cannot be reached{_through(error)} ({why}); nothing was sent. Check DEALCAST_PLATFORM_URL and the network."
         )
     if repeatable:
         return PlatformUnreachable(f"{where}: no whole answer from {host} ({why}).")

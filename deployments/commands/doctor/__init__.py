@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 import click
@@ -17,9 +19,12 @@ import httpx
 
 from deployments.commands.doctor.prefect_findings import Finding, prefect_findings
 from deployments.console import InertConsole
+from deployments.project.config_file import Project
 from flows.crm.files.location import fetch
-from flows.errors import DealcastError, ExportNotFound, FileTrouble, NotFound, UsageError
+from flows.errors import DealcastError, FileTrouble, NotFound, StoppedByGuard, UsageError
 from flows.ledger.store import Ledger
+from flows.nostradamus import Collection
+from flows.options import age_of
 from flows.settings import Settings, load_settings, unknown_variables
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red"}
@@ -30,20 +35,41 @@ _CLOCK = timedelta(seconds=30)
 """Allowed difference between this machine's clock and the platform's."""
 
 
-def doctor(export: str | None, collection: str | None, max_age: float, *, as_json: bool) -> int:
-    """Examine what a sync needs, and print it.
+class Sync(NamedTuple):
+    """A sync whose needs are examined."""
+
+    export: str | None
+    """Path, glob or URL; None: it is not examined."""
+    collection: str | None
+    """Id or name of a collection that the token must see; None: any."""
+    max_age: float
+    """Hours that the export may be old."""
+
+
+def syncs_of(project: Project | None, export: str | None, collection: str | None, max_age: float) -> list[Sync]:
+    """What the command line says; where it says neither export nor collection, those of the `dealcast.toml`, if it has some."""
+    if project is None or not project.collections or export or collection:
+        return [Sync(export, collection, max_age)]
+    of_file = project.collections.items()
+    return [Sync(said.get("export"), name, _hours(said["max_age"]) if said.get("max_age") else max_age) for name, said in of_file]
+
+
+def _hours(age: str) -> float:
+    return age_of(age).total_seconds() / 3600
+
+
+def examine_and_print(syncs: Sequence[Sync], *, as_json: bool) -> int:
+    """Examine what ``syncs`` need, and print it.
 
     Args:
-        export: path, glob or URL of an export to look for; None: that is not examined.
-        collection: id or name of a collection that the token must see; None: any.
-        max_age: hours that the export may be old.
+        syncs: one at least.
         as_json: print one object in place of lines.
 
     Returns:
         0, or the exit code of the first failure.
     """
     findings, console = [], InertConsole(highlight=False, markup=False, soft_wrap=True)
-    for finding in examine(export, collection, max_age):
+    for finding in examine(syncs):
         findings.append(finding)
         if not as_json:
             console.print(f"{finding.status:>7}", style=_COLOURS[finding.status], end="")
@@ -54,7 +80,7 @@ def doctor(export: str | None, collection: str | None, max_age: float, *, as_jso
     return code
 
 
-def examine(export: str | None, collection: str | None, max_age: float) -> Iterator[Finding]:
+def examine(syncs: Sequence[Sync]) -> Iterator[Finding]:
     """Each part in turn; one that fails does not keep the others from being examined."""
     try:
         settings = load_settings()
@@ -65,15 +91,23 @@ def examine(export: str | None, collection: str | None, max_age: float) -> Itera
     if settings.config:
         yield Finding("config", "ok", f"{settings.config} is read; `dealcast config show` prints what holds.")
     yield _folder("home", settings.home_folder)
-    yield from _ledger(settings, collection)
-    yield from _platform(settings, collection)
+    yield from _suite(settings.extra_suite)
+    yield from _ledger(settings, [sync.collection for sync in syncs if sync.collection])
+    yield from _platform(settings, [sync.collection for sync in syncs if sync.collection])
     yield from prefect_findings()
-    if export is not None:
-        yield _export(export, max_age)
+    for sync in syncs:
+        if sync.export is not None:
+            yield _export(sync, f"of {sync.collection}: " if len(syncs) > 1 else "")
 
 
 def _failure(check: str, error: DealcastError) -> Finding:
-    return Finding(check, "failed", " ".join(str(error).split()), code=error.exit_code)
+    """An error as a finding: its first sentence says what is wrong, the others what to do."""
+    text = " ".join(str(error).split())
+    what, *remedy = re.split(r"(?<=[.?!]) (?=[A-Z`])", text, maxsplit=1)
+    if not remedy and ": " in text:
+        what, _, how = text.rpartition(": ")
+        what, remedy = f"{what}.", [f"{how[:1].upper()}{how[1:]}"]
+    return Finding(check, "failed", what, *remedy, code=error.exit_code)
 
 
 def _variables() -> Finding:
@@ -98,31 +132,45 @@ def _folder(check: str, folder: Path) -> Finding:
     return Finding(check, "ok", f"{folder} can be written{'' if place == folder else ', and will be made'}.")
 
 
-def _ledger(settings: Settings, collection: str | None) -> Iterator[Finding]:
+def _suite(path: Path | None) -> Iterator[Finding]:
+    """The file of a user's own expectations, as far as it can be told without Great Expectations."""
+    if path is None:
+        return
+    try:
+        json.loads(path.expanduser().read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        what = f"DEALCAST_EXTRA_SUITE names {path}, which cannot be read ({type(error).__name__})."
+        yield Finding("suite", "failed", what, "Name a Great Expectations suite in JSON.", UsageError.exit_code)
+    else:
+        yield Finding("suite", "ok", f"{path} is read besides the rules of the platform.")
+
+
+def _ledger(settings: Settings, collections: Sequence[str]) -> Iterator[Finding]:
     url = settings.ledger_url
     if "://" not in url:
         yield _folder("ledger", Path(url))
     else:
         yield _store(url)
-    if collection is None:
-        return
+    for collection in collections:
+        yield _last_sync(url, collection, f"of {collection}: " if len(collections) > 1 else "")
+
+
+def _last_sync(url: str, collection: str, of: str) -> Finding:
     try:
         kept = Ledger(url)
         synced = [each for each in kept.collections() if collection in (each, kept.name_of(each))]
         entries = [entry for each in synced for entry in kept.entries(each)]
     except (DealcastError, OSError) as error:
-        yield _failure("last sync", error if isinstance(error, DealcastError) else FileTrouble(str(error)))
-        return
+        return _failure("last sync", error if isinstance(error, DealcastError) else FileTrouble(str(error)))
     unfinished = [entry for entry in entries if not entry.finished]
     if unfinished:
         newest = unfinished[-1]
-        what = f"a sync begun {newest.created_at:%Y-%m-%d %H:%M} UTC has not ended ({newest.upload.state})."
-        yield Finding("last sync", "warning", what, f"The next sync resumes it, or `dealcast resume --collection {collection}`.")
-    elif entries:
+        what = f"{of}a sync begun {newest.created_at:%Y-%m-%d %H:%M} UTC has not ended ({newest.upload.state})."
+        return Finding("last sync", "warning", what, f"The next sync resumes it, or `dealcast resume --collection {collection}`.")
+    if entries:
         newest = entries[-1]
-        yield Finding("last sync", "ok", f"{newest.upload.state}, begun {newest.created_at:%Y-%m-%d %H:%M} UTC.")
-    else:
-        yield Finding("last sync", "ok", "none is in the ledger yet: the first one sends every deal.")
+        return Finding("last sync", "ok", f"{of}{newest.upload.state}, begun {newest.created_at:%Y-%m-%d %H:%M} UTC.")
+    return Finding("last sync", "ok", f"{of}none is in the ledger yet: the first one sends every deal.")
 
 
 def _store(url: str) -> Finding:
@@ -141,7 +189,7 @@ def _store(url: str) -> Finding:
     return Finding("ledger", "ok", "DEALCAST_LEDGER can be written and read.")
 
 
-def _platform(settings: Settings, collection: str | None) -> Iterator[Finding]:
+def _platform(settings: Settings, collections: Sequence[str]) -> Iterator[Finding]:
     try:
         with settings.platform() as platform:
             found = list(platform.collections())
@@ -150,18 +198,20 @@ def _platform(settings: Settings, collection: str | None) -> Iterator[Finding]:
         return
     yield Finding("platform", "ok", f"{settings.platform_url} answers; the token sees {len(found)} collection{'s'[: len(found) != 1]}.")
     yield from _clock(settings.platform_url)
-    if collection is None:
-        return
+    for collection in collections:
+        yield _collection(collection, found)
+
+
+def _collection(collection: str, found: Sequence[Collection]) -> Finding:
     named = [each for each in found if collection in (each.id, each.name)]
     if not named:
         known = "`dealcast collections list` shows those that it sees."
-        yield Finding("collection", "failed", f"the token sees no collection {collection}.", known, NotFound.exit_code)
-    elif len(named) > 1:
-        yield Finding("collection", "warning", f"{len(named)} collections are named {collection}.", "Use the id of one.")
-    elif named[0].timezone is None:
-        yield Finding("collection", "warning", f"the platform tells no timezone of {collection}.", "Give it with --timezone.")
-    else:
-        yield Finding("collection", "ok", f"{named[0].name} ({named[0].id}), in {named[0].timezone}.")
+        return Finding("collection", "failed", f"the token sees no collection {collection}.", known, NotFound.exit_code)
+    if len(named) > 1:
+        return Finding("collection", "warning", f"{len(named)} collections are named {collection}.", "Use the id of one.")
+    if named[0].timezone is None:
+        return Finding("collection", "warning", f"the platform tells no timezone of {collection}.", "Give it with --timezone.")
+    return Finding("collection", "ok", f"{named[0].name} ({named[0].id}), in {named[0].timezone}.")
 
 
 def _clock(url: str) -> Iterator[Finding]:
@@ -179,9 +229,9 @@ def _clock(url: str) -> Iterator[Finding]:
         yield Finding("clock", "ok", "agrees with the platform's.")
 
 
-def _export(location: str, max_age: float) -> Finding:
+def _export(sync: Sync, of: str) -> Finding:
     try:
-        export = fetch(location)
+        export = fetch(str(sync.export))
     except DealcastError as error:
         return _failure("export", error)
     try:
@@ -189,9 +239,9 @@ def _export(location: str, max_age: float) -> Finding:
     finally:
         export.close()
     if modified is None:
-        return Finding("export", "ok", f"found, {what}; nothing says how old it is.")
+        return Finding("export", "ok", f"{of}found, {what}; nothing says how old it is.")
     hours = (datetime.now(UTC) - modified).total_seconds() / 3600
-    if hours > max_age:
+    if hours > sync.max_age:
         remedy = "Ask why the CRM writes none, or allow more with --max-age DURATION."
-        return Finding("export", "failed", f"the newest is {hours:,.0f} hours old.", remedy, ExportNotFound.exit_code)
-    return Finding("export", "ok", f"found, {what}, {hours:,.0f} hours old.")
+        return Finding("export", "failed", f"{of}the newest is {hours:,.0f} hours old.", remedy, StoppedByGuard.exit_code)
+    return Finding("export", "ok", f"{of}found, {what}, {hours:,.0f} hours old.")

@@ -34,6 +34,7 @@ class Finding:
 
 _SETUP = "See deployments/README.md, Schedule it on your Prefect server."
 _USAGE = 2
+_HEARTBEATS = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
 _IN_MEMORY = "prefect.server.concurrency.lease_storage.memory"
 
 
@@ -111,7 +112,11 @@ def _unreachable(error: Exception, url: str, profile: str) -> Finding:
         remedy = "Set PREFECT_API_AUTH_STRING or PREFECT_API_KEY."
         return Finding("prefect", "failed", f"{where} refuses our credentials ({status}).", remedy, _USAGE)
     if status is not None:
-        return Finding("prefect", "failed", f"{where} answers {status}.", "See the server's log.", _USAGE)
+        remedy = "PREFECT_API_URL is to end in /api." if status == 404 else "See the server's log."
+        return Finding("prefect", "failed", f"{where} answers {status}.", remedy, _USAGE)
+    if isinstance(error, httpx.UnsupportedProtocol):
+        remedy = "PREFECT_API_URL is to begin with http:// or https://."
+        return Finding("prefect", "failed", f"{where} is no address of a server.", remedy, _USAGE)
     remedy = "Start it, or set PREFECT_API_URL to one that runs."
     return Finding("prefect", "failed", f"no server answers at {where} ({type(error).__name__}).", remedy, _USAGE)
 
@@ -141,7 +146,9 @@ def _leases(client: SyncPrefectClient) -> Iterator[Finding]:
     except (httpx.HTTPError, KeyError, ValueError):
         return
     if storage == _IN_MEMORY:
-        remedy = "Set PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE as in deployments/README.md, The Prefect server."
+        remedy = (
+            "Install dealcast where it runs, or set PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE: deployments/README.md, The Prefect server."
+        )
         yield Finding("leases", "warning", "the server forgets at a restart which collections are locked.", remedy)
     else:
         yield Finding("leases", "ok", "the server keeps locks over a restart.")
@@ -163,6 +170,10 @@ def _deployed(client: SyncPrefectClient) -> Iterator[Finding]:
     for pool in pools:
         yield from _pool(client, pool)
     yield from _database(client, pools)
+    silent = sorted(each.name for each in deployments if _HEARTBEATS not in {**os.environ, **each.job_variables.get("env", {})})
+    if silent:
+        what = f"{_HEARTBEATS} is set neither here nor for {', '.join(silent)}."
+        yield Finding("heartbeats", "warning", what, "Start workers with 30, for the sweep of dead runs.")
     if client.read_automations_by_name("dealcast zombie sweep"):
         yield Finding("automations", "ok", "the sweep for dead runs is installed.")
     else:
@@ -234,6 +245,3 @@ def _pool(client: SyncPrefectClient, name: str) -> Iterator[Finding]:
         yield Finding("worker", "failed", f"none polls {name}.", f"Run `prefect worker start --pool {name}`.", _USAGE)
     else:
         yield Finding("worker", "ok", f"{', '.join(workers)}.")
-    if os.environ.get("PREFECT_FLOWS_HEARTBEAT_FREQUENCY") is None:
-        remedy = "Workers need 30, for the sweep of dead runs."
-        yield Finding("heartbeats", "warning", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY is not set here.", remedy)

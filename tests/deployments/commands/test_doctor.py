@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from importlib import import_module
@@ -84,7 +86,7 @@ def test_it_changes_nothing(examine: Examine, home: Path, sandbox: Sandbox) -> N
 
 def test_a_wrong_token(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEALCAST_TOKEN", "wrong")
-    assert "DEALCAST_TOKEN" in examine(code=5)["platform"]["message"]
+    assert examine(code=5)["platform"]["remedy"].startswith("Check DEALCAST_TOKEN: ")
 
 
 def test_no_token(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +128,7 @@ def test_a_home_that_others_can_read(examine: Examine, home: Path) -> None:
 
 def test_a_ledger_on_a_store_that_is_not_known(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEALCAST_LEDGER", "nosuch://bucket/ledger")
-    assert "DEALCAST_LEDGER" in examine(code=2)["ledger"]["message"]
+    assert "DEALCAST_LEDGER" in examine(code=2)["ledger"]["remedy"]
 
 
 def test_a_ledger_on_a_store_that_works(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +154,7 @@ def test_an_export_that_is_old(examine: Examine, write_deals: WriteDeals) -> Non
     export = write_deals()
     written = export.stat().st_mtime
     os.utime(export, (written, written - 49 * 3600))
-    assert "49 hours old" in examine(export, code=3)["export"]["message"]
+    assert "49 hours old" in examine(export, code=7)["export"]["message"]
     assert examine(export, "--max-age", 72)["export"]["status"] == "ok"
 
 
@@ -238,11 +240,23 @@ BROKEN: dict[str, tuple[dict[str, str], tuple[str, ...], int, str, str]] = {
     "token's file": ({"DEALCAST_TOKEN_FILE": "/nowhere/token"}, (), 2, "platform", "/nowhere/token"),
     "platform down": ({"DEALCAST_PLATFORM_URL": "http://127.0.0.1:9"}, (), 6, "platform", "127.0.0.1:9"),
     "token in clear": ({"DEALCAST_PLATFORM_URL": "http://platform.example"}, (), 2, "platform", "DEALCAST_ALLOW_HTTP"),
+    "token's file empty": ({"DEALCAST_TOKEN_FILE": os.devnull}, (), 2, "platform", f"{os.devnull} holds 0 words"),
+    "URL of no platform": ({"DEALCAST_PLATFORM_URL": "platform"}, (), 2, "platform", "It must be a URL such as"),
+    "platform behind a proxy": (
+        {"DEALCAST_PLATFORM_URL": "https://127.0.0.2:9", "HTTPS_PROXY": "http://u:s3cret@127.0.0.1:9"},
+        (),
+        6,
+        "platform",
+        "127.0.0.2:9 cannot be reached through the proxy of HTTPS_PROXY",
+    ),
+    "extra suite": ({"DEALCAST_EXTRA_SUITE": "/nowhere/suite.json"}, (), 2, "suite", "DEALCAST_EXTRA_SUITE"),
     "wrong setting": ({"DEALCAST_DEADLINE": "soon"}, (), 2, "settings", "DEALCAST_DEADLINE"),
     "misspelt setting": ({"DEALCAST_TOKN": "x"}, (), 0, "settings", "DEALCAST_TOKN"),
     "home": ({"DEALCAST_HOME": "/proc/version/home"}, (), 1, "home", "/proc/version"),
     "ledger": ({"DEALCAST_LEDGER": "nosuch://bucket/ledger"}, (), 2, "ledger", "DEALCAST_LEDGER"),
     "export missing": ({}, ("/nowhere/*.csv",), 3, "export", "/nowhere/*.csv"),
+    "folder in place of an export": ({}, ("/",), 3, "export", "Name a file in it"),
+    "server without scheme": ({"PREFECT": "127.0.0.1:4200/api"}, (), 2, "prefect", "begin with http://"),
     "collection gone": ({}, ("--collection", "gone"), 5, "collection", "dealcast collections list"),
     "server down": ({"PREFECT": CLOSED}, (), 2, "prefect", "PREFECT_API_URL"),
     "proxy": ({"PREFECT": CLOSED, "ALL_PROXY": "http://proxy.example:3128"}, (), 2, "proxy", "NO_PROXY"),
@@ -266,6 +280,51 @@ def test_a_broken_set_up_is_one_line_that_names_what_is_wrong(
     found = json.loads(dealcast("doctor", "--json", *arguments, code=code).stdout)
     failed = [each["check"] for each in found["checks"] if each["status"] == "failed"]
     assert failed[:1] == ([check] if code else []), "the exit code is the first one's"
+    assert all(each["remedy"] for each in found["checks"] if each["status"] != "ok"), found["checks"]
+
+
+def test_without_arguments_all_of_the_file_is_examined(
+    examine: Examine,  # noqa: ARG001 - it sets Prefect's settings
+    dealcast: Dealcast,
+    collection: str,
+    write_deals: WriteDeals,
+    tmp_path: Path,
+) -> None:
+    """Of two collections the second is gone, and its export is missing."""
+    said = '[collections.{}]\nexport = "{}"\ncrm = "canonical"\nmax_age = "{}"\n'
+    file = tmp_path / "dealcast.toml"
+    file.write_text(said.format(collection, write_deals(), "2h") + said.format("globex", "nowhere.csv", "4d"))
+    lines = dealcast("doctor", "--config", file, code=5).stdout.splitlines()
+    assert [line.split()[0] for line in lines if f"of {collection}: found" in line] == ["ok"]
+    assert [line.split()[0] for line in lines if "the token sees no collection globex" in line] == ["failed"]
+    assert [line.split()[0] for line in lines if f"{tmp_path}/nowhere.csv" in line] == ["failed"]
+    assert len([line for line in lines if "last sync" in line]) == 2
+    alone = dealcast("doctor", "--config", file, "--collection", collection).stdout
+    assert "globex" not in alone
+    assert "found" in alone
+
+
+@pytest.mark.parametrize(
+    ("environment", "profiles", "said"),
+    [
+        ({"PREFECT_API_REQUEST_TIMEOUT": "s3cret"}, "", "PREFECT_API_REQUEST_TIMEOUT: Input should be a valid number"),
+        ({}, "[profiles.default\n", "/profiles.toml: TOMLDecodeError: Expected ']'"),
+    ],
+    ids=["variable", "profiles"],
+)
+def test_settings_of_prefect_that_cannot_be_read_are_named(tmp_path: Path, environment: dict[str, str], profiles: str, said: str) -> None:
+    """In one sentence and one object, by whichever command imports Prefect; no value is shown, which may be a secret."""
+    (tmp_path / "profiles.toml").write_text(profiles)
+    command = [str(Path(sys.executable).with_name("dealcast")), "doctor", "--json"]
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("DEALCAST_", "PREFECT_"))}
+    own |= {"PREFECT_HOME": str(tmp_path), "DEALCAST_HOME": str(tmp_path), **environment}
+    done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["error"], found["exit_code"]) == ("UsageError", 2)
+    assert said in found["message"]
+    assert "Traceback" not in done.stderr
+    assert "s3cret" not in found["message"]
 
 
 @pytest.mark.parametrize("path", ["", "/api/collection"], ids=["away", "wants credentials"])

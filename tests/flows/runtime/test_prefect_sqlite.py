@@ -17,6 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from flows.runtime.prefect_sqlite import TurnTakingSqlite, connect_closing
 
+MEMORY = "prefect.server.concurrency.lease_storage.memory"
+
 LONG = 60
 """Seconds that only a server that stands still takes."""
 
@@ -53,6 +55,19 @@ def test_garbage_of_a_failed_statement_does_not_wait_for_its_connection(tmp_path
         return bool(answer)
 
     assert asyncio.run(meet()), "the event loop's thread stood until the statement was done"
+
+
+@pytest.mark.parametrize(("said", "kept"), [({}, "filesystem"), ({"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": MEMORY}, "memory")])
+def test_a_server_keeps_its_leases_over_a_restart_unless_it_is_told_otherwise(tmp_path: Path, said: dict[str, str], kept: str) -> None:
+    program = (
+        "import prefect.server.api.server, flows.runtime.server_plugin\n"
+        "from prefect.server.concurrency.lease_storage import get_concurrency_lease_storage\n"
+        "print(type(get_concurrency_lease_storage()).__module__)"
+    )
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    own |= {"PREFECT_HOME": str(tmp_path), **said}
+    done = subprocess.run([sys.executable, "-c", program], env=own, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"prefect.server.concurrency.lease_storage.{kept}"
 
 
 def test_transactions_that_read_and_then_write_take_turns(tmp_path: Path) -> None:
