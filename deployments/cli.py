@@ -30,7 +30,6 @@ from deployments.project.project_commands import PROJECT_COMMANDS
 from deployments.signals import end_on_signals
 from deployments.temporary_server import temporary_server
 from flows.errors import UsageError
-from flows.runtime.prefect_settings import load_prefect
 
 EPILOG = (
     "Exit codes: 0 done, 2 usage, 3 export cannot be read or mapped, 4 stopped by the gate, 5 refused by the platform, "
@@ -187,7 +186,6 @@ def check(**options: Any) -> None:
 
     Ends with 0 if every deal could be sent, with 4 if the platform would refuse some.
     """
-    load_prefect()
     from deployments.commands.check import check_export  # noqa: PLC0415 - great_expectations takes seconds to import
 
     sys.exit(check_export(**options))
@@ -237,7 +235,6 @@ def verify_collection(**options: Any) -> None:
 
     Ends with 0 if the collection holds every deal as the export has it, with 9 if deals are missing or differ.
     """
-    load_prefect()
     from deployments.commands.verify import verify  # noqa: PLC0415 - great_expectations takes seconds to import
 
     sys.exit(verify(**options))
@@ -289,7 +286,6 @@ def crms(export: str | None, crm: str | None, write: Path | None, as_json: bool,
       dealcast crms deals.csv --write own.toml
       dealcast crms deals.csv --crm own.toml
     """
-    load_prefect()
     from deployments.commands.crms import show_dialects, show_fit  # noqa: PLC0415 - pandas takes a second to import
     from flows.crm import Said  # noqa: PLC0415 - as above
 
@@ -333,7 +329,6 @@ def doctor(*, as_json: bool, **options: Any) -> None:
     Without EXPORT and --collection, those of dealcast.toml. Nothing is sent. Ends with 0, or with a sync's exit code.
     Example: dealcast doctor 'exports/*.csv' --collection acme --max-age 2h
     """
-    load_prefect()
     from deployments.commands.doctor import examine_and_print, syncs_of  # noqa: PLC0415 - only this command needs it
 
     sys.exit(examine_and_print(syncs_of(click.get_current_context().obj, **options), as_json=as_json))
@@ -394,6 +389,7 @@ for _command in (*PROJECT_COMMANDS, forget):
 def _start_data_process() -> None:
     """Start the process that reads and checks, to import what that takes while this one imports Prefect."""
     from flows.runtime.data_process import start_data_process  # noqa: PLC0415 - `--help` needs none of it
+    from flows.runtime.prefect_settings import load_prefect  # noqa: PLC0415 - as above
 
     start_data_process()
     load_prefect()

@@ -23,6 +23,9 @@ _WITHOUT_CONFIG = ("demo", "up", "sandbox", "init")
 _OF_ONE_COLLECTION = ("sync", "check", "verify", "resume", "doctor", "forecasts")
 """Commands whose options a `[collections.NAME]` may hold."""
 
+_IMPORT_PREFECT = ("check", "verify", "crms", "doctor", "forget")
+"""Commands that import Prefect, and do not load it themselves in another order."""
+
 
 class Command(click.Command):
     """A command whose usage errors and dealcast errors end in one message and the documented exit code."""
@@ -65,6 +68,10 @@ class Command(click.Command):
         _name_unknown_variables()
         _sweep()
         try:
+            if self.name in _IMPORT_PREFECT:
+                from flows.runtime.prefect_settings import load_prefect  # noqa: PLC0415 - `--help` needs none of it
+
+                load_prefect()
             return super().invoke(ctx)
         except DealcastError as error:
             fail(error, as_json=as_json)

@@ -26,9 +26,6 @@ def forget(collection: str, *, yes: bool, in_flight: bool) -> None:
 
     Example: dealcast forget acme --yes
     """
-    from flows.runtime.prefect_settings import load_prefect  # noqa: PLC0415 - as below
-
-    load_prefect()
     from flows.ledger.collection_lock import lock_on_this_machine  # noqa: PLC0415 - prefect takes seconds to import
     from flows.ledger.store import Ledger  # noqa: PLC0415 - as above
     from flows.settings import load_settings  # noqa: PLC0415 - as above

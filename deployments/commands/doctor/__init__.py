@@ -107,7 +107,7 @@ def _failure(check: str, error: DealcastError) -> Finding:
     if not remedy and ": " in text:
         what, _, how = text.rpartition(": ")
         what, remedy = f"{what}.", [f"{how[:1].upper()}{how[1:]}"]
-    return Finding(check, "failed", what, *remedy, code=error.exit_code)
+    return Finding(check, "failed", what, " ".join(remedy), error.exit_code)
 
 
 def _variables() -> Finding:
