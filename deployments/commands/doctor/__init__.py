@@ -47,7 +47,7 @@ class Sync(NamedTuple):
 
 
 def syncs_of(project: Project | None, export: str | None, collection: str | None, max_age: float) -> list[Sync]:
-    """What the command line says; where it says neither export nor collection, those of the `dealcast.toml`, if it has some."""
+    """List the sync of the command line or, where it names neither export nor collection, those of the `dealcast.toml`."""
     if project is None or not project.collections or export or collection:
         return [Sync(export, collection, max_age)]
     of_file = project.collections.items()
