@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -196,6 +197,12 @@ def load_settings() -> Settings:
     Raises:
         UsageError: a variable has a value that its setting does not admit.
     """
+    return _settings(tuple(sorted(item for item in os.environ.items() if item[0].upper().startswith("DEALCAST_"))))
+
+
+@lru_cache(maxsize=1)
+def _settings(environment: tuple[tuple[str, str], ...]) -> Settings:  # noqa: ARG001 - the same variables make the same settings
+    """The settings of an environment: a sync asks for them at each step, and reading them takes longer than checking a few deals."""
     try:
         return Settings()
     except ValidationError as error:
