@@ -57,11 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Three passes over a sandbox of our own, one over a platform that is given."""
+    """Three passes over a sandbox of our own, the later two by ``make faults`` alone; one over a platform that is given."""
     if "platform" in metafunc.fixturenames and metafunc.config.getoption("--base-url", None) is None:
-        metafunc.parametrize(
-            "platform", ["first", pytest.param("again", marks=pytest.mark.slow), "restarted"], indirect=True, scope="session"
-        )
+        passes = ["first", *(pytest.param(later, marks=pytest.mark.slow) for later in ("again", "restarted"))]
+        metafunc.parametrize("platform", passes, indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
