@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from openpyxl import Workbook
 
+from flows.delivery.forecast_files import download
+from flows.delivery.lifecycle import Forecast
 from flows.delivery.result_table import read_months
-from flows.nostradamus import ResultFormat
+from flows.nostradamus import Nostradamus, ResultFormat
+from tests.conftest import sampled, wait_for
 from tests.flows.crm.bombs import cell, workbook
 
 if TYPE_CHECKING:
@@ -92,11 +95,8 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("name", SHAPES)
-def test_a_result_of_any_shape_ends_the_sync_well(
-    sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, tmp_path: Path, name: str
-) -> None:
-    shape = SHAPES[name]
+def bring_about(shape: Shape, fault: Fault, folder: Path) -> None:
+    """Let the platform answer in this shape; ``folder`` has a file of an earlier forecast."""
     for form in ("json", "csv", "xlsx"):
         if form in shape.missing:
             fault("status", f"/api/invocation/*/{form}", status=shape.status, count=None)
@@ -104,22 +104,41 @@ def test_a_result_of_any_shape_ends_the_sync_well(
             fault("garbage", f"/api/invocation/*/{form}", base64=base64.b64encode(shape.content(form)).decode(), count=None)
     if shape.answer:
         fault("altered", "/api/invocation/*", fields=shape.answer, count=None)
-    folder = tmp_path / "out"
     folder.mkdir()
     (folder / "forecast.xlsx").write_bytes(b"of an earlier forecast")
+
+
+def assert_kept_and_read(shape: Shape, forecast: Forecast, folder: Path) -> None:
+    kept = {path.name: path.read_bytes() for path in folder.glob("forecast.*")}
+    assert kept == {f"forecast.{form}": shape.content(form) for form in ("json", "csv", "xlsx") if form not in shape.missing}
+    assert forecast.months == (() if shape.unread else MONTHS)
+    assert (shape.unread in forecast.unread) if shape.unread else (forecast.unread == "")
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_result_of_any_shape_is_kept_and_its_months_are_read_where_they_are_sure(
+    platform: Nostradamus, collection: str, write_deals: WriteDeals, fault: Fault, tmp_path: Path, name: str
+) -> None:
+    upload = platform.upload(collection, write_deals())
+    wait_for(lambda: platform.upload_status(collection, upload.id).status == "completed", "the upload")
+    invocation = platform.invoke(collection, horizon=3)
+    wait_for(lambda: platform.invocation(invocation.id).status == "completed", "the forecast")
+    bring_about(SHAPES[name], fault, tmp_path / "out")
+    assert_kept_and_read(SHAPES[name], download(platform, invocation.id, tmp_path / "out", lambda: None), tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", sampled(sorted(SHAPES, key=lambda name: name != "no file at all"), 2))
+def test_a_result_of_any_shape_ends_the_sync_well(
+    sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, tmp_path: Path, name: str
+) -> None:
+    shape, folder = SHAPES[name], tmp_path / "out"
+    bring_about(shape, fault, folder)
     state = sync(write_deals(), out=str(folder))
     assert state.is_completed(), state.message
     forecast = state.result().forecast
-    kept = {path.name: path.read_bytes() for path in folder.glob("forecast.*")}
-    assert kept == {f"forecast.{form}": shape.content(form) for form in ("json", "csv", "xlsx") if form not in shape.missing}
-    if shape.unread:
-        assert forecast.months == ()
-        assert shape.unread in forecast.unread
-        assert forecast.unread in str(state.message)
-        assert forecast.unread in (folder / "report.md").read_text()
-    else:
-        assert forecast.months == MONTHS
-        assert forecast.unread == ""
+    assert_kept_and_read(shape, forecast, folder)
+    assert forecast.unread in str(state.message)
+    assert forecast.unread in (folder / "report.md").read_text()
     assert sync(write_deals(), out=str(folder)).is_completed()
     assert asked("POST", "/api/invocation") == 1
 
