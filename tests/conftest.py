@@ -184,7 +184,10 @@ def sandbox(session_sandbox: Sandbox) -> Sandbox:
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    """One real Prefect API for the session; without heartbeats, for which every run would wait a second."""
+    """One real Prefect API for the session; without heartbeats, for which every run would wait a second.
+
+    Its runs draw no picture, which is a quarter of a run's work: `test_chart.py`, the browser's test and `forecasts --chart` do.
+    """
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings  # noqa: PLC0415 - most rooms need no Prefect
     from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415 - as above
 
@@ -198,6 +201,7 @@ def prefect_server() -> Iterator[None]:
     best_effort.SECONDS = HANG  # a busy machine's server is no server that is away
     with (
         patch("prefect.testing.utilities.mkdtemp", folder_with_database),
+        patch("flows.ui.artifacts.draw", lambda _: b"<svg/>"),
         prefect_test_harness(server_startup_timeout=int(HANG)),
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
     ):

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Stage:
-    """A Prefect server with the shipped deployments, and the sandbox that its runs talk to."""
+    """A Prefect server, and the sandbox that its runs talk to."""
 
     url: str
     sandbox: Sandbox
@@ -120,7 +120,7 @@ def process(command: list[str], environment: dict[str, str], log: Path) -> Itera
 
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Everything but a worker, with `prefect deploy --all` done as the README says."""
+    """A server without a deployment, which takes half a minute more: see `deployed`."""
     home = tmp_path_factory.mktemp("stage")
     with running(queued_seconds=0.1, processing_seconds=0.1) as sandbox:
         url = f"http://127.0.0.1:{free_port()}"
@@ -140,17 +140,22 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         server = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", url.rsplit(":", 1)[1]]
         with process(server, environment, home / "server.log"):
             wait_for(lambda: _answers(f"{url}/api/health"), "the Prefect server")
-            stage = Stage(url, sandbox, home, environment)
-            stage.prefect("work-pool", "create", "dealcast", "--type", "process")
-            stage.prefect("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
-            yield stage
+            yield Stage(url, sandbox, home, environment)
 
 
 @pytest.fixture(scope="session")
-def worker(stage: Stage) -> Iterator[None]:
+def deployed(stage: Stage) -> Stage:
+    """Everything but a worker, with `prefect deploy --all` done as the README says."""
+    stage.prefect("work-pool", "create", "dealcast", "--type", "process")
+    stage.prefect("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
+    return stage
+
+
+@pytest.fixture(scope="session")
+def worker(deployed: Stage) -> Iterator[None]:
     """A process worker on the pool."""
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "dealcast", "--type", "process"]
-    with process(command, stage.environment, stage.home / "worker.log"):
+    with process(command, deployed.environment, deployed.home / "worker.log"):
         yield
 
 

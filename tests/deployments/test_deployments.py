@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from prefect.utilities.callables import parameter_schema
 
 from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions
+from flows.sync_deals import sync_on_demand
 from tests.benchmarks.stall import REQUESTS_OF_A_RUN, write_at_once
 from tests.conftest import wait_for
 
@@ -59,16 +61,19 @@ def test_scheduled_deployments_say_in_which_zone_their_clock_is(name: str) -> No
 
 
 @pytest.mark.slow
-def test_the_server_takes_the_file_as_it_is_and_again_without_a_trace(stage: Stage) -> None:
-    before = {found["name"]: found["id"] for found in stage.ask("deployments/filter", {})}
+def test_the_server_takes_the_file_as_it_is_and_again_without_a_trace(deployed: Stage) -> None:
+    before = {found["name"]: found["id"] for found in deployed.ask("deployments/filter", {})}
     assert set(before) == set(declared())
-    stage.prefect("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
-    assert {found["name"]: found["id"] for found in stage.ask("deployments/filter", {})} == before
+    deployed.prefect("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
+    assert {found["name"]: found["id"] for found in deployed.ask("deployments/filter", {})} == before
+    schema = deployed.deployment("sync-deals/on-demand")["parameter_openapi_schema"]
+    assert set(schema["properties"]) == set(SyncOptions.model_fields)
 
 
-def test_the_form_in_the_ui_explains_every_option(stage: Stage) -> None:
+def test_the_form_in_the_ui_explains_every_option() -> None:
     """The parameters' schema is what the form is made from: each option with its type, its default and a sentence."""
-    schema = stage.deployment("sync-deals/on-demand")["parameter_openapi_schema"]
+    assert declared()["on-demand"]["entrypoint"] == "flows.sync_deals.sync_on_demand"
+    schema = parameter_schema(sync_on_demand).model_dump_for_openapi()
     shown = schema["properties"]
     assert set(shown) == set(SyncOptions.model_fields)
     assert all(option.get("description") for option in shown.values())
