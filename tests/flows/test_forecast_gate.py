@@ -52,6 +52,16 @@ def test_the_invocation_comes_after_the_completed_answer(sync: Sync, write_deals
     assert max(looks) < invoked, "no look at the append is needed after the one that said completed"
 
 
+def test_the_id_of_an_earlier_invocation_is_no_acceptance(sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked) -> None:
+    """Its forecast is of older deals."""
+    first = sync(write_deals(3)).result().forecast.invocation_id
+    fault("altered", "/api/invocation", "POST", fields={"id": first})
+    state = sync(write_deals(4))
+    assert state.is_completed(), state.message
+    assert state.result().forecast.invocation_id != first
+    assert asked("POST", "/api/invocation") == 3
+
+
 def test_the_ui_shows_the_story_task_by_task(sync: Sync, write_deals: WriteDeals, task_states: TaskStates) -> None:
     shown = task_states(sync(write_deals()))
     assert [name for name in shown if name in STORY] == STORY
