@@ -29,8 +29,8 @@ from flows.settings import load_settings
 from flows.sync_deals import sync_export
 from flows.table_of_syncs import Line, check_unique, read_lines
 from flows.tasks import UNCACHED
-from flows.ui.events import HANDED_OUT, error_of
 from flows.ui.final_states import WATCHED, concluded
+from flows.ui.notices import HANDED_OUT, error_of
 from flows.ui.report import DoneElsewhere, Outcome
 from flows.ui.run_name import COLLECTIONS
 

@@ -1,4 +1,4 @@
-"""Syncs that did not end: found, resumed from the last recorded step, or forgotten.
+"""Syncs that did not end: those to resume from their last recorded step, to wait for no more, or to call lost.
 
 A sync's recorded steps are an :class:`Entry`, one file of the store.
 """

@@ -14,8 +14,8 @@ from flows.errors import DealcastError, FileTrouble, OutcomeUnknown
 from flows.options import SyncOptions
 from flows.runtime.step_log import log_intended_plainly
 from flows.ui.artifacts import show_progress
-from flows.ui.events import tell_cancelled, tell_change
 from flows.ui.failure_report import show_failure, title
+from flows.ui.notices import tell_cancelled, tell_change
 from flows.ui.report import Outcome
 from flows.ui.run_name import by_id, name_run
 

@@ -14,7 +14,7 @@ from prefect.runtime import flow_run
 from flows.errors import DealcastError
 from flows.options import SyncOptions
 from flows.runtime.best_effort import show
-from flows.ui.events import run_tags
+from flows.ui.notices import run_tags
 from flows.ui.provenance import known_as
 from flows.ui.report import Outcome
 

@@ -31,7 +31,7 @@ from flows.many_collections import ended_as_one
 from flows.nostradamus import Nostradamus
 from flows.sync_collections import await_runs, read_collections, sync_collections
 from flows.sync_deals import sync_deals
-from flows.ui.events import error_of, error_tag
+from flows.ui.notices import error_of, error_tag
 
 if TYPE_CHECKING:
     from tests.conftest import WriteDeals

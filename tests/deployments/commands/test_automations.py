@@ -19,7 +19,7 @@ from prefect.states import Cancelled, Completed, Crashed, Failed
 from deployments.commands.automations import read_automations, webhook_block
 from flows.errors import CollectionBusy, DealcastError, ExportNotFound, OutcomeUnknown, StoppedByGuard, UsageError
 from flows.nostradamus import Nostradamus
-from flows.ui.events import _since, condition, error_tag
+from flows.ui.notices import _since, condition, error_tag
 from tests.conftest import wait_for
 
 if TYPE_CHECKING:

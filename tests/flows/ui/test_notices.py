@@ -33,8 +33,8 @@ from prefect.states import Completed, Crashed, Failed
 
 from deployments.commands.automations import read_automations, webhook_block
 from flows.errors import StoppedByGate
-from flows.ui import events
-from flows.ui.events import error_tag, tell_change
+from flows.ui import notices
+from flows.ui.notices import error_tag, tell_change
 from tests.conftest import wait_for
 
 UI = "http://prefect.example"
@@ -148,7 +148,7 @@ def smtp(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> Iterator[tuple[N
 def told(monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, tuple[str, str]]]:
     """Fail and recover a deployment that was well; return subject and body of each notice, by the event, as Prefect renders them."""
     emitted: list[dict[str, Any]] = []
-    monkeypatch.setattr(events, "emit_event", lambda **event: emitted.append(event))
+    monkeypatch.setattr(notices, "emit_event", lambda **event: emitted.append(event))
 
     def run() -> dict[str, tuple[str, str]]:
         with get_client(sync_client=True) as client, temporary_settings({PREFECT_UI_URL: UI}):
