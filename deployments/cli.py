@@ -305,8 +305,9 @@ def crms(export: str | None, crm: str | None, write: Path | None, as_json: bool,
 def forecasts(collection: str, since: datetime | None, form: Literal["table", "csv", "json"], chart: Path | None) -> None:
     """Show what each month was forecast to be over time, and how far that was from what was won.
 
-    The history is the ledger's: every sync that downloads a forecast adds it. Errors are of months that are over, by how many
-    months ahead they were forecast: MAPE is the mean error as a share of what was won, bias whether forecasts were too high (+).
+    The history is the ledger's: every sync that downloads a forecast adds it. Errors are of months that are over and in which
+    something was won, by how many months ahead they were forecast: MAPE is the mean error as a share of what was won, bias
+    whether forecasts were too high (+) or too low (-).
     """
     from deployments.commands.forecasts import show_forecasts  # noqa: PLC0415 - pyarrow takes a moment to import
 

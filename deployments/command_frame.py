@@ -37,13 +37,28 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take from a `dealcast.toml` what the command line does not say."""
+        as_json = "--json" in args
+        try:
+            return self._parsed(ctx, args)
+        except click.UsageError as error:
+            _print_usage_error(error, as_json=as_json)
+            raise
+
+    def _parsed(self, ctx: click.Context, args: list[str]) -> list[str]:
         if self.name not in _WITHOUT_CONFIG and not ctx.resilient_parsing:
             said = self.make_parser(ctx).parse_args(list(args))[0]
             try:
                 self._read_config(ctx, said)
             except DealcastError as error:
                 fail(error, as_json="as_json" in said)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.MissingParameter as error:
+            project, named = ctx.obj, ctx.params.get("collection")
+            if self.name in _OF_ONE_COLLECTION and project and project.collections and named not in project.collections:
+                has = f"no collection {named}. Name one of" if named else "several collections. Name one"
+                raise click.UsageError(f"{project.path} has {has}: {', '.join(project.collections)}.", ctx) from error
+            raise
 
     def _read_config(self, ctx: click.Context, said: Mapping[str, Any]) -> None:
         named = said.get("config") or ctx.find_root().params.get("config")
@@ -73,6 +88,9 @@ class Command(click.Command):
 
                 load_prefect()
             return super().invoke(ctx)
+        except click.UsageError as error:
+            _print_usage_error(error, as_json=as_json)
+            raise
         except DealcastError as error:
             fail(error, as_json=as_json)
         except OSError as error:
@@ -101,11 +119,20 @@ def _name_unknown_variables() -> None:
         click.echo(f"dealcast: {name} is no setting, and is not read.{f' Is {meant} meant?' if meant else ''}", err=True)
 
 
+def _print_object(name: str, message: str, code: int) -> None:
+    click.echo(json.dumps({"outcome": "failed", "error": name, "message": message, "exit_code": code}))
+
+
+def _print_usage_error(error: click.UsageError, *, as_json: bool) -> None:
+    """Give a script the object that it reads; click prints the error for people, once it is raised on."""
+    if as_json:
+        _print_object(UsageError.__name__, error.format_message(), error.exit_code)
+
+
 def fail(error: DealcastError, *, as_json: bool = False) -> NoReturn:
     """Say what happened, on stdout too if a script reads that, and leave with the error's exit code."""
     if as_json:
-        failed = {"outcome": "failed", "error": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
-        click.echo(json.dumps(failed))
+        _print_object(type(error).__name__, str(error), error.exit_code)
     click.echo(f"dealcast: {error}", err=True)
     sys.exit(error.exit_code)
 

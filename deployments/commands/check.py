@@ -119,7 +119,7 @@ def _verdict(report: CheckReport, dialect: str) -> str:
 
 
 def _rules(report: CheckReport) -> Table:
-    table = Table("column", "rule", "severity", "standing", title="What failed", title_justify="left")
+    table = Table("column", "rule", "severity", "standing", title="Warnings" if report.ok else "What failed", title_justify="left")
     table.add_column("rows", justify="right")
     table.add_column("for example")
     for result in report.failed_rules:

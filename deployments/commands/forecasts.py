@@ -89,9 +89,9 @@ def _show(history: pa.Table, won: Mapping[str, float], errors: Sequence[HorizonE
     console = Console()
     if not console.is_terminal:
         console.width = _WIDE
-    forecasts: dict[str, dict[date, float]] = {}
+    forecasts: dict[datetime, dict[date, float]] = {}
     for row in history.to_pylist():
-        forecasts.setdefault(f"{row['as_of']:%Y-%m-%d %H:%M}", {})[row["month"]] = row["revenue"]
+        forecasts.setdefault(row["as_of"], {})[row["month"]] = row["revenue"]
     tables = [_revisions(forecasts, newest, won, f"{datetime.now(zone):%Y-%m}") for newest in range(min(_SHOWN, len(forecasts)), 0, -1)]
     unbounded = console.options.update(max_width=10 * _WIDE)
     console.print(next((each for each in tables if console.measure(each, options=unbounded).minimum <= console.width), tables[-1]))
@@ -105,13 +105,14 @@ def _show(history: pa.Table, won: Mapping[str, float], errors: Sequence[HorizonE
     console.print(beside)
 
 
-def _revisions(forecasts: Mapping[str, Mapping[date, float]], newest: int, won: Mapping[str, float], running: str) -> Table:
+def _revisions(forecasts: Mapping[datetime, Mapping[date, float]], newest: int, won: Mapping[str, float], running: str) -> Table:
     """Revenue of each month by the ``newest`` forecasts, side by side, and what was won in it."""
     shown = list(forecasts.items())[-newest:]
     table = Table(title=f"Forecast revenue by month and as-of time (UTC); the newest {len(shown)} of {len(forecasts)}")
     table.add_column("month")
-    for as_of, _ in shown:
-        table.add_column(as_of, justify="right")
+    minutes = [f"{as_of:%Y-%m-%d %H:%M}" for as_of, _ in shown]
+    for (as_of, _), minute in zip(shown, minutes, strict=True):
+        table.add_column(f"{as_of:%Y-%m-%d %H:%M:%S}" if minutes.count(minute) > 1 else minute, justify="right")
     table.add_column("won", justify="right")
     for month in sorted({month for _, months in shown for month in months}):
         name = f"{month:%Y-%m}"

@@ -105,6 +105,7 @@ def way_on(report: CheckReport, dialect: str) -> str:
     assumed = [
         f"--assume-accepted {shlex.quote(f'{result.column}:{result.rule}')} ({result.failed:,}, {result.standing})"
         for result in report.failed_assumptions
+        if report.assumed  # else each such row breaks a documented rule too, and would still fail
     ]
     return known + (f"What is only assumed to be refused is sent, with a warning, by {' '.join(assumed)}. " if assumed else "")
 

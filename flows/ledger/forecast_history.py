@@ -99,7 +99,7 @@ def revision(history: pa.Table, invocation_id: str) -> str:
         return ""
     before = others.filter(pc.equal(others["as_of"], pc.max(others["as_of"])))
     was, now = _sum_of_shared(before, mine), _sum_of_shared(mine, before)
-    if not was:
+    if was <= 0:  # no share of it says anything
         return ""
     then, day = before["as_of"][0].as_py(), mine["as_of"][0].as_py().date()
     return f"{now / was - 1:+.1%}".replace("%", " %") + f" since {then:{'%H:%M UTC' if then.date() == day else '%-d %b'}}"

@@ -42,6 +42,25 @@ def test_a_sync_tells_its_steps_on_stderr_and_its_outcome_on_stdout(
     assert "othing new" in again.stdout
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["sync", "--crm", "canonical"], "Missing argument 'EXPORT'"),
+        (["sync", "deals.csv", "--crm", "canonical"], "--collection NAME"),
+        (["check", "deals.csv", "--crm", "canonical", "--nosuch"], "No such option '--nosuch'"),
+        (["status", "--max-age", "soon"], "soon"),
+        (["collections", "verify", "acme"], "Missing argument 'EXPORT'"),
+    ],
+)
+def test_a_script_gets_its_object_of_a_usage_error_too(dealcast: Dealcast, command: list[str], said: str) -> None:
+    result = dealcast(*command, "--json", code=2)
+    found = json.loads(result.stdout)
+    assert (found["outcome"], found["error"], found["exit_code"]) == ("failed", "UsageError", 2)
+    assert said in found["message"]
+    assert "Usage: " in result.stderr
+    assert not dealcast(*command, code=2).stdout
+
+
 @pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("flag", sampled(["--no-forecast", "--dry-run", "--forecast=never"], 2))
 def test_a_sync_without_a_forecast(dealcast: Dealcast, collection: str, write_deals: WriteDeals, sandbox: Sandbox, flag: str) -> None:

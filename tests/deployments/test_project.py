@@ -136,7 +136,11 @@ def test_of_two_collections_the_one_that_is_named_is_taken(dealcast: Dealcast, w
     write('[collections.a]\nexport = "a.csv"\ncrm = "canonical"\n[collections.b]\nexport = "b.csv"\ncrm = "canonical"\n')
     assert "2 deals can be sent" in dealcast("check", "--collection", "b").stdout
     assert "3 deals can be sent" in dealcast("check", "--collection", "a").stdout
-    assert "EXPORT" in dealcast("check", code=2).stderr
+    for command in ("check", "sync", "resume"):
+        assert "dealcast.toml has several collections. Name one: a, b." in dealcast(command, code=2).stderr
+        wanted = "dealcast.toml has no collection c. Name one of: a, b."
+        if command != "resume":
+            assert wanted in dealcast(command, "--collection", "c", code=2).stderr
 
 
 @pytest.mark.usefixtures("prefect_server")

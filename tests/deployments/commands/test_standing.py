@@ -43,6 +43,21 @@ def test_what_is_assumed_is_told_as_assumed_and_can_be_accepted(
     ]
 
 
+def test_an_assumption_whose_acceptance_would_save_no_deal_is_no_remedy(dealcast: Dealcast, tmp_path: Path) -> None:
+    """A deal that breaks a documented rule too fails all the same; one that breaks the assumption alone makes it a remedy."""
+    both = {"creationDatetime": "", "value": ""}
+    assert "--assume-accepted" not in dealcast("check", export(tmp_path, both, {}), "--crm", "canonical", code=4).stdout
+    assert "--assume-accepted" in dealcast("check", export(tmp_path, both, {"value": ""}), "--crm", "canonical", code=4).stdout
+
+
+def test_warnings_are_not_told_as_failures(dealcast: Dealcast, tmp_path: Path) -> None:
+    late = {"closedDatetime": "2020-01-01T00:00:00"}
+    said = dealcast("check", export(tmp_path, late, {}), "--crm", "canonical").stdout
+    assert "1 have a warning" in said
+    assert "Warnings" in said
+    assert "What failed" not in said
+
+
 def test_a_dialect_accepts_as_the_option_does(dealcast: Dealcast, tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
     own.write_text('extends = "canonical"\nassume_accepted = ["unique", "value:required"]\n', encoding="utf-8")

@@ -62,6 +62,31 @@ def test_the_movement_since_a_forecast_of_the_same_day_names_its_time(ledger: Le
     assert revision(read_history(ledger, COLLECTION), "i2") == "+100.0 % since 08:00 UTC"
 
 
+def test_of_a_sum_of_nothing_or_less_no_share_is_told(ledger: Ledger) -> None:
+    """A month may fall out of the horizon, or be corrected below zero."""
+    for number, revenue in enumerate((-100.0, -50.0, 0.0, 10.0), start=1):
+        add_forecast(ledger, invoked(date(2026, 1, number), number), months(date(2026, 1, 1), revenue))
+    history = read_history(ledger, COLLECTION)
+    earlier = history.slice(0, 2)
+    assert [revision(earlier, "i2"), revision(history, "i4")] == ["", ""]
+    add_forecast(ledger, invoked(date(2026, 2, 1), 5), months(date(2026, 2, 1), 7.0))
+    assert revision(read_history(ledger, COLLECTION), "i5") == "", "no month is in both"
+
+
+def test_two_forecasts_of_one_minute_are_two(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, second in ((1, 8), (2, 16)):
+        made = invoked(date(2026, 1, 30), number)
+        add_forecast(ledger, replace(made, as_of=made.as_of.replace(second=second)), months(date(2026, 1, 1), 10.0 * number))
+    written = io.StringIO()
+    monkeypatch.setattr("deployments.commands.forecasts.Console", lambda: Console(file=written, width=120))
+    _show(read_history(ledger, COLLECTION), {}, [], ZoneInfo("UTC"))
+    said = written.getvalue()
+    assert "06:00:08" in said
+    assert "06:00:16" in said
+    assert "10.00" in said
+    assert "20.00" in said
+
+
 def test_errors_are_those_that_pandas_computes(ledger: Ledger) -> None:
     """Months that are not over, and those in which nothing was won, say nothing."""
     won = {"2026-01": 100.0, "2026-02": 0.0, "2026-03": 120.0, "2026-04": 60.0}
