@@ -79,7 +79,8 @@ def _side_by_side(lives: Sequence[Life], place: Path, workers: int, end: float, 
         finally:
             free.put(doubles)
         life.codes, life.problems = world.codes, world.problems
-        print(life.line, *(f"      {problem}" for problem in life.problems), sep="\n", file=sys.stderr, flush=True)
+        details = [*life.problems, *(f"({words})" for words in world.said)]
+        print(life.line, *(f"      {each}" for each in details), sep="\n", file=sys.stderr, flush=True)
         return life
 
     with ExitStack() as stack, ThreadPoolExecutor(workers) as pool:

@@ -76,6 +76,8 @@ class World:
     collection: str = ""
     codes: list[int] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    """The words with which runs ended that a platform in trouble stopped."""
     runs: int = 0
     late: int = 0
     """Uploads that the platform took in late, which no run meant to send by then."""
@@ -121,6 +123,8 @@ class World:
         (self.dead.add if code == -signal.SIGKILL else self.dead.discard)(step.machine)
         if step.outage and met and self.server:
             self.server.start()
+        if code in (5, 6):
+            self.said.append(f"run {mine} ended with {code}: {self._last_words(mine)}")
         explained = _EXPLAINED[step.act if step.at else None] | ({2} if step.resume else set())
         if code not in {*DONE, 5, 6, *explained}:
             self.problems.append(f"run {mine} ended with {code}: {self._last_words(mine)}")
