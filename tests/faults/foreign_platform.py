@@ -25,6 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import SHUT_RDWR
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+from uuid import uuid4
 
 from tests.faults.foreign_contract import COLUMNS, Deals, Fault, broken, form, predict, spoilt
 
@@ -202,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
         return 200, json.dumps({"total": len(listed), "page": {"entries": listed[offset : offset + limit]}}).encode()
 
     def _new_collection(self, request: _Request) -> tuple[int, bytes]:
-        asked, identifier = json.loads(request.body), f"c-{len(self.platform.deals) + 1}"
+        asked, identifier = json.loads(request.body), f"c-{uuid4().hex}"  # several platforms share a Prefect server, whose locks go by it
         self.platform.deals[identifier], self.platform.names[identifier] = {}, asked["name"]
         return 201, json.dumps({"id": identifier, "product": asked["product"]}).encode()
 

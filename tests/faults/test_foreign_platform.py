@@ -55,6 +55,12 @@ def test_a_sync_sends_polls_and_forecasts_and_a_second_sends_what_changed(
     assert not (out / "forecast.xlsx").exists()
 
 
+def test_collections_of_two_platforms_have_ids_of_their_own(collection: str) -> None:
+    """Else their syncs, which share a Prefect server in `make faults`, would wait for each other's locks."""
+    with foreign_platform(seconds=0) as other, Nostradamus(other.url, other.token) as client:
+        assert client.create_collection("test", "Europe/Rome").id != collection
+
+
 def test_the_double_deletes_the_named_deals_alone(foreign: ForeignPlatform, collection: str, tmp_path: Path) -> None:
     with Nostradamus(foreign.url, foreign.token) as client:
         write_deals(tmp_path / "deals.csv", NOW)
