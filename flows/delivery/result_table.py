@@ -33,6 +33,9 @@ _BEYOND = "(cells beyond the header)"
 _LARGEST_REVENUE = 1e15
 """Of a month: no sum or share of such numbers leaves the range of floats."""
 
+_MOST_CELLS, _MOST_SIGNS = 1_000_000, 16 << 20
+"""Of a table, which has a dozen rows where it is a forecast: a small file may claim any number of either."""
+
 _NAMED = 12
 """Columns that a message names."""
 
@@ -114,7 +117,9 @@ def _is_number(cell: Any) -> bool:
 def _from_json(content: bytes) -> Iterator[Table]:
     for records in _records(json.loads(content, object_pairs_hook=_object), _DEEPEST):
         rows = [_flat(record) for record in records]
-        yield [(name, [row.get(name) for row in rows]) for name in dict.fromkeys(name for row in rows for name in row)]
+        names = dict.fromkeys(name for row in rows for name in row)
+        _require_few(len(rows) * len(names))
+        yield [(name, [row.get(name) for row in rows]) for name in names]
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -156,7 +161,7 @@ def _from_xlsx(content: bytes) -> Iterator[Table]:
         copy = folder / "forecast.xlsx"
         copy.write_bytes(content)
         try:
-            sheets = [[cells for _, cells in sheet.rows()] for sheet in open_sheets(copy, copy.name)]
+            sheets = [list(_held(cells for _, cells in sheet.rows())) for sheet in open_sheets(copy, copy.name)]
         except ExportUnreadable as error:
             raise ValueError(str(error)) from error
     yield from (_table([[cell.removeprefix(NUMERIC_CELL) for cell in row] for row in rows]) for rows in sheets)
@@ -164,9 +169,24 @@ def _from_xlsx(content: bytes) -> Iterator[Table]:
 
 def _table(lines: Iterable[Sequence[Any]]) -> Table:
     """The columns of lines, the first of which has their names; lines of empty cells are none, and nor are lines without others below."""
-    header, *rows = [line for line in lines if _width(line)] or [[]]
+    header, *rows = [line for line in _held(lines) if _width(line)] or [[]]
+    _require_few(len(rows) * max(map(_width, [header, *rows])))
     names = [*map(str, header), *[_BEYOND] * (max(map(_width, rows), default=0) - len(header))]
     return [(name, [row[place] if place < len(row) else None for row in rows]) for place, name in enumerate(names) if rows]
+
+
+def _held(lines: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+    """The lines, up to as much as a table may hold."""
+    cells = signs = 0
+    for line in lines:
+        cells, signs = cells + len(line), signs + sum(len(cell) for cell in line if isinstance(cell, str))
+        _require_few(cells, signs)
+        yield line
+
+
+def _require_few(cells: int, signs: int = 0) -> None:
+    if cells > _MOST_CELLS or signs > _MOST_SIGNS:
+        raise ValueError("it is larger than any forecast")
 
 
 def _width(line: Sequence[Any]) -> int:

@@ -15,6 +15,9 @@ from flows.nostradamus.models import Collection
 PAGE_KEYS = ("results", "items", "collections", "data")
 """The keys under which the list is looked for first (A); then under any key."""
 
+_LONGEST_PAGE = 100_000
+"""Collections of a page, which are a thousand times what it is asked for."""
+
 _DEEPEST = 3
 """Objects around the list that are looked into."""
 
@@ -28,6 +31,11 @@ def page_of(response: httpx.Response) -> tuple[list[Collection], dict[str, Any] 
     try:
         body = response.json()
         found = next(_lists(body))
+        if len(found) > _LONGEST_PAGE:
+            raise UnexpectedAnswer(
+                f"GET /api/collection answered a page of {len(found):,} collections, and no setting takes more than {_LONGEST_PAGE:,}. "
+                "A sync needs of them the collection's timezone alone: --timezone ZONE gives that, and they are not asked for."
+            )
         return [Collection.model_validate(entry) for entry in found], _following(body)
     except (ValueError, StopIteration, ValidationError, RecursionError) as error:
         raise UnexpectedAnswer(

@@ -31,6 +31,9 @@ FORECAST_REVENUE = ("revenue", "estimatedrevenue")
 _LONGEST_ID = 2000
 """Characters of an id: a longer one fits no address."""
 
+_MOST_RESULTS = 10_000
+"""Of an invocation, which has a few: each takes a hundred times the memory of its text."""
+
 LONGEST_MESSAGE = 300
 """Characters of the platform's own words that are shown."""
 
@@ -127,6 +130,8 @@ class Invocation(_Answer):
     @classmethod
     def _results(cls, value: Any) -> Any:
         """Of any shape, the entries that are objects."""
+        if isinstance(value, dict | list) and len(value) > _MOST_RESULTS:
+            raise ValueError("it has more results than any invocation")
         entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         return {str(name): entry for name, entry in entries if isinstance(entry, dict)}
 

@@ -20,7 +20,7 @@ from flows.delivery.lifecycle import Forecast
 from flows.delivery.result_table import read_months
 from flows.nostradamus import Nostradamus, ResultFormat
 from tests.conftest import sampled, wait_for
-from tests.flows.crm.bombs import cell, workbook
+from tests.flows.crm.bombs import cell, shared_rows, workbook
 
 if TYPE_CHECKING:
     from tests.flows.conftest import Asked, Fault, Sync, WriteDeals
@@ -226,6 +226,26 @@ def test_a_workbook_of_the_platform_takes_no_more_than_its_bound(tmp_path: Path,
     book = workbook(tmp_path / "corner.xlsx", f'<row r="1048576">{cell("XFD1048576", "x")}</row>')
     assert read_months(book.read_bytes(), "xlsx").why_not == "its xlsx is no table"
     assert not [*(tmp_path / "home" / "staging").iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("form", "content"),
+    [
+        ("json", json.dumps([{f"a{number}": number} for number in range(1100)]).encode()),
+        ("csv", b"a\n" * 1100 + b"1," * 1100),
+        ("csv", b"a,b\n" + b"1,2\n" * 600_000),
+    ],
+)
+def test_a_small_result_that_makes_a_large_table_is_none(form: ResultFormat, content: bytes) -> None:
+    """A file of the largest size would make a million times as many cells."""
+    assert read_months(content, form).why_not == f"its {form} is no table"
+
+
+def test_a_workbook_of_the_platform_is_held_in_part_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parser is bounded, and writes more than a flow's process is to hold."""
+    monkeypatch.setenv("DEALCAST_HOME", str(tmp_path / "home"))
+    book = workbook(tmp_path / "long.xlsx", shared_rows(3, 70), shared="A" * 30_000)
+    assert read_months(book.read_bytes(), "xlsx").why_not == "its xlsx is no table"
 
 
 def test_a_workbook_may_have_dates_other_sheets_and_empty_lines() -> None:

@@ -320,6 +320,14 @@ def test_a_small_answer_that_unpacks_to_gigabytes_is_cut_off(server: Answers, cl
         client.append("c", deals)
 
 
+@pytest.mark.parametrize("results", [[{}] * 10_001, {str(number): {} for number in range(10_001)}])
+def test_an_invocation_of_ten_thousand_results_is_none(server: Answers, client: Nostradamus, results: object) -> None:
+    """Each takes a hundred times the memory of its text."""
+    server.will(200, json.dumps({"id": "i", "status": "completed", "invocationResults": results}).encode())
+    with pytest.raises(UnexpectedAnswer, match="not the documented Invocation"):
+        client.invocation("i")
+
+
 @pytest.mark.parametrize("identifier", ["a/b", "a?b#c", "ä b", "a%2Fb", "..%2f", "a\\b"])
 def test_an_odd_id_stays_one_segment_of_its_path(server: Answers, client: Nostradamus, identifier: str) -> None:
     """One that was accepted is followed, whatever its letters, and reaches no other endpoint."""

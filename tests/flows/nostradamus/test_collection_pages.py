@@ -45,6 +45,13 @@ def test_a_server_that_pages_smaller_than_asked_is_read_to_its_end(server: Answe
     assert len(list(client.collections())) == 107
 
 
+def test_a_page_has_an_end(server: Answers, client: Nostradamus) -> None:
+    """Each collection takes a hundred times the memory of its text."""
+    server.will(200, json.dumps([{"id": number} for number in range(1, 100_002)]).encode())
+    with pytest.raises(UnexpectedAnswer, match=r"a page of 100,001 collections.*--timezone ZONE"):
+        list(client.collections())
+
+
 def test_a_server_that_ignores_the_offset_does_not_hold_us_for_ever(server: Answers, client: Nostradamus) -> None:
     server.will(200, page(0, 100))
     assert len({found.id for found in client.collections()}) == 100
