@@ -38,6 +38,8 @@ _BOOKS = (b"\xd0\xcf\x11\xe0", b"PK\x03\x04")
 _NO_BOMB, _LARGEST_RATIO = 256 << 20, 200
 """Bytes that any archive may unpack to, and how many times its size a larger one may."""
 
+_MOST_PARTS = 1000
+
 DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, zipfile.LargeZipFile)
 """The errors that reading a damaged archive raises, if only at its end."""
 
@@ -126,18 +128,23 @@ def _refuse_packed_book(path: Path, location: str) -> None:
 
 
 def _member(path: Path, location: str, members: tuple[str, ...], said: str | None) -> Contents:
-    with zipfile.ZipFile(path) as archive:
-        infos = [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX") and info.file_size]
+    archive = zipfile.ZipFile(path)  # read once: a directory of many files takes a while; closed with the last that opens from it
+    infos = [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX") and info.file_size]
     tables = [info for info in infos if Path(info.filename).suffix.lower() in {".csv", ".tsv", ".txt"}] or infos
     wanted = [info for info in tables if any(fnmatch.fnmatch(Path(info.filename).name, pattern) for pattern in members)]
     chosen = wanted or tables
     names = ", ".join(info.filename for info in chosen[:8])
     if not chosen:
         raise ExportUnreadable(f"{location} is a zip without a table in it. Export again.")
+    if len(chosen) > _MOST_PARTS:
+        raise ExportUnreadable(
+            f"{location} holds {len(chosen):,} files, and an export has {_MOST_PARTS:,} parts at most. Unpack it and give the one with the"
+            " deals."
+        )
     if any(info.flag_bits & 1 for info in chosen):
         raise ExportUnreadable(f"{location} is encrypted. Unpack it with its password first.")
     _refuse_bomb(sum(info.file_size for info in chosen), sum(info.compress_size for info in chosen), location)
-    parts = [partial(_opened_member, path, info.filename) for info in chosen]
+    parts = [partial(_opened_member, archive, info) for info in chosen]
     if len(chosen) > 1 and not same_header(parts):
         raise ExportUnreadable(
             f"{location} holds {len(chosen)} files ({names}), and their first lines differ, so they are no parts of one export."
@@ -151,8 +158,8 @@ def _member(path: Path, location: str, members: tuple[str, ...], said: str | Non
     return replace(contents, member=name)
 
 
-def _opened_member(path: Path, name: str) -> BinaryIO:
-    return cast("BinaryIO", zipfile.ZipFile(path).open(name))
+def _opened_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
+    return cast("BinaryIO", archive.open(member))
 
 
 def _text(raw: Callable[[], BinaryIO], location: str, said: str | None) -> Contents:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zipfile
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -34,6 +35,21 @@ def test_an_archive_that_unpacks_to_much_more_than_a_table_is_refused(pack: str,
         extract(str(path))
 
 
+def test_an_archive_of_more_files_than_an_export_has_parts_is_refused(tmp_path: Path, export: Export) -> None:
+    """And its directory is read once, not once for each of them."""
+    path, text = tmp_path / "deals.zip", export.text()
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(1000):
+            archive.writestr(f"deals-{number}.csv", text)
+    with patch("flows.crm.files.contents.zipfile.ZipFile", side_effect=zipfile.ZipFile) as opened:
+        assert len(extract(str(path))[0]) == 3000
+    assert opened.call_count < 10
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("deals-1000.csv", text)
+    with pytest.raises(ExportUnreadable, match="holds 1,001 files"):
+        extract(str(path))
+
+
 @pytest.mark.parametrize("pack", ["gzip", "zip"])
 def test_an_archive_above_the_setting_is_refused(pack: str, tmp_path: Path, export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.crm.files.contents._NO_BOMB", 1 << 20)
@@ -48,7 +64,7 @@ def test_an_archive_above_the_setting_is_refused(pack: str, tmp_path: Path, expo
     with pytest.raises(ExportUnreadable, match="unpacks to more than 2 MB"):
         extract(str(path))
     monkeypatch.setenv("DEALCAST_UNPACKED_LIMIT", "4")
-    assert len(extract(str(path))[0]) == 3
+    assert len(extract(str(path))[0]) == 3000
 
 
 def test_a_pattern_that_python_backtracks_over_ends_by_re2() -> None:
