@@ -48,7 +48,7 @@ def test_a_sync_tells_its_steps_on_stderr_and_its_outcome_on_stdout(
         (["sync", "--crm", "canonical"], "Missing argument 'EXPORT'"),
         (["sync", "deals.csv", "--crm", "canonical"], "--collection NAME"),
         (["check", "deals.csv", "--crm", "canonical", "--nosuch"], "No such option '--nosuch'"),
-        (["status", "--max-age", "soon"], "soon"),
+        (["status", "--max-age", "soon"], "'--max-age'"),
         (["collections", "verify", "acme"], "Missing argument 'EXPORT'"),
     ],
 )
