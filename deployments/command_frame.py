@@ -81,8 +81,8 @@ class Command(click.Command):
         """Run the command; what dealcast raises on purpose never ends in a traceback, and with ``--json`` in an object on stdout too."""
         as_json = bool(ctx.params.get("as_json"))
         _name_unknown_variables()
-        _sweep()
         try:
+            _sweep()
             if self.name in _IMPORT_PREFECT:
                 from flows.runtime.prefect_settings import load_prefect  # noqa: PLC0415 - `--help` needs none of it
 

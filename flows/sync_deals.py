@@ -28,6 +28,7 @@ from flows.ledger.store import TIMEZONE, Entry, Ledger
 from flows.ledger.unfinished import find_unfinished, forget_wait, how_to_resume, mark_lost, options_of, stop_if_unknown, want_forecast
 from flows.options import SyncOptions, checked_id, is_id
 from flows.runtime import data_process
+from flows.runtime.atomic_files import require_own
 from flows.runtime.staging_area import staging_folder
 from flows.runtime.step_log import lines_about, say
 from flows.runtime.thread_interruption import interrupted_by
@@ -265,6 +266,7 @@ def open_run(collection: str) -> Iterator[Run]:
     except ValueError as error:
         raise UsageError(f"--collection {collection!r}: {error}.") from error
     settings = load_settings()
+    require_own(settings.home_folder)
     ledger = Ledger(settings.ledger_url)
     held = lock_collection(collection, ledger, settings.home_folder)
     with held, lines_about(collection), staging_folder(settings.home_folder) as folder:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -81,15 +83,31 @@ def require_own(folder: Path) -> None:
     """Stop where a folder is not this user's alone to write: another could put links, or files that are read as ours, into it.
 
     Raises:
-        UsageError: everybody can write to it, or another user owns it.
+        UsageError: everybody can write to it, or a group with others in it; another user owns it, or the link to it.
     """
     try:
-        found = folder.stat()
+        found, named = folder.stat(), folder.lstat()
     except FileNotFoundError:
         return
-    if found.st_uid not in {os.getuid(), 0}:
+    if {found.st_uid, named.st_uid} - {os.getuid(), 0}:
         raise UsageError(
             f"{folder} belongs to another user, and a home of dealcast's holds deals: set DEALCAST_HOME to a folder of your own."
         )
     if found.st_mode & stat.S_IWOTH:
         raise UsageError(f"Everybody can write to {folder}, and a home of dealcast's holds deals: `chmod o-w` it, or set DEALCAST_HOME.")
+    if found.st_mode & stat.S_IWGRP and (others := _others_in(found.st_gid)):
+        raise UsageError(
+            f"{' and '.join(others[:2])}{' and others' if others[2:] else ''} can write to {folder}, by its group, and a home of "
+            "dealcast's holds deals: `chmod g-w` it, or set DEALCAST_HOME."
+        )
+
+
+def _others_in(group: int) -> list[str]:
+    """The users, other than this one and root, that are known to be in a group: none in a user's own, or in one without a name."""
+    try:
+        named = grp.getgrgid(group).gr_mem
+    except KeyError:
+        return []
+    users = pwd.getpwall()
+    members = {*named, *(user.pw_name for user in users if user.pw_gid == group)}
+    return sorted(members - {user.pw_name for user in users if user.pw_uid in {os.getuid(), 0}})

@@ -45,21 +45,30 @@ def staging_folder(home: Path) -> Iterator[Path]:
 
 
 def sweep(home: Path) -> None:
-    """Remove what killed commands have left; nothing where none ever ran."""
+    """Remove what killed commands have left; nothing where none ever ran.
+
+    Raises:
+        UsageError: the home is not this user's alone to write, and what lies there may be anything.
+    """
+    with suppress(OSError):
+        require_own(home)
     with suppress(OSError), _locked(home / "staging", fcntl.LOCK_EX):
         _remove_dead(home / "staging")
 
 
 def _remove_dead(place: Path) -> None:
     for left in place.iterdir():
+        if left.is_symlink():  # none of ours
+            left.unlink(missing_ok=True)
+            continue
         with suppress(BlockingIOError, FileNotFoundError), _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB):  # not locked: its run is dead
             shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 @contextmanager
 def _locked(folder: Path, how: int) -> Iterator[None]:
-    """Hold a lock that ends with the process, however it ends."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Hold a lock that ends with the process, however it ends; never of what a symbolic link leads to."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, how)
         yield

@@ -38,7 +38,7 @@ _BOOKS = (b"\xd0\xcf\x11\xe0", b"PK\x03\x04")
 _NO_BOMB, _LARGEST_RATIO = 256 << 20, 200
 """Bytes that any archive may unpack to, and how many times its size a larger one may."""
 
-_MOST_PARTS = 1000
+_MOST_PARTS, _MOST_PADDING = 1000, 64 << 10
 
 DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, zipfile.LargeZipFile)
 """The errors that reading a damaged archive raises, if only at its end."""
@@ -98,6 +98,7 @@ def _contents(path: Path, location: str, members: tuple[str, ...], said: str | N
     if not head:
         raise ExportUnreadable(f"{location} is empty (0 bytes). Export again.")
     if head.startswith(b"\x1f\x8b"):
+        _refuse_padding(path, location)
         return _text(lambda: _unpacked(path, location), location, said)
     if head.startswith(_BOOKS[0]) or (head.startswith(_BOOKS[1]) and _is_workbook(path)):
         if head.startswith(_BOOKS[1]):
@@ -114,6 +115,14 @@ def _contents(path: Path, location: str, members: tuple[str, ...], said: str | N
 def _first_rows(sheet: Contents) -> Iterator[tuple[int, bytes]]:
     rows = sheet.rows() if sheet.rows else iter(())
     return ((number, "\n".join(cells).replace(NUMERIC_CELL, "").encode("utf-8", "replace")) for number, cells in islice(rows, _HEAD_ROWS))
+
+
+def _refuse_padding(path: Path, location: str) -> None:
+    """Raise ExportUnreadable for many zeros behind a gzip's text: Python takes them for padding, and looks at them one by one."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - _MOST_PADDING))
+        if not stream.read().strip(b"\0"):
+            raise ExportUnreadable(f"{location} ends in more than {_MOST_PADDING >> 10} KB of zeros. Download it again.")
 
 
 def _is_workbook(path: Path) -> bool:

@@ -35,6 +35,16 @@ def test_an_archive_that_unpacks_to_much_more_than_a_table_is_refused(pack: str,
         extract(str(path))
 
 
+def test_a_gzip_that_ends_in_zeros_is_refused(tmp_path: Path, export: Export) -> None:
+    """Python's reader takes a second for each megabyte of them; a few are padding, as tapes have."""
+    path, packed = tmp_path / "deals.csv.gz", gzip.compress(export.text().encode())
+    path.write_bytes(packed + bytes(64 << 10))
+    with pytest.raises(ExportUnreadable, match="ends in more than 64 KB of zeros"):
+        extract(str(path))
+    path.write_bytes(packed + bytes(1 << 10))
+    assert len(extract(str(path))[0]) == 3
+
+
 def test_an_archive_of_more_files_than_an_export_has_parts_is_refused(tmp_path: Path, export: Export) -> None:
     """And its directory is read once, not once for each of them."""
     path, text = tmp_path / "deals.zip", export.text()

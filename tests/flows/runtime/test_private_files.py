@@ -9,7 +9,9 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -21,7 +23,7 @@ from flows.errors import UsageError
 from flows.ledger.store import Ledger
 from flows.runtime import data_process
 from flows.runtime.atomic_files import private_descriptor, private_folder, remove_halves, require_own, write_whole
-from flows.runtime.staging_area import staging_folder
+from flows.runtime.staging_area import staging_folder, sweep
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +110,53 @@ def test_a_home_of_another_user_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path, 0, 0)
     require_own(tmp_path)
     require_own(tmp_path / "to be made")
+
+
+@pytest.mark.parametrize(
+    ("members", "said"), [(["ann", "bob", "cy"], "ann and bob and others can write"), (["ann"], "ann can write"), ([], "")]
+)
+def test_a_home_that_others_of_its_group_can_write_to_is_refused(
+    members: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's own group has nobody else, and some systems let it write to all that the user makes."""
+    tmp_path.chmod(0o770)
+    monkeypatch.setattr("grp.getgrgid", lambda _: SimpleNamespace(gr_mem=members))
+    monkeypatch.setattr("pwd.getpwall", lambda: [SimpleNamespace(pw_name="me", pw_uid=os.getuid(), pw_gid=tmp_path.stat().st_gid)])
+    with pytest.raises(UsageError, match=said) if said else nullcontext():
+        require_own(tmp_path)
+    tmp_path.chmod(0o750)
+    require_own(tmp_path)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives a link to another")
+def test_a_home_behind_the_link_of_another_user_is_refused(tmp_path: Path) -> None:
+    """It could lead to any folder of this user's."""
+    (tmp_path / "folder").mkdir(mode=0o700)
+    (tmp_path / "home").symlink_to(tmp_path / "folder")
+    require_own(tmp_path / "home")
+    os.chown(tmp_path / "home", 65534, 65534, follow_symlinks=False)
+    with pytest.raises(UsageError, match="belongs to another user"):
+        require_own(tmp_path / "home")
+
+
+def test_the_sweep_removes_nothing_behind_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor anything of a home that others can write to, whichever command comes next."""
+    theirs, home = tmp_path / "theirs", private_folder(tmp_path / "home")
+    (theirs / "letters").mkdir(parents=True)
+    monkeypatch.setenv("DEALCAST_HOME", str(home))
+    (home / "staging").symlink_to(theirs)
+    sweep(home)
+    assert (theirs / "letters").is_dir()
+    (home / "staging").unlink()
+    (private_folder(home / "staging") / "link").symlink_to(theirs)
+    (home / "staging" / "dead").mkdir()
+    sweep(home)
+    assert ([*(home / "staging").iterdir()], (theirs / "letters").is_dir()) == ([], True)
+    (home / "staging" / "dead").mkdir()
+    home.chmod(0o777)
+    done = CliRunner().invoke(main, ["crms"])
+    assert (done.exit_code, f"Everybody can write to {home}" in done.output) == (2, True)
+    assert (home / "staging" / "dead").is_dir()
 
 
 _DATA_PROCESS = """
