@@ -267,7 +267,7 @@ def _doubt_late(ledger: Ledger, entry: Entry) -> int:
         nonlocal count
         for rows in _stored(ledger, entry.collection, INDEX, _OLD_INDEX):
             there.add(rows.ids)
-            found, other = sent.place(_as_old(rows))
+            found, other = sent.compare(sent.find(rows.ids), _as_old(rows)["content"])
             touched = {"delete": found, "override": ~found | other}.get(entry.mode, other) | everything
             count += int(touched.sum())
             yield rows.in_doubt(touched)

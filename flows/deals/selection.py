@@ -25,7 +25,7 @@ from expectations.row_checks import deals_frame
 from expectations.rules import accepting
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE, STATUSES, Kind
 from flows.crm.dialect import load_dialect
-from flows.deals.content_index import DEAL, ContentIndex, Deals, Fingerprint, Hashes, Mask, deals_of, hash_ids
+from flows.deals.content_index import DEAL, ContentIndex, Deals, Fingerprint, Hashes, Mask, Places, deals_of, hash_ids
 from flows.deals.content_index_file import SCHEMA, DealsFile, gone_ids, load_index, name_deals, rows_of, sent_ids
 from flows.deals.deals_csv import CsvRows, DealsCsv
 from flows.deals.guard import LISTED, ExportStats, load_baseline
@@ -184,28 +184,30 @@ class _Selection:
         """Take in a batch; an error in writing the one before is raised here."""
         passing, texts = table, table["id"].combine_chunks()
         ids = hash_ids(texts)
-        in_export = ids, texts
+        places = self._known.find(ids)
+        in_export = places, texts
         if not verdict.all_pass:
             self._aside.write_table(quarantined(table, verdict))
-            passing, ids = table.filter(verdict.passing), ids[verdict.passing.to_numpy(zero_copy_only=False)]
+            passes = verdict.passing.to_numpy(zero_copy_only=False)
+            passing, ids, places = table.filter(verdict.passing), ids[passes], places[passes]
         self._known.see(
-            *((ids, passing["id"].combine_chunks()) if self._override else in_export)
+            *((places, passing["id"].combine_chunks()) if self._override else in_export)
         )  # an override removes what is quarantined
         self._sum_up(passing)
         self._wait()
-        self._writing = self._beside.submit(self._write, passing, ids)
+        self._writing = self._beside.submit(self._write, passing, ids, places)
 
     def _wait(self) -> None:
         if self._writing is not None:
             self._writing.result()
 
-    def _write(self, passing: pa.Table, ids: Hashes) -> None:
+    def _write(self, passing: pa.Table, ids: Hashes, places: Places) -> None:
         """Write those of a batch's passing rows that are to be sent."""
         passing = passing.select(list(COLUMN_NAMES))
         pieces = [slice(start, start + _IN_CACHE) for start in range(0, passing.num_rows, _IN_CACHE)]
         if not pieces:
             return
-        deals, found, other = map(np.concatenate, zip(*(self._choose(passing[piece], ids[piece]) for piece in pieces), strict=True))
+        deals, found, other = map(np.concatenate, zip(*(self._choose(passing[piece], ids[piece], places[piece]) for piece in pieces), strict=True))
         self._added += int((~found).sum())
         self._changed += int(other.sum())
         compared, columns = self._known.columns_changed(ids, passing, other)
@@ -217,11 +219,11 @@ class _Selection:
         self._contents.write(rows_of(deals, passing, to_send, self._in_all))
         self._chosen += len(deals)
 
-    def _choose(self, table: pa.Table, ids: Hashes) -> tuple[Deals, Mask, Mask]:
+    def _choose(self, table: pa.Table, ids: Hashes, places: Places) -> tuple[Deals, Mask, Mask]:
         """Write those rows of a piece that are to be sent; all its deals, the known ones, and those known in another content."""
         rows = CsvRows.of(table)
         deals = deals_of(ids, table, rows)
-        found, other = self._known.place(deals)
+        found, other = self._known.compare(places, deals["content"])
         to_send = self._to_be_sent(found, other)
         if to_send.all():
             self._to_send.write(rows)

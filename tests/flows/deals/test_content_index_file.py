@@ -85,7 +85,7 @@ def test_an_id_of_several_rows_is_held_once_and_in_doubt(ledger: Ledger, tmp_pat
     assert contents(ledger) == {"x": 7, "a": None, "b": None, "c": 1}
     index = load_index(ledger, COLLECTION)
     texts = pa.array(["a", "a", "b", "c"], pa.string())
-    index.see(hash_ids(texts), texts)
+    index.see(index.find(hash_ids(texts)), texts)
     assert (len(index), index.gone()) == (4, 1)
     assert [ids.to_pylist() for ids in gone_ids(ledger, COLLECTION, index)] == [["x"]]
     merge_into_index(ledger, sent(ledger, tmp_path, ["a"], value=9, after=2))
@@ -235,7 +235,7 @@ def test_gone_deals_are_named(ledger: Ledger, tmp_path: Path) -> None:
     sent(ledger, tmp_path, ["d"], state="unknown", after=1)
     index = load_index(ledger, COLLECTION)
     export = pa.array(["a", "x"], pa.string())
-    index.see(hash_ids(export), export)
+    index.see(index.find(hash_ids(export)), export)
     assert index.gone() == 3
     assert [name for ids in gone_ids(ledger, COLLECTION, index) for name in ids.to_pylist()] == ["b", "c", "d"]
 
@@ -315,7 +315,7 @@ def test_an_upload_of_an_earlier_version_that_did_not_end_is_counted(ledger: Led
     (folder / f"{entry.fingerprint}.parquet").unlink()
     merge_into_index(ledger, entry)
     index = load_index(ledger, COLLECTION)
-    known, other = index.place(old)
+    known, other = index.compare(index.find(old["id"]), old["content"])
     assert len(index) == 2
     assert known.all()
     assert not other.any()
