@@ -207,7 +207,9 @@ class _Selection:
         pieces = [slice(start, start + _IN_CACHE) for start in range(0, passing.num_rows, _IN_CACHE)]
         if not pieces:
             return
-        deals, found, other = map(np.concatenate, zip(*(self._choose(passing[piece], ids[piece], places[piece]) for piece in pieces), strict=True))
+        deals, found, other = map(
+            np.concatenate, zip(*(self._choose(passing[piece], ids[piece], places[piece]) for piece in pieces), strict=True)
+        )
         self._added += int((~found).sum())
         self._changed += int(other.sum())
         compared, columns = self._known.columns_changed(ids, passing, other)

@@ -128,7 +128,7 @@ class Nostradamus:
             if pages > _MOST_PAGES or size > _LARGEST_ANSWER:
                 raise UnexpectedAnswer(
                     f"GET /api/collection has more than {_MOST_PAGES:,} pages or {_LARGEST_ANSWER >> 20} MiB, and no setting raises that."
-                    " A sync needs of them the collection's timezone alone: --timezone ZONE gives that, and they are not asked for."
+                    " Give the collection by its id, which is looked for no further than where it stands."
                 )
             page, following = page_of(response)
             new = [collection for collection in page if collection.id not in seen]
@@ -144,9 +144,11 @@ class Nostradamus:
             NotFound: the token's organisation has none; the message names those that it has.
             UsageError: several have the name; the message has their ids.
         """
-        held = {found.id: found for found in self.collections()}
-        if named in held:
-            return held[named]
+        held: dict[str, Collection] = {}
+        for found in self.collections():
+            if found.id == named:
+                return found
+            held[found.id] = found
         same = [found for found in held.values() if found.name == named]
         if len(same) > 1:
             ids = ", ".join(f"{found.id} ({found.timezone or 'no timezone'})" for found in same[:10])

@@ -40,7 +40,7 @@ def page_of(response: httpx.Response) -> tuple[list[Collection], dict[str, Any] 
     except (ValueError, StopIteration, ValidationError, RecursionError) as error:
         raise UnexpectedAnswer(
             f"GET /api/collection answered a body with no list of collections that have an id: {quote(response)}. "
-            "A sync needs of it the collection's timezone alone: --timezone ZONE gives that, and the list is not asked for."
+            "Is DEALCAST_PLATFORM_URL the platform, and does nothing between, such as a proxy or a login page, answer in its place?"
         ) from error
 
 

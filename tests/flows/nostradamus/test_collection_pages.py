@@ -103,7 +103,7 @@ def test_a_next_that_is_no_link_is_gone_on_from_by_the_offset(server: Answers, c
 @pytest.mark.parametrize("body", [b"", b"<html>", b"7", b'"x"', b"null", b"{}", b'{"results": 5}', b"[1]", b'[{"name": "no id"}]', b"[[]]"])
 def test_a_list_of_collections_that_is_none_is_told(server: Answers, client: Nostradamus, body: bytes) -> None:
     server.will(200, body)
-    with pytest.raises(UnexpectedAnswer, match="no list of collections"):
+    with pytest.raises(UnexpectedAnswer, match="no list of collections.*Is DEALCAST_PLATFORM_URL the platform, .* a login page"):
         list(client.collections())
 
 
@@ -113,3 +113,10 @@ def test_a_list_of_collections_without_end_is_given_up(client: Nostradamus, monk
     with pytest.raises(UnexpectedAnswer, match="more than 1,000 pages or 16 MiB, and no setting raises that"):
         list(client.collections())
     assert next(pages) <= 1001
+
+
+def test_a_collection_is_looked_for_by_its_id_no_further_than_where_it_stands(server: Answers, client: Nostradamus) -> None:
+    """Every sync asks for its own, of however many."""
+    server.will(200, page(0, 2))
+    assert client.collection("c1").id == "c1"
+    assert len(server.requests) == 1
