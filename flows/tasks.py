@@ -29,10 +29,10 @@ from flows.delivery.forecast_months import check_first_month, oddities
 from flows.delivery.lifecycle import AcceptedAppend, CompletedForecast, Forecast, InvokedForecast
 from flows.delivery.poll import poll_append, poll_forecast
 from flows.delivery.submit import begin_send, record_upload, require_new, send_once, send_upload
-from flows.errors import LedgerDamaged, PlatformBusy, PlatformUnreachable, StoppedByGate, UsageError
+from flows.errors import LedgerDamaged, PlatformBusy, PlatformUnreachable, StoppedByGate, UnexpectedAnswer, UsageError
 from flows.ledger import store as ledgers
 from flows.ledger.store import Entry, Ledger, Sending
-from flows.nostradamus import Nostradamus
+from flows.nostradamus import Collection, Nostradamus
 from flows.options import SyncOptions, age_of, counted
 from flows.runtime.atomic_files import remove_halves
 from flows.runtime.data_process import in_data_process
@@ -78,7 +78,7 @@ def find_collection(options: SyncOptions) -> str:
     if options.dry_run and (zone or not settings.has_token):
         return checked_zone(zone or "UTC")
     with _reached(settings) as platform:
-        found = platform.collection(options.collection)
+        found = _known_collection(platform, options)
     if options.timezone:
         zone = checked_zone(options.timezone)
     elif found.timezone or not zone:
@@ -87,6 +87,16 @@ def find_collection(options: SyncOptions) -> str:
     ledger.put_line(found.id, ledgers.NAME, found.name)
     note_platform(ledger, found.id, settings.platform_url, sandbox=bool(platform.sandbox))
     return zone
+
+
+def _known_collection(platform: Nostradamus, options: SyncOptions) -> Collection:
+    """The collection as listed; a list of a shape of its own need but have the id, where the user says the zone."""
+    try:
+        return platform.collection(options.collection)
+    except UnexpectedAnswer:
+        if options.timezone and platform.mentions(options.collection):
+            return Collection(id=options.collection, timezone=options.timezone)
+        raise
 
 
 @task(task_run_name="resolve_name", **_RETRIED)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from flows.errors import NotFound, OutcomeUnknown, UnexpectedAnswer, UsageError
 from flows.nostradamus.answer_limit import AnswerLimit
-from flows.nostradamus.collection_page import page_of
+from flows.nostradamus.collection_page import mentions, page_of
 from flows.nostradamus.http_errors import failure, quote, readable, refusal
 from flows.nostradamus.models import Accepted, Collection, Invocation, RequestMode, ResultFormat, UploadMode, UploadRequest
 
@@ -160,6 +160,10 @@ class Nostradamus:
             f"The platform knows no collection {named!r} for this token; nothing was sent. It has: {yours}. "
             "Create one with `dealcast collections create NAME --timezone ZONE`."
         )
+
+    def mentions(self, collection_id: str) -> bool:
+        """True if the answer to the question for the collections, of whatever shape, has this id."""
+        return mentions(self._get("/api/collection", params={"limit": _PAGE, "offset": 0}), collection_id)
 
     def upload(self, collection_id: str, csv: Path, *, separator: str = ",", mode: UploadMode = "append") -> Accepted:
         """Send a deals CSV, streamed from disk (S: append; D: override); answered before it is validated."""

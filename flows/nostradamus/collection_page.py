@@ -40,8 +40,26 @@ def page_of(response: httpx.Response) -> tuple[list[Collection], dict[str, Any] 
     except (ValueError, StopIteration, ValidationError, RecursionError) as error:
         raise UnexpectedAnswer(
             f"GET /api/collection answered a body with no list of collections that have an id: {quote(response)}. "
-            "Is DEALCAST_PLATFORM_URL the platform, and does nothing between, such as a proxy or a login page, answer in its place?"
+            "Is DEALCAST_PLATFORM_URL the platform, and does nothing between, such as a proxy or a login page, answer in its place? "
+            "A list that has the collection's id anywhere is enough where --timezone ZONE is given."
         ) from error
+
+
+def mentions(response: httpx.Response, collection_id: str) -> bool:
+    """True if the body is JSON, of any shape, that has the id as a text or key of its own."""
+    try:
+        left = [response.json()]
+    except (ValueError, RecursionError):
+        return False
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            left += [*one, *one.values()]
+        elif isinstance(one, list):
+            left += one
+        elif str(one) == collection_id:
+            return True
+    return False
 
 
 def _lists(body: Any) -> Iterator[list[Any]]:

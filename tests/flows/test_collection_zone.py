@@ -43,11 +43,19 @@ def test_a_list_that_names_no_zone_stops_the_sync(
     assert asked("POST", "*/append") == 0
 
 
-def test_a_list_in_a_shape_of_its_own_names_the_way_round_it(failing: Failing, write_deals: WriteDeals, fault: Fault) -> None:
-    fault("garbage", "/api/collection", body='{"names": ["a", "b"]}', count=None)
+@pytest.mark.parametrize("shape", ['{"names": ["a", "b"]}', '{"rows": {"%s": "a"}}', "<html>%s"])
+def test_a_list_in_a_shape_of_its_own_is_enough_with_a_zone_where_it_has_the_id(
+    failing: Failing, sync: Sync, write_deals: WriteDeals, fault: Fault, collection: str, shape: str
+) -> None:
+    """A login page, whose address may have the id, is no list."""
+    fault("garbage", "/api/collection", body=shape.replace("%s", collection), count=None)
     error = failing(write_deals())
     assert isinstance(error, UnexpectedAnswer)
     assert "--timezone ZONE" in str(error)
+    if "rows" in shape:
+        assert sync(write_deals(), timezone="Europe/Rome", forecast="never").is_completed()
+    else:
+        assert isinstance(failing(write_deals(), timezone="Europe/Rome"), UnexpectedAnswer)
 
 
 def test_with_a_zone_that_is_given_the_deals_are_those_that_the_list_s_zone_makes(

@@ -103,7 +103,7 @@ def test_a_next_that_is_no_link_is_gone_on_from_by_the_offset(server: Answers, c
 @pytest.mark.parametrize("body", [b"", b"<html>", b"7", b'"x"', b"null", b"{}", b'{"results": 5}', b"[1]", b'[{"name": "no id"}]', b"[[]]"])
 def test_a_list_of_collections_that_is_none_is_told(server: Answers, client: Nostradamus, body: bytes) -> None:
     server.will(200, body)
-    with pytest.raises(UnexpectedAnswer, match="no list of collections.*Is DEALCAST_PLATFORM_URL the platform, .* a login page"):
+    with pytest.raises(UnexpectedAnswer, match=r"no list of collections.*Is DEALCAST_PLATFORM_URL the platform, .* a login page"):
         list(client.collections())
 
 
