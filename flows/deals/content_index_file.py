@@ -259,8 +259,9 @@ def reconcile_late(ledger: Ledger, collection: str, deadline: float) -> Iterator
 
 def _doubt_late(ledger: Ledger, entry: Entry) -> int:
     """Put those deals of the index in doubt that the send of ``entry``, done now, would change; their number."""
-    own = _ids_sent(ledger, [entry])
-    sent, there, count = ContentIndex(_once(_sent(ledger, entry), own)), HashPile(), 0
+    as_sent = _ids_as_sent(ledger, [entry])
+    own = np.sort(as_sent)
+    sent, there, count = ContentIndex(_once(_sent(ledger, entry, as_sent), own)), HashPile(), 0
     everything = not _has_content(ledger, entry)
 
     def doubted() -> Iterator[Held]:
@@ -271,9 +272,9 @@ def _doubt_late(ledger: Ledger, entry: Entry) -> int:
             touched = {"delete": found, "override": ~found | other}.get(entry.mode, other) | everything
             count += int(touched.sum())
             yield rows.in_doubt(touched)
-        known = np.sort(there.gathered())
-        for rows in () if entry.deletes else _once(_sent(ledger, entry), own):
-            new = rows.only(~among(rows.ids, known))
+        missing = np.setdiff1d(own, there.gathered())  # none where what made good for it sent them all
+        for rows in _once(_sent(ledger, entry, as_sent), own) if len(missing) and not entry.deletes else ():
+            new = rows.only(among(rows.ids, missing))
             count += len(new.ids)
             yield new.in_doubt(np.full(len(new.ids), fill_value=True))
 
