@@ -129,7 +129,10 @@ def demo_output(folder: Path) -> str:
 def without_ids(output: str) -> list[str]:
     """The lines of a demo's output that every run has: ids, ports, folders and what depends on the day masked, and no line of a poll."""
     masked = re.sub(
-        r"\b(?:[0-9a-f]{32}|[0-9a-f]{8})\b|127\.0\.0\.1:\d+|/\S*dealcast-demo-\w+|(?<=/forecast); .*|\d+ with a warning", "...", output
+        r"\b(?:[0-9a-f]{32}|[0-9a-f]{8})\b|127\.0\.0\.1:\d+|/\S*dealcast-demo-\w+|(?<=/forecast); .*|\d+ with a warning"
+        r"|\b20\d\d-\d\d\b(?:-\d\d\b)?",
+        "...",
+        output,
     )
     return [line.rstrip() for line in masked.splitlines() if line.strip() and " of 3600 s" not in line]
 

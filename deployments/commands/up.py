@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from importlib.resources import as_file, files
+from importlib.resources import files
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -25,7 +25,7 @@ import yaml
 from rich.markup import escape
 
 from deployments.command_options import checked_options
-from deployments.commands.demo import CRM_TIMEZONE, EXPORT, FIRST_MONTH, TIMEZONE
+from deployments.commands.demo import CRM_TIMEZONE, TIMEZONE, todays_export
 from deployments.console import InertConsole
 from deployments.sandbox import Sandbox, running
 from deployments.temporary_server import server_protection, without_tokens
@@ -111,10 +111,7 @@ class Laptop:
         environment = _environment(self.home, url, sandbox)
         os.environ.update(environment)
         refresh_prefect()
-        shipped = self.stack.enter_context(as_file(files("deployments.commands.demo") / EXPORT))
-        synced = own or SyncOptions(
-            export=str(shipped), crm="hubspot", crm_timezone=CRM_TIMEZONE, timezone=TIMEZONE, collection=COLLECTION, first_month=FIRST_MONTH
-        )
+        synced = own or _shipped_sync(self.home)
         collection = _collection(sandbox, synced.collection, synced.timezone or "UTC")
         self.start("server", ["server", "start", "--host", HOST, "--port", str(port)], environment)
         self.until("server", lambda: serves(self.children["server"], url))
@@ -182,6 +179,13 @@ class Laptop:
     def broken(self, name: str) -> DealcastError:
         """The error of a part that did not start, or ended."""
         return DealcastError(f"The {name} did not run as it should: see {self.home / 'logs' / name}.log")
+
+
+def _shipped_sync(home: Path) -> SyncOptions:
+    export, first_month = todays_export(home)
+    return SyncOptions(
+        export=str(export), crm="hubspot", crm_timezone=CRM_TIMEZONE, timezone=TIMEZONE, collection=COLLECTION, first_month=first_month
+    )
 
 
 def own_sync(options: Mapping[str, Any]) -> SyncOptions | None:

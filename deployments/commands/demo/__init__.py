@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
-from importlib.resources import as_file, files
+from calendar import monthrange
+from datetime import date, datetime, timedelta
+from importlib.resources import files
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import click
 from rich.console import Console
 
 from deployments.temporary_server import temporary_server
 from flows.nostradamus import Nostradamus
-from flows.runtime.atomic_files import private_folder
+from flows.runtime.atomic_files import private_folder, write_whole
 
 EXPORT = "hubspot-crm-exports-all-deals-2026-11-02.csv"
 """Made by us in the shape of HubSpot's "all deals" export: fictional companies, two years, the usual blemishes."""
@@ -20,8 +24,34 @@ EXPORT = "hubspot-crm-exports-all-deals-2026-11-02.csv"
 TIMEZONE = "Europe/Rome"
 CRM_TIMEZONE = "Europe/Rome"
 HORIZON = 6
-FIRST_MONTH = "2026-11"
-"""The month after the last in the shipped export, which grows older than a forecast may be without being told from when to predict."""
+
+_EXPORTED = date(2026, 11, 2)
+_DAY = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?= \d\d:\d\d)")
+"""A day of the export; each stands before a time."""
+
+
+def todays_export(folder: Path) -> tuple[Path, str]:
+    """Put the shipped export into ``folder`` as if it were made these days, so that it never gets old; one that is there stays.
+
+    Whole months are added to each day, which leaves every month its deals.
+
+    Returns:
+        The file, and the first month to predict: that of the export, whose deals end before it.
+    """
+    kept = sorted(folder.glob(EXPORT.replace(f"{_EXPORTED}", "*")))
+    today = datetime.now(ZoneInfo(TIMEZONE)).date() - timedelta(days=_EXPORTED.day)
+    months = (today.year - _EXPORTED.year) * 12 + today.month - _EXPORTED.month
+
+    def moved(found: re.Match[str]) -> str:
+        year, month = divmod(int(found[1]) * 12 + int(found[2]) - 1 + months, 12)
+        return f"{year}-{month + 1:02d}-{min(int(found[3]), monthrange(year, month + 1)[1]):02d}"
+
+    name = _DAY.sub(moved, f"{EXPORT.removesuffix('.csv')} 00:00").removesuffix(" 00:00")
+    file = kept[0] if kept else folder / f"{name}.csv"
+    if not kept:
+        shipped = (files("deployments.commands.demo") / EXPORT).read_bytes().decode("utf-8")
+        write_whole(file, [_DAY.sub(moved, shipped).encode()])
+    return file, file.stem[-10:-3]
 
 
 def run_demo(out: str | None) -> None:
@@ -39,7 +69,8 @@ def run_demo(out: str | None) -> None:
     from deployments.commands.sync import run_sync  # noqa: PLC0415 - prefect reads its home when it is imported
     from deployments.sandbox import running  # noqa: PLC0415 - fastapi and pandera take seconds to import
 
-    with running(home / "sandbox") as sandbox, as_file(files("deployments.commands.demo") / EXPORT) as export:
+    export, first_month = todays_export(home)
+    with running(home / "sandbox") as sandbox:
         os.environ["DEALCAST_PLATFORM_URL"], os.environ["DEALCAST_TOKEN"] = sandbox.url, sandbox.token
         with Nostradamus(sandbox.url, sandbox.token) as platform:
             collection = platform.create_collection("acme", TIMEZONE)
@@ -52,7 +83,7 @@ def run_demo(out: str | None) -> None:
                 "collection": collection.id,
                 "crm_timezone": CRM_TIMEZONE,
                 "horizon": HORIZON,
-                "first_month": FIRST_MONTH,
+                "first_month": first_month,
                 "out": str(home / "forecast"),
             }
         )
