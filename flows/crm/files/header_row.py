@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from flows.crm.files.contents import Contents
-from flows.crm.values.identifiers import visible
+from flows.crm.values.cells import visible
 from flows.errors import ExportUnreadable, printable
 
 SEPARATORS = (",", ";", "\t", "|")
@@ -147,7 +147,7 @@ def _distinct(cells: Sequence[str]) -> tuple[str, ...]:
     copies = Counter[str]()
     names = []
     for position, cell in enumerate(cells, start=1):
-        own = name = printable(" ".join(cell.split("\n"))) or f"column {position}"
+        own = name = printable(" ".join(cell.splitlines())) or f"column {position}"
         while name in taken:
             copies[own] += 1
             name = f"{own} ({copies[own] + 1})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 from functools import cache
@@ -15,7 +16,17 @@ from expectations.disclosure import shape
 NUMERIC_CELL = "\ue000"
 """Stands before a fraction that a workbook holds as a number: it has a decimal point whatever the texts beside it show."""
 
-_NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
+_INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+"""Characters without width: soft hyphen, zero-width space and joiners, direction marks, word joiner, BOM."""
+
+_NOTHING = dict.fromkeys(map(ord, _INVISIBLE))
+_TYPED: dict[int, int | str | None] = (
+    dict(_NOTHING)
+    | {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
+    | {zero + digit: str(digit) for zero in (0x0660, 0x06F0, 0x0966) for digit in range(10)}  # Arabic, Persian, Devanagari
+    | {ord(sign): plain for sign, plain in zip("\u066b\u066c\uffe5\uffe1\uffe6\u2010\u2011", ".,¥£₩--", strict=True)}
+)
+_FORMULA = re.compile(r'=\s*"(?P<text>[^"]*)"')
 
 
 def known_nulls() -> frozenset[str]:
@@ -77,9 +88,20 @@ def unmarked(column: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(column, f"^{NUMERIC_CELL}", "")
 
 
-def narrow(text: str) -> str:
-    """The text with the wide digits and signs of Japanese and Chinese keyboards as those of ASCII."""
-    return text if text.isascii() else text.translate(_NARROW)
+def visible(text: str) -> str:
+    """The text without characters of no width."""
+    return text if text.isascii() else text.translate(_NOTHING)
+
+
+def unquoted(text: str) -> str:
+    """The text without the `="..."` that keeps a spreadsheet program from converting it."""
+    found = _FORMULA.fullmatch(text) if text.startswith("=") else None
+    return found["text"].strip() if found else text
+
+
+def typed(text: str) -> str:
+    """A number or date as an ASCII keyboard types it: wide, Arabic and Indian digits and signs are ASCII's, and nothing is around it."""
+    return unquoted(text if text.isascii() else text.translate(_TYPED).strip()).removeprefix("'")
 
 
 def masked(text: str) -> str:

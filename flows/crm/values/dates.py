@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.formats import holds
-from flows.crm.values.cells import by_value, narrow, plain
+from flows.crm.values.cells import by_value, plain, typed
 from flows.crm.values.zones import GREENWICH, in_zone, offset_named
 
 Order = Literal["day-first", "month-first", "year-first"]
@@ -43,8 +43,9 @@ _ZONED = rf"^{_DAY}[ T]{_HOUR}(?:{_REST})?(?:Z|[+-]{_HOUR}(?::?[0-5][0-9])?)$"
 _WHOLE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]+)?(?: ?(?:Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?))?$"
 _PLAIN_LENGTH = len("2024-05-01T08:00:00")
 
+_BEFORE_A_TIME = r"at|um|kl\.?|klo|à|às|as|a las|alle(?: ore)?|ore|om|o(?: godz\.)?|в|v|saat"
 _TIME = (
-    r"(?:(?:,? | at | um | à |T)(?P<hour>\d{1,2})[:.h](?P<minute>\d{2})(?:[:.](?P<second>\d{2})(?:[.,]\d+)?)?"
+    rf"(?:(?:,? (?:(?:{_BEFORE_A_TIME}) )?|T)(?P<hour>\d{{1,2}})[:.h](?P<minute>\d{{2}})(?:[:.](?P<second>\d{{2}})(?:[.,]\d+)?)?"
     r"(?: ?(?P<half>[AaPp])\.? ?[Mm]\.?| Uhr)?)?"
     r" ?(?P<zone>Z|(?:UTC|GMT)?[+-]\d{2}(?::?\d{2})?|[A-Z]{2,5})?"
 )
@@ -53,11 +54,9 @@ _LONGEST = 200
 
 _ISO = re.compile(rf"(?P<year>\d{{4}})[-/.](?P<month>\d{{1,2}})[-/.](?P<day>\d{{1,2}}){_TIME}", re.ASCII)
 _NUMERIC = re.compile(rf"(?P<first>\d{{1,2}})(?P<sep>[-/.])(?P<other>\d{{1,2}})(?P=sep)(?P<last>\d{{4}}|\d{{2}})\.?{_TIME}", re.ASCII)
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_WEEKDAY = rf"(?:(?P<weekday>{'|'.join(_DAYS)})[a-z]*,? )?"
-_MONTH_FIRST = re.compile(rf"{_WEEKDAY}(?P<word>[^\W\d]{{3,}})\.? (?P<day>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<year>\d{{4}}){_TIME}")
+_MONTH_FIRST = re.compile(rf"(?P<word>[^\W\d]{{3,}})\.? (?P<day>\d{{1,2}})(?:st|nd|rd|th)?,? (?P<year>\d{{4}}){_TIME}")
 _DAY_FIRST = re.compile(
-    rf"{_WEEKDAY}(?P<day>\d{{1,2}})(?:\.|st|nd|rd|th)?[ -](?:de )?(?P<word>[^\W\d]{{3,}})\.?,?[ -](?:de )?"
+    rf"(?P<day>\d{{1,2}})(?:\.|st|nd|rd|th)?[ -](?:de )?(?P<word>[^\W\d]{{3,}})\.?,?[ -](?:de )?"
     rf"(?P<year>\d{{4}}|\d{{2}})(?: [\u0433r]\.)?{_TIME}"
 )
 _WORD_WITHIN = re.compile(rf"(?P<year>\d{{4}})(?:-|\.? )(?P<word>[^\W\d]{{3,}})\.?[- ](?P<day>\d{{1,2}})\.?{_TIME}")
@@ -66,9 +65,22 @@ _COMPACT = re.compile(
     re.ASCII,
 )
 _SIGNED = re.compile(r"^(\d{4})[年년.] ?(\d{1,2})[月월.] ?(\d{1,2})[日일.]? ?")
-_CLOCK = re.compile(r"(\d{1,2})[時时시] ?(\d{2})[分분](?: ?(\d{2})[秒초])?")
+_CLOCK = re.compile(r"(\d{1,2})[時时시点點](?: ?(\d{1,2})[分분](?: ?(\d{1,2})[秒초])?)?")
 _HALVES = re.compile(r"(?:(上午|午前|오전)|下午|午後|오후) ?(\d{1,2}:\d{2}(?::\d{2})?)")
+_EAST_DAY = re.compile(
+    r" ?(?:[(\uff08][月火水木金土日월화수목금토](?:曜日?|요일)?[)\uff09]|[月火水木金土日]曜日?"
+    r"|(?:星期|周|週)[一二三四五六日天]|[월화수목금토일]요일)"
+)
+_ORDINAL = re.compile(r"(?<=\d)(?:er|[º°ª])(?= )")
+_LEADING = re.compile(r"(?P<weekday>[^\W\d]{2,})(?:\.,?|,)? (?=\S)")
+_ARTICLE = re.compile(r"^(?:den|le|el|the|il) (?=\d)", re.IGNORECASE)
+_HALF_ALONE = re.compile(r"(?<=[ T])(\d{1,2})(?= ?[AaPp]\.? ?[Mm]\.?$)")
+_SHORT_OFFSET = re.compile(r"(?<=UTC|GMT)([+-])(\d)(?=:|$)")
+_UNIX_DATE = re.compile(r"^([A-Z][a-z]{2}) (\d{1,2}) (\d\d:\d\d:\d\d) ([A-Z]{2,5}) (\d{4})$")
+"""As the Unix command `date` writes it: the year behind the zone."""
+
 _HOUR_ALONE = re.compile(r"(?<=\d[T ]\d\d)(?=Z$|[+-]\d\d(?::?\d\d)?$)")
+_IN_FIGURES = re.compile(r"(?!\d{4}\. )[\d/.:, -]+(?:(?<=:\d\d) ?[AaPp][Mm])?", re.ASCII)
 _SPACED = re.compile(r"^(\d{1,2})\. (\d{1,2})\. (?=\d{2})", re.ASCII)
 _BEHIND_OFFSET = re.compile(r"((?:[+-]\d{2}:?\d{2}|Z)) ?(?:\([^()]*\)|\[[\w/+-]+\])$", re.ASCII)
 """The zone's name behind its offset, as JavaScript and Java write it."""
@@ -194,17 +206,14 @@ def to_iso(text: str, clock: Clock, order: Callable[[str], Order]) -> str | None
     """One value in ISO 8601 (a day, a local time, or an instant), or None if it cannot be read surely."""
     if len(text) > _LONGEST:
         return None
-    text = as_compared(text)
+    weekdays, text = _weekdays_said(text), as_compared(text)
     if _NONE.fullmatch(text):
         return NO_DAYS[0]
-    text = _SIGNED.sub(r"\1-\2-\3 ", text).rstrip()
-    text = _CLOCK.sub(lambda found: ":".join(part for part in found.groups() if part), text)
-    text = _HALVES.sub(lambda found: f"{found[2]} {'AM' if found[1] else 'PM'}", text)
-    text = _HOUR_ALONE.sub(":00", _BEHIND_OFFSET.sub(r"\1", text))
     try:
-        return _number(text) or _written(text, clock, order)
+        read = _number(text) or _written(text, clock, order)
     except (ValueError, OverflowError):
         return None
+    return read if read is None or weekdays is None or date.fromisoformat(read[:10]).weekday() in weekdays else None
 
 
 def _number(text: str) -> str | None:
@@ -223,14 +232,13 @@ def _written(text: str, clock: Clock, order: Callable[[str], Order]) -> str | No
     if found := _MONTH_FIRST.fullmatch(text) or _DAY_FIRST.fullmatch(text) or _WORD_WITHIN.fullmatch(text):
         month = _months().get(found["word"].casefold().replace("\u0307", ""), 0)  # a dot that a Turkish capital leaves behind
         day = date(_year(found["year"], clock.now), month, int(found["day"]))
-        weekday = found.groupdict().get("weekday")
-        return _iso(found, clock, day.year, day.month, day.day) if weekday in {None, _DAYS[day.weekday()]} else None
+        return _iso(found, clock, day.year, day.month, day.day)
     found = _NUMERIC.fullmatch(text)
     return _in_figures(found, clock, readings_of(text, clock.now), order) if found else None
 
 
 def _in_figures(found: re.Match[str], clock: Clock, readings: Readings, order: Callable[[str], Order]) -> str | None:
-    if any("-".join(reading) in NO_DAYS for reading in readings.values()):
+    if any("-".join(reading) in {*NO_DAYS, "0001-01-01"} for reading in readings.values()):
         return NO_DAYS[0]
     chosen = "day-first" if same_both_ways(readings) else order(found[0]) if readings else None
     return _iso(found, clock, *(int(part) for part in readings[chosen])) if chosen in readings else None
@@ -243,8 +251,25 @@ def letters_behind(text: str) -> str | None:
 
 
 def as_compared(text: str) -> str:
-    """A date's text with single blanks, none between the figures of `31. 1. 2024`, and signs of one width."""
-    return _SPACED.sub(r"\1.\2.", " ".join(narrow(text).split()))
+    """A date's text in the one spelling in which it is read and its order told: without weekday, all languages' signs as `-` and `:`."""
+    if _IN_FIGURES.fullmatch(text):
+        return _SPACED.sub(r"\1.\2.", " ".join(text.split()))
+    text = " ".join(typed(text).split())
+    if _weekdays_said(text) is not None:
+        text = text[_LEADING.match(text).end() :]  # type: ignore[union-attr] # a weekday was found there
+    text = _ORDINAL.sub("", _ARTICLE.sub("", _UNIX_DATE.sub(r"\1 \2 \5 \3 \4", text)))
+    text = _SIGNED.sub(r"\1-\2-\3 ", _EAST_DAY.sub("", text) if not text.isascii() else text).rstrip()
+    text = _CLOCK.sub(lambda found: ":".join([found[1], f"{int(found[2] or 0):02d}", *([found[3]] if found[3] else [])]), text)
+    text = _HALVES.sub(lambda found: f"{found[2]} {'AM' if found[1] else 'PM'}", text)
+    text = _HOUR_ALONE.sub(":00", _BEHIND_OFFSET.sub(r"\1", _HALF_ALONE.sub(r"\1:00", text)))
+    return _SPACED.sub(r"\1.\2.", _SHORT_OFFSET.sub(r"\g<1>0\2", text))
+
+
+def _weekdays_said(text: str) -> frozenset[int] | None:
+    """The weekdays that the word at the head of a date may mean, Monday being 0; None where it is none, or a month as well."""
+    found = None if text[:1].isdigit() else _LEADING.match(" ".join(typed(text).split()))
+    word = found["weekday"].casefold().replace("\u0307", "") if found else ""
+    return None if word in _months() else _weekdays().get(word)
 
 
 def readings_of(text: str, now: datetime) -> Readings:
@@ -298,5 +323,16 @@ def _iso(found: re.Match[str], clock: Clock, year: int, month: int, day: int) ->
 @cache
 def _months() -> dict[str, int]:
     """The names and abbreviations of months, in the languages that CRMs are used in."""
-    names = tomllib.loads((resources.files("flows.crm.values") / "words" / "months.toml").read_text("utf-8"))
-    return {word: number for number, words in enumerate(names["months"], start=1) for word in words.split()}
+    return {word: number for number, words in enumerate(_names()["months"], start=1) for word in words.split()}
+
+
+@cache
+def _weekdays() -> dict[str, frozenset[int]]:
+    """The same of weekdays; an abbreviation may be that of several days, in several languages."""
+    days = [words.split() for words in _names()["weekdays"]]
+    return {word: frozenset(number for number, words in enumerate(days) if word in words) for words in days for word in words}
+
+
+def _names() -> dict[str, list[str]]:
+    said: dict[str, list[str]] = tomllib.loads((resources.files("flows.crm.values") / "words" / "months.toml").read_text("utf-8"))
+    return said

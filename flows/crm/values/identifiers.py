@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.formats import holds, memory
-from flows.crm.values.cells import by_value
+from flows.crm.values.cells import by_value, unquoted, visible
 
-_INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
-"""Characters without width: soft hyphen, zero-width space and joiners, direction marks, word joiner, BOM."""
-
-_NOTHING = dict.fromkeys(map(ord, _INVISIBLE))
-_FORMULA = re.compile(r'=\s*"(?P<text>[^"]*)"')
 _ROUNDED = r"^[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]+$"
 
 
@@ -36,15 +29,8 @@ def _may_be_odd(column: pa.Array) -> bool:
     return bool(len(found)) and (int(found.min()) < ord("!") or int(found.max()) > ord("~") or holds(pa.chunked_array([column]), b"='\""))
 
 
-def visible(text: str) -> str:
-    """The text without characters of no width."""
-    return text if text.isascii() else text.translate(_NOTHING)
-
-
 def _plain(text: str) -> str | None:
-    text = visible(text).strip()
-    if formula := _FORMULA.fullmatch(text):
-        text = formula["text"].strip()
+    text = unquoted(visible(text).strip())
     if len(text) > 1 and text[0] == text[-1] == '"':
         text = text[1:-1]
     return text.removeprefix("'").strip() or None

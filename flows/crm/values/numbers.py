@@ -10,7 +10,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.crm.values.cells import NUMERIC_CELL, by_value, narrow, plain
+from flows.crm.values.cells import NUMERIC_CELL, by_value, plain, typed
 
 Style = Literal["point", "comma"]
 
@@ -18,7 +18,7 @@ _PLAIN_DECIMAL = r"^[0-9]+(?:\.[0-9]+)?$"
 _PLAIN_INTEGER = r"^[0-9]+$"
 _EITHER = r"^[1-9][0-9]{0,2}\.[0-9]{3}$"
 _CURRENCY = (
-    r"(?:[A-Z]{0,3}[$€£¥₹₽₩₪₺₫₱₴₦]|[A-Z]{3}|[Kk]r\.?|zł|Kč|Ft|lei|Fr\.|Rs\.?|RM|S/\.?"
+    r"(?:[A-Z]{0,3}[$€£¥₹₽₩₪₺₫₱₴₦]|[A-Z]{3}|[Kk]r\.?|zł|Kč|Ft|lei|Fr\.|Rs\.?|RM|S/\.?|TL|R(?=[ \d])|[Ee]uros?"
     r"|\u0440\u0443\u0431\.?|\u0433\u0440\u043d\.?|\u043b\u0432\.?|円|元)"  # Cyrillic: roubles, hryvnias, leva
 )
 _LONGEST = 200
@@ -26,9 +26,12 @@ _LONGEST = 200
 
 _WRITTEN = re.compile(
     rf"(?P<open>\()?(?P<minus>[-\u2212])?(?P<before>{_CURRENCY})? ?(?P<inner>[-\u2212])?"
-    rf"(?P<digits>\d[\d.,'\u2019 ]*|[.,]\d+)(?P<dash>[-\u2212\u2013\u2014]{{1,2}})? ?(?P<after>{_CURRENCY})?(?P<close>\))?",
+    rf"(?P<digits>\d[\d.,'\u2019 ]*|[.,]\d+)(?P<dash>[-\u2212\u2013\u2014]{{1,2}})?(?:/[-=])? ?(?P<after>{_CURRENCY})?(?P<close>\))?",
     re.ASCII,
 )
+_SIGN_OUTSIDE = re.compile(rf"({_CURRENCY}) ?\((.*)\)")
+"""A negative amount as accountants write it: `$(1,200.00)`."""
+
 _POINT = re.compile(r"(?:\d{1,3}(?:[,'\u2019 ]\d{2,3})*[,'\u2019 ]\d{3}|\d*)(?:\.\d*)?", re.ASCII)
 _COMMA = re.compile(r"(?:\d{1,3}(?:[.'\u2019 ]\d{3})+|\d*)(?:,\d*)?", re.ASCII)
 _CODES = {
@@ -42,6 +45,8 @@ _CODES = {
     "₱": "PHP",
     "₴": "UAH",
     "₦": "NGN",
+    "TL": "TRY",
+    "R": "ZAR",
     "zł": "PLN",
     "Kč": "CZK",
     "Ft": "HUF",
@@ -164,7 +169,8 @@ def may_be_of(sign: str, unit: str) -> bool:
 def _match(text: str) -> re.Match[str] | None:
     if len(text) > _LONGEST:
         return None
-    found = _WRITTEN.fullmatch(" ".join(narrow(text).split()).removeprefix("+"))
+    text = _SIGN_OUTSIDE.sub(r"(\1\2)", " ".join(typed(text).split()).removeprefix("+"))
+    found = _WRITTEN.fullmatch(text)
     if found is None or bool(found["open"]) != bool(found["close"]) or (found["before"] and found["after"]):
         return None
     return None if found["dash"] not in {None, "-", "\u2212"} and not _no_cents(found) else found

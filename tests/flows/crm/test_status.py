@@ -94,10 +94,55 @@ def test_a_flag_that_says_neither_stops_where_the_rules_before_it_decide_every_d
             for name in ("Won?", "Closed Won - cancelled", "Not Closed Won", "Verbally Won", "Won (50%)", "90% Won", "Lost or Won")
         ),
         *((name, None) for name in ("Closed", "Signed", "Negotiation", "Closed Won/Lost", "Lost?", "Un-Lost", "")),
+        *(
+            (name, "closed_won")
+            for name in ("Kauppa voitettu", "Uzavřeno - vyhráno", "Zamknięta wygrana", "Kapal\u0131 - Kazan\u0131ld\u0131", "已成交")
+        ),
+        *(
+            (name, "closed_won")
+            for name in ("クローズ(受注)", "赢单关闭", "Gewonnen - Abgeschlossen", "Закрыто и выиграно", "Closed (Won)")
+        ),
+        *(
+            (name, "closed_won")
+            for name in ("Deal closed: won!", "Stage 6 - Closed Won", "Won \U0001f389", "KAZANILDI", "Cerrado y ganado")
+        ),
+        *(
+            (name, "closed_lost")
+            for name in ("Suljettu hävitty", "Prohraný obchod", "KAYBEDİLDİ", "失注済み", "Lukket - tabt", "Affaire perdue")
+        ),
+        *(
+            (name, None)
+            for name in ("Ei voitettu", "Nevyhráno", "Nie wygrane", "未受注", "受注予定", "\u274c Won", "Closed deal", "No ganado")
+        ),
+        *(
+            (name, None)
+            for name in ("Lost / on hold", "Lost (paused)", "Closed Lost \u2192 renegotiating", "Lost, regained", "Lost - in appeal")
+        ),
     ],
 )
 def test_a_stage_says_an_outcome_by_its_whole_name(name: str, outcome: str | None) -> None:
     assert outcome_named(name) == outcome
+
+
+@pytest.mark.parametrize(
+    ("closed", "won", "stage", "status"),
+    [
+        ("true", "", "Contract Sent", None),
+        ("true", "", "Closed Won", "closed_won"),
+        ("true", "?", "Signed", None),
+        ("true", None, "Contract Sent", None),
+        ("true", None, "Closed lost", "closed_lost"),
+        ("false", "true", "Contract Sent", None),
+        ("false", "true", "Closed Won", None),
+    ],
+)
+def test_a_closed_deal_is_not_open_and_flags_that_contradict_say_nothing(
+    closed: str, won: str | None, stage: str, status: str | None, tmp_path: Path
+) -> None:
+    """Closed says no outcome, so that the gate names the line unless the stage's name does."""
+    deal = DEAL | {"Is Deal Closed?": closed, "Deal Stage": stage} | ({} if won is None else {"Is Closed Won": won})
+    frame, _ = extract(Export([deal]).without(*(["Is Closed Won"] if won is None else [])).write(tmp_path / "deals.csv"))
+    assert frame["status"].fillna("").tolist() == [status or ""]
 
 
 def _staged(*stages: str, **cells: str) -> Export:
@@ -167,7 +212,9 @@ def test_what_a_user_says_of_all_other_stages_is_not_assumed(tmp_path: Path) -> 
 
 
 def test_a_flag_and_a_stage_that_contradict_each_other_are_counted(export: Export, tmp_path: Path) -> None:
-    location = export.with_deal(1, {"Deal Stage": "Closed Lost", "Is Closed Won": "true"}).write(tmp_path / "deals.csv")
+    location = export.with_deal(1, {"Deal Stage": "Closed Lost", "Is Deal Closed?": "true", "Is Closed Won": "true"}).write(
+        tmp_path / "deals.csv"
+    )
     frame, counts = extract(location)
     assert frame["status"].tolist() == ["open", "closed_won", "open"]
     assert dict(counts.contradictions) == {"Deal Stage says closed_lost, the flags or the status say closed_won": 1}
@@ -212,6 +259,7 @@ def test_zoho_decides_by_category_and_omitted_decides_nothing(column: str, cells
         ("False", "0,00", "", "Won", "closed_lost"),
         ("False", "20", "Too dear", "Proposition", "closed_lost"),
         ("True", "60", "", "Proposition", "open"),
+        ("True", "60", "False", "Proposition", "open"),  # as its API writes nothing
         ("False", "60", "", "Proposition", ""),
     ],
 )

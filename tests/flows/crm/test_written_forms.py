@@ -158,6 +158,14 @@ def test_what_one_way_of_writing_proves_is_no_proof_for_another(proven: str, dou
     assert str(extract(location, date_order="month-first")[0].loc[1, "creationDatetime"])[5:7] == "01"
 
 
+def test_what_stands_around_a_date_is_no_way_to_write_its_day(export: Export, tmp_path: Path) -> None:
+    """The order is told from the figures that are read, whatever words and signs there are in front and behind."""
+    for place, day in enumerate(("Fr, 13.03.2026 10:30", "01.04.2026 上午 12:30", "02.04.2026 kl. 7.05")):
+        export = export.with_deal(place, {"Create Date": day})
+    location = export.write(tmp_path / "deals.csv")
+    assert extract(location)[0]["creationDatetime"].tolist() == ["2026-03-13T10:30:00", "2026-04-01T00:30:00", "2026-04-02T07:05:00"]
+
+
 def test_a_date_that_either_of_two_writers_may_have_written(export: Export, tmp_path: Path) -> None:
     """1/2/2024 by one who puts months first, 31/01/2024 by one who does not: 10/12/2024 may be of either, 12/31/2024 of one."""
     days = ["31/01/2024", "1/2/2024", "10/12/2024"]
