@@ -70,8 +70,7 @@ def main(config: str | None) -> None:  # noqa: ARG001 - each command reads it
     atexit.register(gc.freeze)  # ... and looking them over for the last time half a second of the end
 
 
-@main.command()
-@export_options
+@main.command(short_help="Send new and changed deals, and download a forecast.")
 @click.option(
     "--collection",
     metavar="NAME",
@@ -81,6 +80,7 @@ def main(config: str | None) -> None:  # noqa: ARG001 - each command reads it
 @click.option(
     "--pipelines", metavar="FILE", help="Sync each pipeline to a collection of its own: a CSV with the columns pipeline,collection."
 )
+@export_options
 @click.option("--horizon", type=click.IntRange(1, 12), default=6, show_default=True, help="Months to forecast.")
 @click.option("--first-month", metavar="YYYY-MM", help="First month to predict. Default: the one after the last in the data.")
 @click.option(
@@ -127,7 +127,7 @@ def sync(no_forecast: bool, forecast: str, pipelines: str | None, quiet: bool, a
         run_sync_pipelines(values, pipelines, Voice(quiet, as_json))
 
 
-@main.command()
+@main.command(short_help="Show what the ledger knows of the last syncs.")
 @click.argument("collection", required=False, metavar="[COLLECTION]", shell_complete=complete_collection)
 @click.option(
     "--max-age", metavar="DURATION", callback=an_age, help="End with 7 where the last export, or its newest change, is older: 36h, 7d."
@@ -149,7 +149,7 @@ def status(**options: Any) -> None:
     sys.exit(show_status(options.pop("collection"), **options))
 
 
-@main.command()
+@main.command(short_help="Go on with a sync that was accepted and did not end.")
 @click.option(
     "--collection", required=True, metavar="NAME", shell_complete=complete_collection, help="The platform's collection, by name or id."
 )
@@ -191,7 +191,7 @@ def check(**options: Any) -> None:
     sys.exit(check_export(**options))
 
 
-@main.group(cls=CommandGroup)
+@main.group(cls=CommandGroup, short_help="List, create, verify or sync the platform's collections.")
 def collections() -> None:
     """List, create, verify or sync the platform's collections: one for each pipeline."""
 
@@ -210,7 +210,7 @@ def list_collections(as_json: bool) -> None:
 @click.option("--timezone", required=True, metavar="ZONE", help="IANA zone in which the platform reads the deals' times.")
 @click.option("--same-name", is_flag=True, help="Create it although there is one of this name, which can then be told apart by id only.")
 def create_collection(name: str, timezone: str, same_name: bool) -> None:
-    """Create an empty collection and print its id. Where there is one of this name, a terminal is asked first."""
+    """Create an empty collection and print its id. Where there is one of this name, it asks first."""
     from deployments.commands.collections import create  # noqa: PLC0415 - only this command needs it
 
     create(name, timezone, same_name=same_name)
@@ -263,7 +263,7 @@ def sync_collections(table: str, deployment: str | None, quiet: bool, as_json: b
     run_sync_collections(table, deployment, Voice(quiet, as_json))
 
 
-@main.command()
+@main.command(short_help="List the dialects, or say which one fits an export.")
 @click.argument("export", required=False, metavar="[EXPORT]", shell_complete=complete_file)
 @click.option(
     "--crm", metavar="NAME", shell_complete=complete_dialect, help="Show the columns by this dialect instead of the one that fits best."
@@ -295,7 +295,7 @@ def crms(export: str | None, crm: str | None, write: Path | None, as_json: bool,
         sys.exit(show_fit(export, crm, Said(**said), write, as_json=as_json))
 
 
-@main.command()
+@main.command(short_help="Show what each month was forecast to be, and what was won.")
 @click.argument("collection", metavar="COLLECTION", shell_complete=complete_collection)
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="Leave out forecasts of data from before that day.")
 @click.option(
@@ -314,7 +314,7 @@ def forecasts(collection: str, since: datetime | None, form: Literal["table", "c
     show_forecasts(collection, since.date() if since else None, form, chart)
 
 
-@main.command()
+@main.command(short_help="Examine what a sync needs, and say what is missing.")
 @click.argument("export", required=False, metavar="[EXPORT]", shell_complete=complete_file)
 @click.option(
     "--collection",
@@ -335,7 +335,7 @@ def doctor(*, as_json: bool, **options: Any) -> None:
     sys.exit(examine_and_print(syncs_of(click.get_current_context().obj, **options), as_json=as_json))
 
 
-@main.command()
+@main.command(short_help="Run the platform in small on this machine.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Port on loopback; 0 takes a free one.")
 @click.option("--data", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Where it keeps its data. Default: nowhere.")
 @click.option(
@@ -359,7 +359,7 @@ def sandbox(port: int, data: Path | None, token: str | None) -> None:
         raise UsageError(f"The sandbox cannot start{why}") from error
 
 
-@main.command()
+@main.command(short_help="Show the whole chain on a shipped export, without an account.")
 @click.option("--out", metavar="DIR", help="Where the forecast goes. Default: a new folder in the temporary one.")
 def demo(out: str | None) -> None:
     """Show the whole chain on a shipped export, against a sandbox that it starts. Needs no account and no network."""
@@ -369,7 +369,7 @@ def demo(out: str | None) -> None:
     run_demo(out)
 
 
-@main.command()
+@main.command(short_help="Run all of it on this machine, with Prefect's UI.")
 @click.option("--port", type=click.IntRange(1, 65535), default=4200, show_default=True, help="Port of the Prefect UI on loopback.")
 @click.option("--every", type=click.IntRange(min=1), metavar="MINUTES", default=2, show_default=True, help="Time between scheduled syncs.")
 @own_export_options

@@ -116,9 +116,10 @@ def _export_options(command: Callable[P, Any], *, required: bool) -> Callable[P,
         click.option("--assume-open", is_flag=True, help="Take deals as open where no flag, status or stage says how they ended."),
         click.option("--currency", metavar="CODE", help="The one currency to take, where the export holds several."),
     ]
+    command = format_options(_gap_options(command))
     for option in reversed(options):
         command = option(command)
-    return _gap_options(format_options(command))
+    return command
 
 
 def _gap_options(command: Callable[P, Any]) -> Callable[P, Any]:
@@ -132,8 +133,8 @@ def _gap_options(command: Callable[P, Any]) -> Callable[P, Any]:
         "--assume-accepted",
         multiple=True,
         metavar="RULE",
-        help="Send, with a warning, what breaks a rule that is only assumed of the platform (A or D*): `unique`, or `value:required`"
-        " for one column. May be given several times.",
+        help="Send, with a warning, what breaks a rule that is only assumed of the platform, not documented by it: `unique`, or"
+        " `value:required` for one column. May be given several times.",
     )(command)
     return click.option(
         "--default",
@@ -177,7 +178,10 @@ _GUARD_OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
         "--accept-reading-change",
         {"is_flag": True, "help": "Go on although the export is read differently (zones, dialect, ...) than by the last sync."},
     ),
-    ("--max-age", {"metavar": "DURATION", "help": "Stop with 7 where the export's file, or its newest change, is older: 36h, 7d."}),
+    (
+        "--max-age",
+        {"metavar": "DURATION", "help": "Exit with 7 where the export's file, or its newest change, is older: 36h, 7d."},
+    ),
     (
         "--missing",
         {

@@ -9,6 +9,7 @@ from typing import get_args
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from deployments.cli import EPILOG, main
 from flows.ledger.store import SendState
@@ -54,6 +55,12 @@ def test_the_machine_made_parts_are_up_to_date(page: str) -> None:
 def test_every_command_and_option_has_a_help(name: str, command: click.Command) -> None:
     assert command.help, name
     assert all(option.help for option in options(command)), name
+
+
+def test_a_narrow_terminal_gets_each_command_in_a_whole_sentence_on_a_line() -> None:
+    listed = CliRunner().invoke(main, ["--help"], terminal_width=80).output.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert [line.split()[0] for line in listed] == sorted(main.commands)
+    assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
 
 
 @pytest.mark.parametrize("page", PAGES)

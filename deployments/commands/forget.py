@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from flows.ledger.store import Ledger
 
 
-@click.command(cls=CommandGroup.command_class)
+@click.command(cls=CommandGroup.command_class, short_help="Remove what is kept of a collection on this machine.")
 @click.argument("collection", metavar="COLLECTION")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--in-flight", is_flag=True, help="Forget an upload or a forecast too that the platform has not ended yet.")

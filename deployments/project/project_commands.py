@@ -12,13 +12,19 @@ from deployments.command_frame import Command, CommandGroup
 from deployments.command_options import format_options
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Write a folder of your own, with a dealcast.toml.")
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--export", metavar="FILE", help="The export to sync: a path, a glob or a URL. Writes a dialect to start from too.")
 @click.option("--crm", metavar="NAME", help="The export's dialect. Default: the one that fits, else the one that is written.")
 @click.option("--collection", metavar="NAME", help="The platform's collection. Default: the folder's name.")
 @format_options
-@click.option("--deploy", "deployments", multiple=True, metavar="NAME[=CRON]", help="A deployment to ask for: see dealcast.toml.")
+@click.option(
+    "--deploy",
+    "deployments",
+    multiple=True,
+    metavar="NAME[=CRON]",
+    help="A deployment to write: incremental, weekly-resync, on-demand or resume. May be given several times.",
+)
 @click.option(
     "--pool-type", type=click.Choice(["process", "docker", "kubernetes"]), default="process", show_default=True, help="Where runs run."
 )
@@ -39,7 +45,7 @@ def init(**options: Any) -> None:
     sys.exit(write_folder(Wanted(**options)))
 
 
-@click.group("config", cls=CommandGroup)
+@click.group("config", cls=CommandGroup, short_help="Show which settings hold, and where they come from.")
 def config_group() -> None:
     """Show what a dealcast.toml, the environment and the defaults say together."""
 
@@ -53,7 +59,7 @@ def show_config(as_json: bool) -> None:
     show(click.get_current_context().obj, as_json=as_json)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Put the deployments of dealcast.toml on your Prefect server.")
 @click.option("--block", metavar="TYPE/NAME", help="A notification block that Prefect knows, such as slack-webhook/alerts.")
 @click.option("--webhook", metavar="URL", help='Post {"text": ...} there instead; makes the block custom-webhook/dealcast-alerts.')
 def deploy(block: str | None, webhook: str | None) -> None:
@@ -70,11 +76,11 @@ def deploy(block: str | None, webhook: str | None) -> None:
     deploy_project(click.get_current_context().obj, block, webhook)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Have Prefect tell you of failures and recoveries.")
 @click.option("--block", metavar="TYPE/NAME", help="A notification block that Prefect knows, such as slack-webhook/alerts.")
 @click.option("--webhook", metavar="URL", help='Post {"text": ...} there instead; makes the block custom-webhook/dealcast-alerts.')
 def automations(block: str | None, webhook: str | None) -> None:
-    """Install the automations on the Prefect server: who is told of a failure, a blocked guard and a recovery, once each.
+    """Install the automations on the Prefect server: notices of a failure, a blocked guard and a recovery, once each.
 
     Also the zombie sweep, which marks runs whose process died; with neither option, that alone. Run it again after any change.
 
