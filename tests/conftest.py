@@ -133,13 +133,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The rooms that wait first, then the files with the most tests: a long file that is begun last keeps the other workers waiting.
 
-    A file's tests stay together for what they share, and so do all files whose tests share the stage, the dearest of the fixtures.
+    A file's tests stay together for what they share, and so do all files whose tests share the dearest of the fixtures: the stage, and
+    the process with everything loaded from which the syncs in `faults` are forked.
     """
     tests = Counter(item.path for item in items)
     staged = {item.path for item in items if "stage" in getattr(item, "fixturenames", ())}
     items.sort(key=lambda item: (item.path not in staged, item.path.parent.name not in WAITING_ROOMS, -tests[item.path]))
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("stage" if item.path in staged else str(item.path)))
+        shared = "stage" if item.path in staged else item.path.parent.name if item.path.parent.name == "faults" else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(shared))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -218,7 +220,12 @@ def _no_data_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def home(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A dealcast home of the test's own, pointed at the sandbox, which looks again every few hundredths of a second."""
-    home = tmp_path / "home"
+    live_at(tmp_path / "home", sandbox, monkeypatch)
+    return tmp_path / "home"
+
+
+def live_at(home: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``home`` be dealcast's home, and ``sandbox`` its platform."""
     for name in ("LEDGER", "TOKEN_FILE", "TOKEN_BLOCK", "CONFIG", "FOLDER", "ALLOW_HTTP", "EXTRA_SUITE", "ON_UNKNOWN"):
         monkeypatch.delenv(f"DEALCAST_{name}", raising=False)
     for name, value in {
@@ -231,7 +238,6 @@ def home(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> P
         "DEADLINE": str(HANG),
     }.items():
         monkeypatch.setenv(f"DEALCAST_{name}", value)
-    return home
 
 
 @pytest.fixture
@@ -250,16 +256,20 @@ def write_deals(tmp_path: Path) -> WriteDeals:
     """Write a canonical export: ``count`` good deals, then one for each of ``extra``, which overrides a good one's cells."""
 
     def write(count: int = 3, *extra: dict[str, str], name: str = "deals.csv", first: int = 1, **every: str) -> Path:
-        path = tmp_path / name
-        deals = [{**DEAL, "id": str(number), **every} for number in range(first, first + count)]
-        deals += [{**DEAL, "id": f"extra-{number}", **overrides} for number, overrides in enumerate(extra)]
-        with path.open("w", newline="", encoding="utf-8") as sink:
-            writer = csv.DictWriter(sink, COLUMN_NAMES, restval="")
-            writer.writeheader()
-            writer.writerows(deals)
-        return path
+        return write_export(tmp_path / name, count, *extra, first=first, **every)
 
     return write
+
+
+def write_export(path: Path, count: int, *extra: dict[str, str], first: int = 1, **every: str) -> Path:
+    """The same into ``path``."""
+    deals = [{**DEAL, "id": str(number), **every} for number in range(first, first + count)]
+    deals += [{**DEAL, "id": f"extra-{number}", **overrides} for number, overrides in enumerate(extra)]
+    with path.open("w", newline="", encoding="utf-8") as sink:
+        writer = csv.DictWriter(sink, COLUMN_NAMES, restval="")
+        writer.writeheader()
+        writer.writerows(deals)
+    return path
 
 
 @pytest.fixture

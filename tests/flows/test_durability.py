@@ -115,6 +115,7 @@ def test_an_upload_that_the_platform_takes_in_late_is_made_good_by_the_first_syn
     assert sync(newest, forecast="never").name == "NothingNew"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", sampled([500, 502, 504]))
 def test_an_answer_of_5xx_does_not_say_that_nothing_was_done(
     sync: Sync, failing: Failing, write_deals: WriteDeals, fault: Fault, held: Held, monkeypatch: pytest.MonkeyPatch, status: int
@@ -179,6 +180,7 @@ def test_an_override_of_what_is_held_sends_nothing(sync: Sync, write_deals: Writ
     assert asked("POST", "*/override") == 2
 
 
+@pytest.mark.slow
 def test_the_deadline_runs_on_between_runs(
     failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,7 +337,7 @@ def test_a_slot_that_another_machine_holds_is_not_taken(
     sync: Sync, failing: Failing, write_deals: WriteDeals, home: Path, collection: str
 ) -> None:
     """It is named, and its lease, not the next sync, ends it where it died."""
-    sync(write_deals())
+    sync(write_deals(), forecast="never")
     with get_client(sync_client=True) as client:
         client.increment_concurrency_slots([f"dealcast-{collection}"], 1, "concurrency")
     Ledger(str(home / "ledger")).put(collection, "_holder.json", b'{"host": "elsewhere", "pid": "1", "since": "now", "flow_run": "x"}')

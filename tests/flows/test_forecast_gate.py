@@ -34,6 +34,7 @@ STORY = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deals", sampled([5, 1, 300]))
 def test_completed_is_followed_by_exactly_one_invocation(sync: Sync, write_deals: WriteDeals, asked: Asked, held: Held, deals: int) -> None:
     state = sync(write_deals(deals))
@@ -42,9 +43,17 @@ def test_completed_is_followed_by_exactly_one_invocation(sync: Sync, write_deals
     assert len(held()) == deals
 
 
-def test_the_invocation_comes_after_the_completed_answer(sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault) -> None:
+def test_the_invocation_comes_after_the_completed_answer(
+    sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault, asked: Asked, held: Held, task_states: TaskStates
+) -> None:
+    """One invocation, and the UI shows the story task by task."""
     fault("altered", "*/append/*", fields={"status": "in_progress"}, count=4)
-    assert sync(write_deals()).is_completed()
+    state = sync(write_deals())
+    assert state.is_completed()
+    assert (asked("POST", "*/append"), asked("POST", "/api/invocation"), len(held())) == (1, 1, 3)
+    shown = task_states(state)
+    assert [name for name in shown if name in STORY] == STORY
+    assert {name: states[-1].name for name, states in shown.items()} == dict.fromkeys(shown, "Completed")
     log = sandbox.control("GET", "requests")
     invoked = next(number for number, entry in enumerate(log) if entry["path"] == "/api/invocation")
     looks = [number for number, entry in enumerate(log) if entry["method"] == "GET" and "/append/" in entry["path"]]
@@ -60,12 +69,6 @@ def test_the_id_of_an_earlier_invocation_is_no_acceptance(sync: Sync, write_deal
     assert state.is_completed(), state.message
     assert state.result().forecast.invocation_id != first
     assert asked("POST", "/api/invocation") == 3
-
-
-def test_the_ui_shows_the_story_task_by_task(sync: Sync, write_deals: WriteDeals, task_states: TaskStates) -> None:
-    shown = task_states(sync(write_deals()))
-    assert [name for name in shown if name in STORY] == STORY
-    assert {name: states[-1].name for name, states in shown.items()} == dict.fromkeys(shown, "Completed")
 
 
 def test_each_look_is_a_retried_attempt_with_its_progress_as_message(
@@ -111,23 +114,18 @@ def test_an_error_of_the_platform_s_validation_is_followed_by_no_invocation(
     answer = json.loads((home / "out/rejection.json").read_text())
     assert answer["validationErrors"][0]["DATA"]["DATAFRAME_CHECK"][0]["column"] == "status"
     assert (home / "out/rejection.json").stat().st_mode & 0o077 == 0
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(state.state_details.flow_run_id)  # type: ignore[arg-type] # a finished run has its id
+    assert run.state is not None
+    assert (run.state.type.value, run.state.name) == ("FAILED", "Failed"), "an automation on Failed sees no event of another name"
+    assert "column status" in (run.state.message or "")
     shown = task_states(state, "invoke_forecast")
     assert shown["await_append"][-1].is_failed()
     assert (shown["invoke_forecast"][-1].name, shown["invoke_forecast"][-1].is_cancelled()) == ("Skipped", True)
     assert "await_forecast" not in shown
 
 
-def test_the_failed_run_is_red_under_the_standard_name(sync: Sync, write_deals: WriteDeals, fault: Fault) -> None:
-    """An automation on Failed must see it: a name of our own would emit another event."""
-    fault("spoil", "*/append", "POST")
-    state = sync(write_deals())
-    with get_client(sync_client=True) as client:
-        run = client.read_flow_run(state.state_details.flow_run_id)  # type: ignore[arg-type] # a finished run has its id
-    assert run.state is not None
-    assert (run.state.type.value, run.state.name) == ("FAILED", "Failed")
-    assert "column status" in (run.state.message or "")
-
-
+@pytest.mark.slow
 def test_an_error_without_a_report_still_says_why(failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked) -> None:
     fault("fail", "*/append", "POST")
     error = failing(write_deals())

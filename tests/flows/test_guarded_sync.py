@@ -15,30 +15,30 @@ if TYPE_CHECKING:
 def test_half_an_export_stops_with_the_numbers_until_it_is_accepted(
     failing: Failing, sync: Sync, write_deals: WriteDeals, held: Held
 ) -> None:
-    sync(write_deals(10))
-    error = failing(write_deals(5))
+    sync(write_deals(10), forecast="never")
+    error = failing(write_deals(5), forecast="never")
     assert isinstance(error, StoppedByGuard)
     assert error.exit_code == 7
     assert all(
         words in str(error) for words in ("deals fell from 10 to 5 (-50%)", "total value fell from 10,000 to 5,000", "5 of 10 deals")
     )
-    assert sync(write_deals(5), accept_shrink=True).is_completed()
+    assert sync(write_deals(5), accept_shrink=True, forecast="never").is_completed()
     assert len(held()) == 10, "an append removes nothing"
-    assert sync(write_deals(5)).is_completed(), "what was accepted once is the measure of the next"
-    assert sync(write_deals(4, {"value": "5.00"})).is_completed()
+    assert sync(write_deals(5), forecast="never").is_completed(), "what was accepted once is the measure of the next"
+    assert sync(write_deals(4, {"value": "5.00"}), forecast="never").is_completed()
 
 
 def test_a_trial_by_override_is_guarded_too(failing: Failing, sync: Sync, write_deals: WriteDeals, held: Held) -> None:
-    sync(write_deals(10))
-    assert isinstance(failing(write_deals(10), mode="override", limit=1), StoppedByGuard)
+    sync(write_deals(10), forecast="never")
+    assert isinstance(failing(write_deals(10), mode="override", limit=1, forecast="never"), StoppedByGuard)
     assert len(held()) == 10
 
 
 @pytest.mark.slow
 def test_an_accepted_override_is_the_whole_measure_of_the_next(failing: Failing, sync: Sync, write_deals: WriteDeals, held: Held) -> None:
-    sync(write_deals(10))
-    assert sync(write_deals(5), mode="override", accept_shrink=True).is_completed()
-    assert isinstance(failing(write_deals(5, first=21), mode="override"), StoppedByGuard), "none of the five is held"
+    sync(write_deals(10), forecast="never")
+    assert sync(write_deals(5), mode="override", accept_shrink=True, forecast="never").is_completed()
+    assert isinstance(failing(write_deals(5, first=21), mode="override", forecast="never"), StoppedByGuard), "none of the five is held"
     assert sorted(held()) == ["1", "2", "3", "4", "5"]
 
 
@@ -55,8 +55,8 @@ def test_an_override_removes_at_once_what_it_holds_back(sync: Sync, failing: Fai
 
 
 def test_an_override_by_nothing_is_refused_and_is_no_measure(failing: Failing, sync: Sync, write_deals: WriteDeals, held: Held) -> None:
-    sync(write_deals(10))
-    assert "would empty the collection" in str(failing(write_deals(0), mode="override", accept_shrink=True))
-    assert sync(write_deals(0), accept_shrink=True).name == "NothingNew"
-    assert isinstance(failing(write_deals(3), mode="override"), StoppedByGuard)
+    sync(write_deals(10), forecast="never")
+    assert "would empty the collection" in str(failing(write_deals(0), mode="override", accept_shrink=True, forecast="never"))
+    assert sync(write_deals(0), accept_shrink=True, forecast="never").name == "NothingNew"
+    assert isinstance(failing(write_deals(3), mode="override", forecast="never"), StoppedByGuard)
     assert len(held()) == 10

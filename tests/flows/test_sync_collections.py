@@ -79,8 +79,8 @@ def test_one_that_fails_is_named_and_stops_no_other(
 ) -> None:
     good, bad = write_deals(2), write_deals(2, {"value": "lots"}, name="bad.csv")
     rows = [
-        {"collection": collection, "export": str(bad if collection == customers[1] else good), "crm": "canonical"}
-        for collection in customers
+        {"collection": each, "export": str(bad if each == customers[1] else good), "crm": "canonical", "forecast": "never"}
+        for each in customers
     ]
     state = sync_collections(write_table(tmp_path / "customers.csv", *rows), return_state=True)
     error = state.result(raise_on_failure=False)

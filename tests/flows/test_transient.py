@@ -56,6 +56,7 @@ def test_a_platform_that_is_busy_at_every_step_gets_each_request_again(
     assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (2, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", sampled([500, 502, 504]))
 def test_an_append_that_the_platform_failed_at_is_sent_again(
     sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, held: Held, status: int
@@ -91,6 +92,7 @@ def test_retry_after_is_honored_and_told_at_every_step(
     assert len([line for line in told if line.startswith("waiting 1 s until the next attempt: ")]) == len(PLACES)
 
 
+@pytest.mark.slow
 def test_a_date_for_a_retry_is_honored(sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault) -> None:
     for seconds in (3, 30, 120):  # a busy machine comes to the request only after the first date
         until = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=seconds)
@@ -145,6 +147,7 @@ def test_an_answer_that_says_no_is_not_tried_again(
     assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (1, 0)
 
 
+@pytest.mark.slow
 def test_a_platform_that_is_down_ends_in_one_message(failing: Failing, write_deals: WriteDeals, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEALCAST_PLATFORM_URL", "http://127.0.0.1:9")
     error = failing(write_deals())
@@ -155,6 +158,7 @@ def test_a_platform_that_is_down_ends_in_one_message(failing: Failing, write_dea
     assert "DEALCAST_PLATFORM_URL" in str(error)
 
 
+@pytest.mark.slow
 def test_an_unknown_collection_is_named_with_those_that_exist(
     failing: Failing, write_deals: WriteDeals, collection: str, asked: Asked
 ) -> None:
@@ -197,7 +201,7 @@ def test_under_stop_an_unknown_outcome_ends_the_run(
 LOOKS = ["*/append/*", "/api/invocation/*"]
 
 
-@pytest.mark.parametrize("kind", ["drop", "half", "slow", "delay"])
+@pytest.mark.parametrize("kind", sampled(["drop", "delay", "half", "slow"], 2))
 def test_a_look_that_got_no_whole_answer_is_repeated_and_a_late_one_waited_for(
     sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault, asked: Asked, kind: str
 ) -> None:
@@ -209,7 +213,7 @@ def test_a_look_that_got_no_whole_answer_is_repeated_and_a_late_one_waited_for(
     assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (1, 1)
 
 
-@pytest.mark.parametrize("kind", ["garbage", "no_id"])
+@pytest.mark.parametrize("kind", sampled(["garbage", "no_id"]))
 @pytest.mark.parametrize("path", LOOKS)
 def test_a_look_whose_answer_cannot_be_read_ends_the_run(
     failing: Failing, sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, kind: str, path: str
@@ -222,6 +226,7 @@ def test_a_look_whose_answer_cannot_be_read_ends_the_run(
     assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", sampled(["json", "csv", "xlsx"]))
 def test_a_result_that_cannot_be_read_is_kept_beside_those_that_can(
     sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, home: Path, form: str
@@ -253,6 +258,7 @@ def test_a_result_that_is_elsewhere_is_not_fetched_there_and_the_others_are_kept
     assert {path.suffix for path in home.glob("forecasts/*/forecast.*")} == {".csv", ".xlsx"}
 
 
+@pytest.mark.slow
 def test_the_ledger_names_the_request_before_it_is_waited_for(
     failing: Failing, write_deals: WriteDeals, fault: Fault, collection: str, home: Path
 ) -> None:

@@ -40,6 +40,7 @@ def test_every_bomb_is_refused_in_a_sentence_that_names_the_bound(tmp_path: Path
     assert not [*(tmp_path / "home" / "staging").iterdir()]
 
 
+@pytest.mark.slow
 def test_long_cells_are_read_within_the_bound(tmp_path: Path) -> None:
     """A text, and a workbook that stays just below its bound: neither is held whole."""
     path = tmp_path / "long.csv"

@@ -142,14 +142,15 @@ def slow_server() -> Iterator[tuple[str, threading.Event]]:
         server.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", sampled([["check", "--crm", "hubspot"], ["crms"]]))
 @pytest.mark.parametrize(
-    ("number", "code"), sampled([(signal.SIGINT, 130), (signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], 2)
+    ("number", "code"), sampled([(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 )
 def test_nothing_of_a_fetched_export_is_left(
     command: list[str], number: signal.Signals, code: int, slow_server: tuple[str, threading.Event], tmp_path: Path
 ) -> None:
-    """Whatever ends it, after the next command of its home."""
+    """Whatever ends it, after the next command of its home; `test_killed_syncs.py` has more moments."""
     url, half = slow_server
     temporary = tmp_path / "tmp"
     temporary.mkdir()

@@ -54,22 +54,19 @@ def read(path: Path) -> dict[str, dict[str, str]]:
         return {row["id"]: row for row in csv.DictReader(source)}
 
 
-def test_all_35_fields_of_five_deals_come_back_byte_for_byte(sync: Sync, example: Path, held: Held) -> None:
+def test_all_35_fields_of_five_deals_come_back_byte_for_byte_and_a_second_sync_leaves_five(
+    sync: Sync, example: Path, held: Held, asked: Asked
+) -> None:
     state = sync(example, forecast="never")
     assert state.is_completed(), state.message
     deals = held()
     assert deals == read(example)
     assert len(deals) == 5
     assert all(list(deal) == list(COLUMN_NAMES) for deal in deals.values())
-
-
-@pytest.mark.parametrize("full", [False, True])
-def test_a_second_sync_leaves_five(sync: Sync, example: Path, held: Held, asked: Asked, full: bool) -> None:
-    sync(example, forecast="never")
-    before = held()
-    assert sync(example, forecast="never", full=full).is_completed()
-    assert held() == before
-    assert asked("POST", "*/append") == 1 + full
+    for full in (False, True):
+        assert sync(example, forecast="never", full=full).is_completed()
+        assert held() == deals
+        assert asked("POST", "*/append") == 1 + full
 
 
 def test_ours_is_as_wide_as_the_schema() -> None:

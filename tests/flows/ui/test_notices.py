@@ -144,29 +144,25 @@ def smtp(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> Iterator[tuple[N
         yield SlackWebhook(url=f"mailto://127.0.0.1:{port}?from=dealcast@example.com&to=ops@example.com&smtp=127.0.0.1&mode=insecure"), got
 
 
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, tuple[str, str]]]:
-    """Fail and recover a deployment that was well; return subject and body of each notice, by the event, as Prefect renders them."""
+@pytest.fixture(scope="module")
+def told(prefect_server: None) -> dict[str, tuple[str, str]]:  # noqa: ARG001 - it keeps the runs
+    """Subject and body of each notice, by the event, as Prefect renders them: a deployment that was well fails and recovers."""
     emitted: list[dict[str, Any]] = []
-    monkeypatch.setattr(notices, "emit_event", lambda **event: emitted.append(event))
-
-    def run() -> dict[str, tuple[str, str]]:
-        with get_client(sync_client=True) as client, temporary_settings({PREFECT_UI_URL: UI}):
-            deployment = client.create_deployment(client.create_flow_from_name("sync-deals"), f"acme-{uuid4().hex}")
-            tags = ["collection:acme", error_tag(StoppedByGate())]
-            ends: list[tuple[str, State[Any], list[str]]] = [
-                ("acme 2026-11-26 · 412 sent", Completed(), []),
-                (NAME, Failed(message=MESSAGE), tags),
-                (NAME, Failed(message=MESSAGE), tags),
-                ("acme 2026-11-28 · 3 sent", Completed(message="3 deals sent"), []),
-            ]
-            for name, state, tagged in ends:
-                made = client.create_flow_run_from_deployment(deployment, name=name, tags=tagged)
-                client.set_flow_run_state(made.id, state, force=True)
-                tell_change(None, client.read_flow_run(made.id), state)
-        return {event["event"]: _rendered(event) for event in emitted}
-
-    return run
+    with pytest.MonkeyPatch.context() as monkeypatch, get_client(sync_client=True) as client, temporary_settings({PREFECT_UI_URL: UI}):
+        monkeypatch.setattr(notices, "emit_event", lambda **event: emitted.append(event))
+        deployment = client.create_deployment(client.create_flow_from_name("sync-deals"), f"acme-{uuid4().hex}")
+        tags = ["collection:acme", error_tag(StoppedByGate())]
+        ends: list[tuple[str, State[Any], list[str]]] = [
+            ("acme 2026-11-26 · 412 sent", Completed(), []),
+            (NAME, Failed(message=MESSAGE), tags),
+            (NAME, Failed(message=MESSAGE), tags),
+            ("acme 2026-11-28 · 3 sent", Completed(message="3 deals sent"), []),
+        ]
+        for name, state, tagged in ends:
+            made = client.create_flow_run_from_deployment(deployment, name=name, tags=tagged)
+            client.set_flow_run_state(made.id, state, force=True)
+            tell_change(None, client.read_flow_run(made.id), state)
+    return {event["event"]: _rendered(event) for event in emitted}
 
 
 def _rendered(event: dict[str, Any]) -> tuple[str, str]:
@@ -179,15 +175,14 @@ def _rendered(event: dict[str, Any]) -> tuple[str, str]:
 
 @pytest.mark.parametrize("place", [plain, slack, teams, sendgrid, smtp])
 def test_each_place_gets_what_happened_where_since_when_and_a_link(
-    place: Callable[..., Any], told: Callable[[], dict[str, tuple[str, str]]], monkeypatch: pytest.MonkeyPatch, certificate: Path
+    place: Callable[..., Any], told: dict[str, tuple[str, str]], monkeypatch: pytest.MonkeyPatch, certificate: Path
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    notices = told()
-    assert list(notices) == ["dealcast.sync.failing", "dealcast.sync.recovered"], "a second failure is no news"
+    assert list(told) == ["dealcast.sync.failing", "dealcast.sync.recovered"], "a second failure is no news"
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     with place(monkeypatch, certificate) as (block, got):
-        for subject, body in notices.values():
+        for subject, body in told.values():
             with block.raise_on_failure():
                 block.notify(body, subject)
         wait_for(lambda: len(got) == 2, "both notices", got)

@@ -6,18 +6,22 @@ import csv
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from python_calamine import load_workbook
 
-from deployments.sandbox import Sandbox
+from deployments.sandbox import running
 from flows.ledger.forecast_history import read_history
 from flows.ledger.store import Ledger
+from flows.nostradamus import Nostradamus
+from flows.options import SyncOptions
+from flows.sync_deals import sync_deals
 from flows.ui.failure_report import remedies
-from tests.conftest import FIRST_MONTHS
+from tests.conftest import FIRST_MONTHS, live_at, write_export
 
 if TYPE_CHECKING:
     from tests.flows.conftest import Asked, Sync, WriteDeals
@@ -26,12 +30,36 @@ LOST = {"status": "closed_lost", "value": "0.10"}
 OPEN = {"status": "open", "closedDatetime": "", "value": "0.20"}
 
 
+@dataclass(frozen=True)
+class Synced:
+    """What one sync left behind, and what the platform then had of it."""
+
+    export: Path
+    home: Path
+    out: Path
+    uploads: list[dict[str, Any]]
+    token: str
+
+
+@pytest.fixture(scope="module")
+def synced(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> Synced:  # noqa: ARG001 - it runs the flow
+    """One sync that several tests look at: 4 good deals and one that is quarantined."""
+    folder = tmp_path_factory.mktemp("synced")
+    export = write_export(folder / "deals.csv", 2, LOST, OPEN, {"value": "-1", "name": "Giraffe AG"})
+    with running(queued_seconds=0.01, processing_seconds=0.01) as sandbox, pytest.MonkeyPatch.context() as monkeypatch:
+        live_at(folder / "home", sandbox, monkeypatch)
+        monkeypatch.setattr("flows.runtime.data_process.start_data_process", lambda *_: None)
+        with Nostradamus(sandbox.url, sandbox.token) as platform:
+            collection = platform.create_collection("test", "Europe/Rome").id
+        options = {"crm": "canonical", "horizon": 3, "quarantine_limit": "1", "out": str(folder / "out")}
+        assert sync_deals(SyncOptions(export=str(export), collection=collection, **options), return_state=True).is_completed()
+        return Synced(export, folder / "home", folder / "out", sandbox.control("GET", "uploads"), sandbox.token)
+
+
 @pytest.fixture
-def out(sync: Sync, write_deals: WriteDeals, tmp_path: Path) -> Path:
-    """The folder of one sync: 4 good deals and one that is quarantined."""
-    deals = write_deals(2, LOST, OPEN, {"value": "-1", "name": "Giraffe AG"})
-    assert sync(deals, quarantine_limit="1", out=str(tmp_path / "out")).is_completed()
-    return tmp_path / "out"
+def out(synced: Synced) -> Path:
+    """The folder for people."""
+    return synced.out
 
 
 def test_the_folder_has_what_a_person_looks_for(out: Path) -> None:
@@ -57,16 +85,16 @@ def test_the_three_formats_of_the_forecast_agree(out: Path) -> None:
     assert len(in_json) == 3
 
 
-def test_the_certificate_says_what_was_sent_and_what_the_platform_made_of_it(out: Path, tmp_path: Path, sandbox: Sandbox) -> None:
+def test_the_certificate_says_what_was_sent_and_what_the_platform_made_of_it(out: Path, synced: Synced) -> None:
     certificate = json.loads((out / "certificate.json").read_text())
-    [upload] = sandbox.control("GET", "uploads")
+    [upload] = synced.uploads
     assert certificate["append"]["request_id"] == upload["id"]
     assert certificate["append"]["completed_at"] >= certificate["append"]["accepted_at"]
     assert certificate["collection"] == upload["collectionId"]
     assert (certificate["rows_sent"], certificate["rows_unchanged"], certificate["rows_quarantined"]) == (4, 0, 1)
     sums = {status: float(total) for status, total in certificate["value_by_status"].items()}
     assert sums == {"closed_won": 2000.0, "closed_lost": 0.1, "open": 0.2}
-    assert certificate["export"]["sha256"] == hashlib.sha256((tmp_path / "deals.csv").read_bytes()).hexdigest()
+    assert certificate["export"]["sha256"] == hashlib.sha256(synced.export.read_bytes()).hexdigest()
     zones = certificate["export"]["times"]
     assert zones["read_as"] == zones["sent_in"] != ""
     assert f"times without a zone read as {zones['read_as']}, sent in {zones['sent_in']}" in (out / "report.md").read_text()
@@ -82,11 +110,11 @@ def test_the_certificate_s_sums_are_exact(sync: Sync, write_deals: WriteDeals, t
     assert certificate["value_by_status"]["closed_won"].rstrip("0") == "12345678901234567990.123456"
 
 
-def test_the_report_accounts_for_every_row(out: Path, tmp_path: Path) -> None:
+def test_the_report_accounts_for_every_row(out: Path, synced: Synced) -> None:
     report = (out / "report.md").read_text()
     for said in (
         "4 deals sent, 1 quarantined, forecast of 3 months: ",
-        f"`{tmp_path / 'deals.csv'}` (canonical, utf-8",
+        f"`{synced.export}` (canonical, utf-8",
         "), 5 rows: 5 deals",
         "5 checked, 4 to send, 0 unchanged, 1 quarantined",
         "| value | must not be negative | 1 | critical | 6 |",
@@ -104,10 +132,10 @@ def test_no_row_s_content_is_in_report_or_certificate(out: Path) -> None:
     assert "Giraffe" in (out / "quarantine.csv").read_text()
 
 
-def test_no_secret_is_in_any_file(out: Path, home: Path, sandbox: Sandbox) -> None:
-    files = [path for folder in (out, home) for path in folder.rglob("*") if path.is_file()]
+def test_no_secret_is_in_any_file(synced: Synced) -> None:
+    files = [path for folder in (synced.out, synced.home) for path in folder.rglob("*") if path.is_file()]
     assert len(files) > 6
-    assert not any(sandbox.token.encode() in path.read_bytes() for path in files)
+    assert not any(synced.token.encode() in path.read_bytes() for path in files)
 
 
 def test_a_dry_run_reports_without_a_platform_section(sync: Sync, write_deals: WriteDeals, tmp_path: Path) -> None:

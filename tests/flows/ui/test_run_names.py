@@ -32,13 +32,6 @@ def kept(state: State[Any]) -> tuple[str, dict[str, str]]:
         return client.read_flow_run(run_id).name, {str(each.key).split("-")[0]: str(each.data) for each in found}
 
 
-def test_a_good_run_is_named_by_what_it_sent(sync: Sync, write_deals: WriteDeals) -> None:
-    name, artifacts = kept(sync(write_deals(3)))
-    assert name.startswith("test 20")
-    assert " · 3 sent · " in name
-    assert set(artifacts) == {"report", "progress", "forecast", "certificate"}
-
-
 def test_a_run_of_an_old_export_is_named_by_its_age_too(sync: Sync, write_deals: WriteDeals) -> None:
     export = write_deals(3)
     long_ago = time.time() - 40 * 3600
@@ -60,6 +53,9 @@ def test_a_run_stopped_by_the_gate_lists_the_rows_and_no_one_s_data(
     for text in (*artifacts.values(), state.message or "", caplog.text):
         assert "Quarkenbush" not in text
         assert "5550123" not in text
+    assert "Traceback" not in caplog.text, "it is stopped on purpose"
+    assert "failed with exception" not in caplog.text
+    assert "may be quarantined" in caplog.text
 
 
 def test_the_report_of_a_forecast_that_failed_does_not_say_that_none_was_invoked(sync: Sync, write_deals: WriteDeals, fault: Fault) -> None:
@@ -70,9 +66,16 @@ def test_the_report_of_a_forecast_that_failed_does_not_say_that_none_was_invoked
     assert "Forecast not invoked" not in artifacts["report"]
 
 
-def test_every_step_logs_one_line_with_its_facts_as_extras(sync: Sync, write_deals: WriteDeals, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_good_run_is_named_by_what_it_sent_and_every_step_logs_one_line_with_its_facts_as_extras(
+    sync: Sync, write_deals: WriteDeals, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
-    assert sync(write_deals(2, {"name": SECRET["name"], "description": SECRET["description"]})).is_completed()
+    state = sync(write_deals(2, {"name": SECRET["name"], "description": SECRET["description"]}))
+    assert state.is_completed()
+    name, artifacts = kept(state)
+    assert name.startswith("test 20")
+    assert " · 3 sent · " in name
+    assert set(artifacts) == {"report", "progress", "forecast", "certificate"}
     steps = [record for record in caplog.records if hasattr(record, "dealcast_step") and not getattr(record, "dealcast_waiting", False)]
     named = [record.dealcast_step for record in steps]
     assert [step for step in named if step != "await"] == ["extract", "check", "submit", "invoke", "download", "report"]
@@ -131,11 +134,3 @@ def test_a_healthy_wait_is_logged_by_change_and_its_retries_stay(
     waits = [record for record in caplog.records if getattr(record, "dealcast_waiting", False)]
     retries = [each for each in task_states(state)["await_append"] if each.name == "AwaitingRetry"]
     assert len(waits) <= 3 < len(retries)
-
-
-def test_a_run_that_is_stopped_on_purpose_logs_no_traceback(sync: Sync, write_deals: WriteDeals, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    assert sync(write_deals(2, {"value": "x"})).is_failed()
-    assert "Traceback" not in caplog.text
-    assert "failed with exception" not in caplog.text
-    assert "may be quarantined" in caplog.text
