@@ -24,13 +24,12 @@ DEALCAST = str(Path(sys.executable).with_name("dealcast"))
     "command",
     sampled(
         [
-            ["check", "deals.csv", "--crm", "canonical"],
             ["sync", "deals.csv", "--crm", "canonical"],
+            ["check", "deals.csv", "--crm", "canonical"],
             ["collections", "verify", "COLLECTION", "deals.csv", "--crm", "canonical"],
             ["crms", "deals.csv"],
             ["demo", "--out", "out"],
-        ],
-        2,
+        ]
     ),
 )
 def test_a_hostile_working_directory_runs_nothing(

@@ -31,7 +31,7 @@ def test_a_sign_that_a_terminal_lacks_is_the_nearest_that_it_has(monkeypatch: py
 
 
 def test_a_check_on_an_ascii_terminal_ends_without_a_traceback(tmp_path: Path) -> None:
-    """Its tables are cut with an ellipsis, and its JSON is exact."""
+    """Its tables are cut with an ellipsis, and its JSON is exact, and alone on stdout."""
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "DEALCAST_HOME": str(tmp_path)}
     command = [str(Path(sys.executable).with_name("dealcast")), "check", str(EXPORT), "--crm", "hubspot", "--timezone", "Europe/Rome"]
     for more in ([], ["--json"]):
@@ -40,3 +40,4 @@ def test_a_check_on_an_ascii_terminal_ends_without_a_traceback(tmp_path: Path) -
         assert ended.stdout.isascii()
         assert b"UnicodeEncodeError" not in ended.stderr
     assert json.loads(ended.stdout)["deals"] == 480
+    assert ended.stderr == b""

@@ -15,6 +15,7 @@ import pytest
 
 from deployments.sandbox import Sandbox
 from flows.nostradamus import Nostradamus
+from tests.conftest import sampled
 from tests.faults import child
 from tests.faults.cell import read_journal, start_sync, write_deals
 
@@ -38,10 +39,7 @@ FAULTS: dict[str, list[dict[str, Any]]] = {
     "404 on poll": [{"kind": "status", "method": "GET", "path": f"{_DELETE}/*", "status": 404, "count": 2}],
 }
 CELLS = list(product(KILLS, FAULTS))
-SAMPLE = [
-    ("after DELETE deals", "delete done, answer lost"),
-    ("before write indexed", "delete 502"),
-]
+SAMPLE = sampled([("after DELETE deals", "delete done, answer lost"), ("before write indexed", "delete 502")])
 EXPORT = {str(number): "100.00" for number in range(1, 481)}
 LEFT = {name: value for name, value in EXPORT.items() if int(name) <= 475}
 _MOST_RUNS, _SECONDS = 6, 90.0
