@@ -15,6 +15,9 @@ import pyarrow.compute as pc
 from flows.crm.values.cells import NUMERIC_CELL, by_value
 from flows.crm.values.identifiers import plain_ids
 
+_PERIODS = {"daily", "weekly", "monthly", "quarterly", "annual", "annually", "yearly", "once"}
+"""Any other word behind an amount may be a factor: `5 million`."""
+
 
 def derive(how: str, columns: Sequence[pa.Array], separator: str) -> pa.Array:
     """The text that ``how`` (a dialect's word) makes of one or more columns; ``separator`` parts the entries of a list."""
@@ -50,7 +53,7 @@ def _free_providers() -> frozenset[str]:
 def number_in(text: str) -> str:
     """The amount at the head of a text such as `$1,500 monthly`."""
     head, _, tail = text.strip().rpartition(" ")
-    return head if head and tail.isalpha() and tail.islower() else text
+    return head if head and tail in _PERIODS else text
 
 
 def _hundredth(text: str) -> str:

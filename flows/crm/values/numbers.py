@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable
 from decimal import Decimal
+from importlib import resources
 from typing import Literal
 
 import pyarrow as pa
@@ -17,8 +19,10 @@ Style = Literal["point", "comma"]
 _PLAIN_DECIMAL = r"^[0-9]+(?:\.[0-9]+)?$"
 _PLAIN_INTEGER = r"^[0-9]+$"
 _EITHER = r"^[1-9][0-9]{0,2}\.[0-9]{3}$"
+_KNOWN = tomllib.loads((resources.files("flows.crm.values") / "words" / "currencies.toml").read_text("utf-8"))
+_CODE, _COUNTRY = ("|".join(_KNOWN[name].split()) for name in ("codes", "countries"))
 _CURRENCY = (
-    r"(?:[A-Z]{0,3}[$€£¥₹₽₩₪₺₫₱₴₦]|[A-Z]{3}|[Kk]r\.?|zł|Kč|Ft|lei|Fr\.|Rs\.?|RM|S/\.?|TL|R(?=[ \d])|[Ee]uros?"
+    rf"(?:(?:{_COUNTRY}|{_CODE})?[$€£¥₹₽₩₪₺₫₱₴₦]|{_CODE}|[Kk]r\.?|zł|Kč|Ft|lei|Fr\.|Rs\.?|RM|S/\.?|TL|R(?=[ \d])|[Ee]uros?"
     r"|\u0440\u0443\u0431\.?|\u0433\u0440\u043d\.?|\u043b\u0432\.?|円|元)"  # Cyrillic: roubles, hryvnias, leva
 )
 _LONGEST = 200
@@ -153,9 +157,9 @@ def currency_of(text: str) -> str:
 
 
 def currency_name(text: str) -> str:
-    """The one name of a currency, by any name or sign: `EUR` for `eur`, `€` and `Euro`. A text that is none stays as it is."""
+    """The one name of a currency, by any name or sign: `EUR` for `eur`, `€` and `Euro`. Any other, and `GBp` for pence, stays."""
     text = " ".join(text.split())
-    return _CODES.get(text) or (text.upper() if re.fullmatch("[A-Za-z]{3}", text) else text)
+    return _CODES.get(text) or (text.upper() if re.fullmatch("[A-Z]{3}|[A-Za-z][a-z]{2}", text) else text)
 
 
 def may_be_of(sign: str, unit: str) -> bool:

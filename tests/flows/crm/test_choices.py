@@ -139,6 +139,12 @@ def test_a_currency_without_amount_does_not_count(export: Export, tmp_path: Path
     assert len(extract(location)[0]) == 3
 
 
+def test_pence_and_pounds_do_not_add_up(export: Export, tmp_path: Path) -> None:
+    location = export.each(Currency="GBP").with_deal(1, {"Currency": "GBp"}).write(tmp_path / "deals.csv")
+    with pytest.raises(ExportUnmappable, match="several currencies"):
+        extract(location)
+
+
 def test_periods_do_not_add_up_either(tmp_path: Path) -> None:
     text = (FIXTURES / "close--opportunities.csv").read_text().replace('"one_time","$0"', '"monthly","$10 monthly"')
     (tmp_path / "deals.csv").write_text(text)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.crm.values.dates import Clock, Order, to_datetimes
+from flows.crm.values.derivations import number_in
 from flows.crm.values.flags import to_booleans
 from flows.crm.values.numbers import Style, to_numbers
 
@@ -322,6 +323,13 @@ def test_a_number(text: str, style: Style, read: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "amount"), [("$1,500 monthly", "$1,500"), ("5 million", "5 million"), ("$5 k", "$5 k"), ("2 tsd", "2 tsd")]
+)
+def test_a_period_behind_an_amount_is_left_out_and_a_factor_is_not(text: str, amount: str) -> None:
+    assert number_in(text) == amount
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "abc",
@@ -346,6 +354,7 @@ def test_a_number(text: str, style: Style, read: str) -> None:
         "1.200.-",
         "1.23E+05",
         "1200万円",
+        *("5 MIO", "5 TSD", "5 MRD", "MLN 5", "5 PCT", "T€ 5", "5 M€", "K$5", "M$ 5", "TSD€ 5"),  # no currency, but a factor
         "1.2M",
         "1200/2",
         "=1200",
