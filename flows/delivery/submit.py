@@ -167,7 +167,7 @@ def send_upload(
 
     def send() -> str:
         ledger.require_lock(entry.collection)
-        return require_new(post(), (earlier.upload for earlier in entries))
+        return require_new(post(), (earlier.upload for earlier in entries if earlier.mode == entry.mode))
 
     try:
         return send_once(entry.upload, record, send, what=f"{entry.mode} to {entry.collection}", policy=settings.on_unknown)

@@ -72,6 +72,9 @@ def test_the_id_of_an_earlier_upload_is_no_acceptance(ledger: Ledger, collection
     assert (known := ledger.read(collection, "second")) is not None
     assert (known.upload.state, known.upload.id, known.in_doubt) == ("unknown", None, True)
     assert send("request-2").id == "request-2"
+    delete = entry.model_copy(update={"mode": "delete"})
+    accepted = send_upload(ledger, delete, lambda _: None, lambda: "request-1", platform=platform, settings=load_settings())
+    assert accepted.id == "request-1", "requests of another kind have an address of their own, and perhaps numbers"
 
 
 @pytest.fixture
