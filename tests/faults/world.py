@@ -1,4 +1,4 @@
-"""One collection at a double, a CRM whose exports change, and two machines that share a ledger: steps, and what must hold at each.
+"""One collection at a double, a CRM whose exports change, and two machines that share a ledger and the folder of forecasts: steps, and what must hold at each.
 
 Every invariant is told as a sentence in ``problems``; none is left out of any story:
 
@@ -149,7 +149,9 @@ class World:
         sandbox = self.double.url if isinstance(self.double, Sandbox) else None
         plan = child.Plan(step.at, step.act, step.days, step.resume, self.runs, sandbox)
         settings = {"LEDGER": str(self.folder / "ledger"), **step.settings}
-        return start_planned(machine, self.double, self.collection, plan, "../journal", _TRUSTED, settings)
+        return start_planned(
+            machine, self.double, self.collection, plan, "../journal", {**_TRUSTED, "out": str(self.folder / "out")}, settings
+        )
 
     def _pause(self, process: BaseProcess, step: Step, run: int) -> bool:
         """Wait until the run stops, if it ever does; let its lease end, and another machine sync; then let it go on."""
@@ -254,10 +256,12 @@ class World:
         if last is None or last.forecast is None or not last.certified:
             yield f"the newest sync has no forecast: {last}"
             return
-        found = self.folder.glob(f"*/home/forecasts/{self.collection}/certificate.json")
-        ids = [json.loads(path.read_text())["forecast"]["invocation_id"] for path in found]
-        if last.forecast.id not in ids:
-            yield f"the certificates are of {ids}, the newest forecast is {last.forecast.id}"
+        certified = json.loads((self.folder / "out" / "certificate.json").read_text())["forecast"]["invocation_id"]
+        if last.forecast.id != certified:
+            yield f"the certificate is of {certified}, the newest forecast is {last.forecast.id}"
+        with Nostradamus(self.double.url, self.double.token) as platform:
+            if platform.result(last.forecast.id or "", "json") != (self.folder / "out" / "forecast.json").read_bytes():
+                yield "the forecast downloaded is another than the newest"
         if isinstance(self.double, ForeignPlatform):
             predicted = (self.double.job(last.forecast.id or "") or {}).get("predicted", [{}])[0].get("expectedWon")
             total = sum(float(deal["value"]) for deal in self.double.deals[self.collection].values())
@@ -269,5 +273,5 @@ class World:
         clean = (self.folder / machine / "home" / "staging" for machine in ("a", "b") if machine not in self.dead)
         if left := [str(path) for folder in clean for path in folder.glob("*")]:
             yield f"left in staging: {left}"
-        if left := [str(path) for path in (self.folder / "ledger").rglob("*.tmp")]:
-            yield f"left in the ledger: {left}"
+        if left := [str(path) for place in ("ledger", "out") for path in (self.folder / place).rglob("*.tmp")]:
+            yield f"half written: {left}"
