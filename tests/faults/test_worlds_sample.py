@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deployments.sandbox import Sandbox
-from tests.conftest import sampled
+from flows.ledger.store import Entry, Ledger, Sending
+from flows.nostradamus import Nostradamus
+from tests.conftest import sampled, wait_for
 from tests.faults.axes import axes
-from tests.faults.cell import NOW, Double
+from tests.faults.cell import NOW, Double, write_deals
 from tests.faults.foreign_platform import ForeignPlatform, Recorded, foreign_platform
 from tests.faults.lives import DOUBLES, Life, as_axes_table, as_walks_summary, lives_of_axes, lives_of_walks
 from tests.faults.walk import walk
@@ -94,6 +97,27 @@ def test_the_judge_sees_a_repeat_and_a_post_that_nobody_meant(tmp_path: Path) ->
     world = World(tmp_path / "world", foreign, collection="c")
     assert list(world.about_repeats()) == ["run 1: the intent of the upload again after accepted"]
     assert list(world.about_posts()) == ["the platform saw 1 POSTs, the runs meant 0, 0 of which may not have gone out"]
+
+
+def test_the_judge_sees_the_file_of_an_older_forecast(tmp_path: Path) -> None:
+    now, out = datetime.now(UTC), tmp_path / "out"
+    out.mkdir()
+    with foreign_platform(seconds=0) as foreign, Nostradamus(foreign.url, foreign.token) as platform:
+        collection = platform.create_collection("test", "Europe/Rome").id
+        write_deals(tmp_path / "deals.csv", NOW)
+        request = platform.append(collection, tmp_path / "deals.csv").id
+        wait_for(lambda: platform.upload_status(collection, request).status == "completed", "the upload")
+        invocation = platform.invoke(collection, horizon=3, first_month="2025-04").id
+        wait_for(lambda: platform.invocation(invocation).status == "completed", "the forecast")
+        sent = Sending(state="completed", intended_at=now, id=invocation, completed_at=now)
+        facts: dict[str, Any] = {"export": {}, "csv_sha256": "", "rows": 1, "quarantined": 0, "totals": {}, "created_at": now}
+        entry = Entry(fingerprint="f", collection=collection, mode="append", upload=sent, forecast=sent, certified=True, **facts)
+        Ledger(str(tmp_path / "ledger")).write(entry)
+        (out / "certificate.json").write_text(json.dumps({"forecast": {"invocation_id": invocation}}))
+        world = World(tmp_path, foreign, collection=collection)
+        for content, problems in ((platform.result(invocation, "json"), 0), (b"[]", 1)):
+            (out / "forecast.json").write_bytes(content)
+            assert len(list(world.about_forecast())) == problems
 
 
 def test_the_judge_sees_a_deal_that_is_lost(tmp_path: Path) -> None:

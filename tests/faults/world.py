@@ -1,4 +1,4 @@
-"""One collection at a double, a CRM whose exports change, and two machines that share a ledger and the folder of forecasts: steps, and what must hold at each.
+"""One collection at a double, a CRM whose exports change, and two machines that share a ledger and the forecasts' folder.
 
 Every invariant is told as a sentence in ``problems``; none is left out of any story:
 
@@ -149,9 +149,8 @@ class World:
         sandbox = self.double.url if isinstance(self.double, Sandbox) else None
         plan = child.Plan(step.at, step.act, step.days, step.resume, self.runs, sandbox)
         settings = {"LEDGER": str(self.folder / "ledger"), **step.settings}
-        return start_planned(
-            machine, self.double, self.collection, plan, "../journal", {**_TRUSTED, "out": str(self.folder / "out")}, settings
-        )
+        options = {**_TRUSTED, "out": str(self.folder / "out")}
+        return start_planned(machine, self.double, self.collection, plan, "../journal", options, settings)
 
     def _pause(self, process: BaseProcess, step: Step, run: int) -> bool:
         """Wait until the run stops, if it ever does; let its lease end, and another machine sync; then let it go on."""
