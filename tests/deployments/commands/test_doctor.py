@@ -179,9 +179,9 @@ def test_a_proxy_between_this_machine_and_itself(
 
 @pytest.fixture
 def lonely(stage: Stage) -> Iterator[Stage]:
-    """The stage with one more deployment, whose work pool no worker polls."""
+    """The stage with a deployment, whose work pool no worker polls."""
     stage.ask("work_pools/", {"name": "lonely", "type": "process"})
-    flow = stage.deployment("sync-deals/incremental")["flow_id"]
+    flow = stage.ask("flows/", {"name": "sync-deals"})["id"]
     body = {"name": "lonely", "flow_id": flow, "work_pool_name": "lonely", "tags": ["dealcast"], "paused": True}
     made = stage.ask("deployments/", body)["id"]
     yield stage
