@@ -12,7 +12,6 @@ import csv
 import io
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,8 +27,9 @@ import httpx
 from PIL import Image
 from playwright.sync_api import Locator, Page, sync_playwright
 
+from deployments.commands.demo import todays_export
 from tests.conftest import HANG, wait_for
-from tests.deployments.commands.test_automations import EXPORT, receiver
+from tests.deployments.commands.test_automations import receiver
 from tests.deployments.test_browser import ALONE, CHROMIUM
 
 FOLDER = Path(__file__).resolve().parents[1] / "deployments" / "screenshots"
@@ -50,7 +50,7 @@ font-weight:700;display:flex;align-items:center;justify-content:center">d</div><
 
 
 @contextmanager
-def everything(export: Path, home: Path) -> Iterator[tuple[str, str]]:
+def everything(export: Path, first_month: str, home: Path) -> Iterator[tuple[str, str]]:
     """`dealcast up` of the export, from its first completed run on; yields the server's address and its secret."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DEALCAST_", "PREFECT_"))}
     options = [
@@ -61,7 +61,7 @@ def everything(export: Path, home: Path) -> Iterator[tuple[str, str]]:
         "--timezone",
         "Europe/Rome",
         "--first-month",
-        "2026-11",
+        first_month,
         "--every",
         "600",
     ]
@@ -142,9 +142,9 @@ def main() -> None:
     """Make all of them."""
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as place, receiver() as (hook, texts):
-        export = Path(place, "acme.csv")
-        shutil.copy(EXPORT, export)
-        with everything(export, Path(place, "home")) as (url, secret):
+        made, first_month = todays_export(Path(place))
+        export = made.rename(Path(place, "acme.csv"))
+        with everything(export, first_month, Path(place, "home")) as (url, secret):
             basic = {"Authorization": f"Basic {base64.b64encode(secret.encode()).decode()}"}
 
             def ask(method: str, path: str, body: Any = None) -> Any:

@@ -27,6 +27,11 @@ _WON, _PREDICTED, _BEFORE, _INK, _GRID, _BAND, _PAPER = "#94a3b8", "#2563eb", "#
 _LABELS = 24
 """Months that have room for a label each."""
 
+_FEWEST = 6
+"""Months that have room at least: a single one is no wall."""
+_LINE, _LONGEST_SUBJECT = 48, 50
+"""Characters of a title that leave room for the as-of time beside it, and of a name for which the picture has room."""
+
 _ONE_AT_A_TIME = threading.Lock()
 """Held while a picture is drawn: matplotlib's settings are the process's own, and many syncs may end at once."""
 
@@ -77,6 +82,8 @@ def chart_of(
         return {f"{row['month']:%Y-%m}": row["revenue"] for row in history.to_pylist() if row["invocation_id"] == invocation}
 
     mine, currency = months(chosen), made[chosen]["currency"]
+    if len(subject) > _LONGEST_SUBJECT:
+        subject = f"{subject[: _LONGEST_SUBJECT - 3].rstrip()}..."
     return Chart(
         f"{subject}: {sum(mine.values()):,.0f}{f' {currency}' if currency else ''} in {counted(len(mine), 'month')}",
         won,
@@ -121,11 +128,14 @@ def _plot(axes: Axes, chart: Chart) -> None:
     if chart.running in place:
         axes.axvspan(place[chart.running] - 0.5, place[chart.running] + 0.5, color=_BAND, zorder=0, label="running month")
     for values, colour, label in ((won, _WON, "won"), (chart.months, _PREDICTED, "forecast")):
-        axes.bar([place[month] for month in values], list(values.values()), 0.76, color=colour, label=label, zorder=2)
+        if values or label == "forecast":
+            axes.bar([place[month] for month in values], list(values.values()), 0.76, color=colour, label=label, zorder=2)
     if line and chart.before_as_of:
         days = [place[month] for month in line]
         outline = [withStroke(linewidth=4, foreground=_PAPER)]
         axes.plot(days, list(line.values()), color=_BEFORE, marker="o", markersize=4, label=chart.last, zorder=3, path_effects=outline)
+    if len(place) < _FEWEST:
+        axes.set_xlim(-0.6, _FEWEST - 0.4)
     every = -(-len(place) // _LABELS)
     axes.set_xticks(
         [number for number in place.values() if number % every == 0], [_label(m, n) for m, n in place.items() if n % every == 0]
@@ -135,7 +145,8 @@ def _plot(axes: Axes, chart: Chart) -> None:
     axes.grid(axis="y", color=_GRID, zorder=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(length=0)
-    axes.set_title(chart.title, loc="left", fontweight="bold", fontsize=11, parse_math=False)
+    above = "\n" if len(chart.title) > _LINE else ""
+    axes.set_title(f"{chart.title}{above}", loc="left", fontweight="bold", fontsize=11, parse_math=False)
     axes.set_title(f"as of {chart.as_of:%-d %b %Y, %H:%M} UTC{' · sandbox' if chart.sandbox else ''}", loc="right", fontsize=9)
     order = ("won", "forecast", "last", "running")
     parts, words = zip(

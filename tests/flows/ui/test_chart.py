@@ -51,6 +51,30 @@ def test_the_first_forecast_has_no_line(history: Ledger) -> None:
     assert not [word for word in words(draw(chart)) if word.startswith("last forecast")]
 
 
+def test_what_is_not_there_is_not_in_the_legend() -> None:
+    said = words(draw(Chart("a", {}, {"2026-12": 5.0}, AS_OF)))
+    assert "forecast" in said
+    assert "won" not in said
+
+
+def test_a_long_title_stands_above_the_as_of_time_and_has_the_sum(history: Ledger) -> None:
+    """Beside it one would lie across the other."""
+
+    def heights(subject: str) -> tuple[str, float, float]:
+        picture = ET.fromstring(draw(chart_of(read_history(history, "c1"), {}, subject)))  # noqa: S314 - our own
+        texts = [each for each in picture.iter() if each.tag.endswith("text") and each.text]
+        placed = [(each.text or "", float(each.get("y") or each.get("transform", "").rpartition(" ")[2].rstrip(")"))) for each in texts]
+        ((title, top),) = [each for each in placed if " EUR in 1 month" in each[0]]
+        ((_, beside),) = [each for each in placed if each[0].startswith("as of ")]
+        return title, top, beside
+
+    title, top, beside = heights("United Widgets and Sons of the North, New business in the Eastern region")
+    assert title == "United Widgets and Sons of the North, New busin...: 13,000 EUR in 1 month"
+    assert top < beside - 5
+    _, top, beside = heights("acme")
+    assert top == pytest.approx(beside, abs=2)
+
+
 @pytest.mark.parametrize("sandbox", [None, "http://127.0.0.1:8765"])
 def test_only_what_is_known_to_be_the_sandbox_is_said_to_be(history: Ledger, sandbox: str | None) -> None:
     """A platform may be reached by a tunnel on loopback, and have the collection now that a sandbox had."""
