@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from flows.errors import ExportUnreadable
 ROWS = 100_000
 _FIRST_BLOCK = 1 << 20
 _LARGEST_BLOCK = 4 << 20
-LONGEST_ROW = 256 << 20
+LONGEST_ROW = 16 << 20
+"""Bytes of a row, of a line and of a cell: some hundred times what the longest texts of a CRM take."""
+
 _SLICE = 1 << 18
 _SHOWN_OF_A_LINE = 1 << 16
 _NEWLINE, _QUOTE, _RETURN = 0x0A, 0x22, 0x0D
@@ -54,7 +57,7 @@ class Block:
 
 
 def row_aligned(stream: BinaryIO, location: str, line: int) -> Iterator[Block]:
-    """Blocks of 4 MB, or 100k short rows. Raises ExportUnreadable where no row ends within 256 MB; ``line`` is where the stream stands."""
+    """Blocks of 4 MB, or 100k short rows. Raises ExportUnreadable where no row ends within 16 MB; ``line`` is where the stream stands."""
     carried, size = bytearray(), _FIRST_BLOCK
     while True:
         text = bytearray(len(carried) + size)  # filled in place: a read put behind what was carried would be all of it twice
@@ -74,8 +77,8 @@ def row_aligned(stream: BinaryIO, location: str, line: int) -> Iterator[Block]:
             size = min(_LARGEST_BLOCK, max(_FIRST_BLOCK, ROWS * end // max(block.newlines, 1)))
         elif len(text) > LONGEST_ROW:
             raise ExportUnreadable(
-                f"{location}, line {line}: from here no row ends within {LONGEST_ROW >> 20} MB:"
-                " a quote opens and never closes. Export again."
+                f"{location}, line {line}: from here no row ends within {LONGEST_ROW >> 20} MB, which no setting raises: a quote opens and "
+                "never closes, or the lines have no end. Export again."
             )
         else:
             size = max(size, len(text))
@@ -109,6 +112,9 @@ def lines_of(text: memoryview | bytes, stream: BinaryIO | None = None) -> Iterat
     """The lines of ``text``, and of the ``stream`` after it, with their line breaks; only a newline breaks a line.
 
     A BOM in front of a line is left out: a file joined to another has one where it begins.
+
+    Raises:
+        csv.Error: a line is too long.
     """
     pending = bytes(text) or (stream.read(_FIRST_BLOCK) if stream else b"")
     while pending:
@@ -118,6 +124,8 @@ def lines_of(text: memoryview | bytes, stream: BinaryIO | None = None) -> Iterat
         more = stream.read(_FIRST_BLOCK) if stream else b""
         if not more:
             break
+        if len(pending) > LONGEST_ROW:
+            raise csv.Error(f"it does not end within {LONGEST_ROW >> 20} MB")
         pending += more
     if pending:
         yield pending.decode("utf-8").removeprefix(BOM)
@@ -155,12 +163,16 @@ def _block(text: bytearray, end: int, *, balanced: bool = True) -> Block:
 def _last_row_end(text: bytearray) -> int:
     """The position after the last line break that no quotes enclose; 0 if there is none."""
     end = text.rfind(b"\n")
-    quotes = _count(text, _QUOTE, end + 1)
-    while end >= 0 and quotes & 1:
-        before = text.rfind(b"\n", 0, end)
-        quotes -= text.count(b'"', before + 1, end)
-        end = before
-    return end + 1
+    if _count(text, _QUOTE, end + 1) % 2 == 0:
+        return end + 1
+    before = end
+    while before >= 0:
+        opening = text.rfind(b'"', 0, before)
+        before = text.rfind(b'"', 0, opening)
+        end = text.rfind(b"\n", before + 1, opening)
+        if end >= 0:
+            return end + 1
+    return 0
 
 
 def _count(text: bytearray, byte: int, end: int) -> int:

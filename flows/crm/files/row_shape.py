@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -40,19 +41,24 @@ class RowShape:
         alike = len(cells) == self.width and not any(cell.strip() for cell in cells[len(self.headers) :])
         return alike or not any(cell.strip() for cell in cells) or is_footer(cells, self.footers)
 
-    def refuse_irregular(self, rows: Sequence[Row], *, escaped: bool) -> None:
-        """Raise ExportUnreadable naming the ``rows``, all that do not fit; with ``escaped`` a backslash stands before quotes."""
-        named = ", ".join(f"line {line} ({len(cells)} cells)" for line, cells in rows[:_NAMED])
-        more = f" and {len(rows) - _NAMED:,} more" if len(rows) > _NAMED else ""
+    def refuse_irregular(self, rows: Iterator[Row], escaped: Callable[[], bool]) -> None:
+        """Raise ExportUnreadable naming the first of the ``rows``, all that do not fit, which may be any number.
+
+        Once they were looked at, ``escaped`` says whether a backslash stands before quotes in the file.
+        """
+        first = list(islice(rows, _NAMED))
+        beyond = sum(1 for _ in rows)
+        named = ", ".join(f"line {line} ({len(cells)} cells)" for line, cells in first)
+        more = f" and {beyond:,} more" if beyond else ""
         others = "" if self.width == len(self.headers) else f", the other rows {self.width}"
         why = (
             "A backslash stands before quotes inside cells, where CSV doubles the quote"
-            if escaped
+            if escaped()
             else "A separator inside a cell is not quoted, or a row is cut short"
         )
         raise ExportUnreadable(
             f"{self.location}, {named}{more}: the header has {len(self.headers)} cells{others}. {why}."
-            f" Fix {'this line' if len(rows) == 1 else 'these lines'}, or export again."
+            f" Fix {'this line' if len(first) == 1 else 'these lines'}, or export again."
         )
 
     def refuse_escaped_quotes(self, block: Block, line: int) -> None:

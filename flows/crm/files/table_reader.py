@@ -249,8 +249,8 @@ class TableReader:
             return
         with self._opened(self.layout.offset) as stream:
             lines = _Seen(lines_of(b"", stream))
-            irregular = [row for row in self._until_trouble(self._rows(lines, self.layout.first_line)) if not self._shape.fits(row[1])]
-            self._shape.refuse_irregular(irregular, escaped=lines.escaped)
+            all_rows = self._until_trouble(self._rows(lines, self.layout.first_line))
+            self._shape.refuse_irregular((row for row in all_rows if not self._shape.fits(row[1])), lambda: lines.escaped)
 
     def _until_trouble(self, rows: Iterator[Row]) -> Iterator[Row]:
         try:

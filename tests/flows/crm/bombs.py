@@ -56,6 +56,20 @@ def shared_rows(first: int, last: int) -> str:
     )
 
 
+def long_rows(folder: Path) -> dict[Path, str]:
+    """Files of a few more megabytes than a row may have, each with a part of the sentence that refuses it."""
+    deal, much = ",".join(DEAL), 20 << 20
+    made = {
+        "one line": "7," + "a" * much,
+        "an open quote": '7,"' + "a\n" * (much // 2),
+        "quotes": '7,"' + '""\n' * (much // 3),
+        "a stray quote, and then one line": f'7,De"al,{deal[7:]}\n' * 9 + "7," + "a" * much,
+    }
+    for name, text in made.items():
+        (folder / f"{name}.csv").write_text(f"{HEADER}\n{deal}\n{text}\n", "ascii")
+    return {folder / f"{name}.csv": "within 16 MB" for name in made}
+
+
 def bombs(folder: Path) -> dict[Path, str]:
     """Each file, with a part of the one sentence that refuses it."""
     book, header = "DEALCAST_WORKBOOK_LIMIT", "does not end within 256 KB"
