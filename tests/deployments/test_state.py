@@ -59,6 +59,7 @@ def test_an_older_ledger_is_safe_to_restore(
     dealcast("collections", "verify", collection, newest, "--crm", "canonical", "--mode", "override")
 
 
+@pytest.mark.slow
 def test_a_sync_leaves_nothing_in_the_staging_folder(sync: Sync, home: Path, write_deals: WriteDeals) -> None:
     sync(write_deals(3))
     assert list((home / "staging").iterdir()) == []

@@ -40,6 +40,7 @@ UNREADABLE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", sampled(UNREADABLE))
 @pytest.mark.parametrize("name", sampled(["deals.csv", "deals"]))
 def test_a_file_that_is_no_table_is_refused(failing: Failing, tmp_path: Path, asked: Asked, content: bytes, name: str) -> None:
@@ -52,6 +53,7 @@ def test_a_file_that_is_no_table_is_refused(failing: Failing, tmp_path: Path, as
     assert asked("POST", "*/append") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", sampled(["nowhere.csv", "no/such/folder/deals.csv", "*.csv", ""]))
 def test_a_missing_file_is_named(failing: Failing, tmp_path: Path, asked: Asked, where: str) -> None:
     error = failing(tmp_path / where)
@@ -61,6 +63,7 @@ def test_a_missing_file_is_named(failing: Failing, tmp_path: Path, asked: Asked,
     assert asked("POST", "*/append") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", sampled(["id", "value", "status", "lastSyncedAt"]))
 def test_a_missing_column_is_named(failing: Failing, write_deals: WriteDeals, asked: Asked, column: str) -> None:
     """`canonical` has all 35 columns (D): one that is missing is no empty column, whether a deal needs it or not."""
@@ -75,6 +78,7 @@ def test_a_missing_column_is_named(failing: Failing, write_deals: WriteDeals, as
     assert asked("POST", "*/append") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("crm", "error_type"), sampled([("hubspot", ExportUnmappable), ("salesforce", ExportUnmappable), ("sap", UsageError)])
 )
@@ -88,6 +92,7 @@ def test_a_wrong_dialect_is_refused(
     assert asked("POST", "*/append") == 0
 
 
+@pytest.mark.slow
 def test_an_unknown_dialect_is_answered_with_the_known_ones(failing: Failing, write_deals: WriteDeals) -> None:
     error = failing(write_deals(), crm="hubspt")
     assert "hubspot" in str(error)

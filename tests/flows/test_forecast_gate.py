@@ -165,6 +165,7 @@ def test_validation_errors_of_any_shape_are_readable(
     assert asked("POST", "/api/invocation") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", sampled(["in_progress", "queued"]))
 def test_past_the_deadline_there_is_no_invocation(
     failing: Failing, write_deals: WriteDeals, sandbox: Sandbox, asked: Asked, monkeypatch: pytest.MonkeyPatch, word: str
@@ -193,6 +194,7 @@ def test_an_unknown_status_word_is_an_outcome_of_its_own(
     assert (asked("GET", "*/append/*"), asked("POST", "/api/invocation")) == (1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", sampled([401, 403]))
 @pytest.mark.parametrize(("method", "path"), sampled([("POST", "*/append"), ("GET", "/api/collection"), ("GET", "*/append/*")]))
 def test_a_refused_token_is_not_tried_again(

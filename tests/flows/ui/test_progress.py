@@ -92,6 +92,7 @@ def _logged(run_id: Any) -> list[Log]:
         return wait_for(whole, "the end of the run's log")
 
 
+@pytest.mark.slow
 def test_a_healthy_wait_of_five_minutes_in_the_log_and_its_retries_in_the_api(
     sync: Sync,
     write_deals: WriteDeals,
