@@ -27,21 +27,22 @@ EQUAL_ROWS = "equal to another row in every column"
 
 _CONTENT = [name for name in COLUMN_NAMES if name != "lastSyncedAt"]
 _NUMBER = r"^[0-9]+(?:\.0+|,0{1,2})?$"
-_GROUPED = r"^[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:\.[0-9]{3}){2,})$"
-_UUID = r"^\{?[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}?$"
+_GROUPED = r"^[1-9][0-9]{0,2}(?:(?:[, '][0-9]{3})+|(?:\.[0-9]{3}){2,})$"
+_UUID = r"^\{?([0-9A-Fa-f]{8})-?([0-9A-Fa-f]{4})-?([0-9A-Fa-f]{4})-?([0-9A-Fa-f]{4})-?([0-9A-Fa-f]{12})\}?$"
+_SIGNS = str.maketrans("\u2010\u2011\u2212\u2019", "---'")
 _SUFFIX = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345", np.uint8)
 
 
 def spelling_keys(ids: pa.Array) -> pa.Array:
     """The key that all spellings of one id have in common.
 
-    That is its text without blanks around it, the digits of `007`, `7.0` and `1,007`, the first 15 characters of Salesforce's 18, and
-    a UUID in small letters without braces; and letters and digits beyond ASCII in one form, wide ones narrow and accents composed.
+    That is its text without blanks around it, the digits of `007`, `7.0`, `1,007` and `1'007`, the first 15 characters of Salesforce's 18,
+    and a UUID in small letters without braces; and letters and digits beyond ASCII in one form, wide ones narrow and accents composed.
     """
     ids = _composed(plain_ids(ids))
     numbers = pc.fill_null(pc.match_substring_regex(ids, rf"^0[0-9]|^[0-9]+(?:\.0+|,0{{1,2}})$|{_GROUPED}"), False)
     if pc.any(numbers).as_py():
-        ids = pc.if_else(pc.match_substring_regex(ids, _GROUPED), pc.replace_substring_regex(ids, "[.,]", ""), ids)
+        ids = pc.if_else(pc.match_substring_regex(ids, _GROUPED), pc.replace_substring_regex(ids, "[., ']", ""), ids)
         plain = pc.replace_substring_regex(ids, r"^0*([0-9]+?)(?:\.0+|,0{1,2})?$", r"\1")
         ids = pc.if_else(pc.match_substring_regex(ids, _NUMBER), plain, ids)
     return _short(_small(ids))
@@ -51,14 +52,17 @@ def _composed(ids: pa.Array) -> pa.Array:
     beyond = pc.fill_null(pc.invert(pc.string_is_ascii(ids)), False)
     if not pc.any(beyond).as_py():
         return ids
-    return pc.replace_with_mask(ids, beyond, by_value(ids.filter(beyond), lambda text: unicodedata.normalize("NFKC", text)))
+    return pc.replace_with_mask(
+        ids, beyond, by_value(ids.filter(beyond), lambda text: unicodedata.normalize("NFKC", text).translate(_SIGNS))
+    )
 
 
 def _small(ids: pa.Array) -> pa.Array:
-    """UUIDs in small letters without braces, the others as they are."""
-    if not pc.any(pc.is_in(pc.binary_length(ids), pa.array([36, 38], pa.int32()))).as_py():
+    """UUIDs in small letters with hyphens and without braces, the others as they are."""
+    if not pc.any(pc.is_in(pc.binary_length(ids), pa.array([32, 36, 38], pa.int32()))).as_py():
         return ids
-    return pc.if_else(pc.match_substring_regex(ids, _UUID), pc.ascii_lower(pc.utf8_trim(ids, "{}")), ids)
+    hyphened = pc.replace_substring_regex(ids, _UUID, r"\1-\2-\3-\4-\5")
+    return pc.if_else(pc.match_substring_regex(ids, _UUID), pc.ascii_lower(hyphened), ids)
 
 
 def _short(ids: pa.Array) -> pa.Array:

@@ -35,22 +35,45 @@ _IN_OTHER_WORDS = (
 _DELETED_FLAG = re.compile(
     rf"_*(?:(?:{_OWNER})_)*(?:is[ _]?)?(?:(?:{_WHAT})[ _]?)?deleted(?:[ _]?flag)?\??|delete[ _]?flag"
     rf"|(?:(?:ist|est|est\u00e1|\u00e8|is|\u00e9) )?(?:{_IN_OTHER_WORDS})\??"
-    r"|(?:is[ _]?)?trashed|(?:is[ _]?)?in[ _]?(?:trash|recycle[ _]?bin)"
+    r"|(?:is[ _]?)?trashed|(?:is[ _]?)?in[ _]?(?:trash|recycle[ _]?bin)|is[ _]?(?:removed|merged|del)|d(?:el)?[ _]?flag"
+    rf"|(?:{_WHAT})[ _]is[ _]deleted|deleted \((?:y/n|yes/no|true/false|0/1|1/0)\)|is_?deleted__c"
 )
 _DELETED_AT = re.compile(
-    rf"_*(?:[a-z]+_)*(?:(?:{_WHAT}) )?deleted[ _]?(?:at|on|time|date)|(?:date|time)[ _]?deleted|deletion[ _]?(?:date|time)"
+    rf"_*(?:[a-z]+_)*(?:(?:{_WHAT}) )?(?:deleted|removed|trashed|purged)[ _]?(?:at|on|time|date)"
+    rf"|delete[ _]?(?:time|date)|(?:date|time)[ _]?deleted|deletion[ _]?(?:date|time)"
     rf"|(?:{_IN_OTHER_WORDS}) (?:am|le|el|il|em|op|den)|merged[ _]?into(?:[ _](?:{_WHAT}))?(?:[ _]?id)?"
 )
-_CURRENT = re.compile(r"_fivetran_active|_*is_(?:current|latest)(?:_(?:version|record|row))?|_*current_flag")
+_CURRENT = re.compile(r"_fivetran_active|_*is_(?:current|latest)(?:_(?:version|record|row))?|_*curr(?:ent)?_fl(?:ag|g)")
 _REPLACED_AT = re.compile(r"dbt_valid_to|__end_at|_valid_to")
-_CHANGE = re.compile(r"_*(?:cdc[_ ]?)?(?:op|operation|dml)(?:[_ ]?type)?|_*(?:cdc_)?change_type|_*row_?kind|metadata\$action")
+_CHANGE = re.compile(
+    r"_*(?:cdc[_ ]?)?(?:op|operation|dml)(?:[_ ]?type)?|_*(?:cdc_)?change_type|_*row_?kind|metadata\$action"
+    r"|sys_change_operation|event(?:_?type)?|action"
+)
 _CODED_CHANGE = re.compile(r"__\$operation")
 _NEVER = r"^(?:[0:./ TZ+-]*|(?:0001-01-01|1899-12-3[01]|1900-01-0[01]|1970-01-01|9999-12-31)[0-9:. TZ+-]*|-?infinity|f|false|no|n)$"
 
 _DELETES = frozenset({"d", "-d", "delete", "deleted"})
 _BEFORE = frozenset({"-u", "update_preimage", "update_before", "before"})
 _AFTER = frozenset(
-    {"c", "i", "u", "r", "+i", "+u", "insert", "update", "upsert", "create", "read", "update_postimage", "update_after", "snapshot"}
+    {
+        "c",
+        "i",
+        "u",
+        "r",
+        "+i",
+        "+u",
+        "insert",
+        "update",
+        "upsert",
+        "create",
+        "read",
+        "inserted",
+        "updated",
+        "created",
+        "update_postimage",
+        "update_after",
+        "snapshot",
+    }
 )
 _CODES = frozenset("12345")
 """Of SQL Server: 1 deletes, 3 is a row before its change."""

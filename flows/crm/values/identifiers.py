@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 from expectations.formats import holds, memory
 from flows.crm.values.cells import by_value, unquoted, visible
 
-_ROUNDED = r"^[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]+$"
+_ROUNDED = r"^[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]+$|^[0-9][.,][0-9]+[eE][0-9]+$"
+"""As spreadsheets and Python write it, and as Java does, without a plus; `7E10` may be an id."""
 
 
 def plain_ids(column: pa.Array) -> pa.Array:
@@ -38,6 +39,6 @@ def _plain(text: str) -> str | None:
 
 def rounded(column: pa.Array) -> pa.Array:
     """True for identifiers that are numbers which a spreadsheet rounded (`1.43E+10`): their last digits are lost. False where null."""
-    if not holds(pa.chunked_array([column]), b"+"):
+    if not holds(pa.chunked_array([column]), b"+.,"):
         return pa.repeat(False, len(column))
     return pc.fill_null(pc.match_substring_regex(column, _ROUNDED), False)

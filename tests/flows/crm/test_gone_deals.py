@@ -59,6 +59,14 @@ PIPEDRIVE = {
         ("cdc_operation", "DELETE", "INSERT"),
         ("METADATA$ACTION", "DELETE", "INSERT"),
         ("__$operation", "1", "4"),
+        ("SYS_CHANGE_OPERATION", "D", "U"),
+        ("action", "deleted", "created"),
+        ("is_removed", "1", "0"),
+        ("del_flag", "Y", "N"),
+        ("Deleted (Y/N)", "Y", "N"),
+        ("IsDeleted__c", "true", "false"),
+        ("removed_at", "2024-02-01", ""),
+        ("Delete time", "2024-02-01 10:00", ""),
     ],
 )
 def test_deleted_deals_are_dropped_by_name(header: str, gone: str, kept: str, export: Export, tmp_path: Path) -> None:
@@ -74,6 +82,7 @@ def test_deleted_deals_are_dropped_by_name(header: str, gone: str, kept: str, ex
     [
         ("_fivetran_active", "false", "true"),
         ("is_current", "0", "1"),
+        ("CURR_FLG", "N", "Y"),
         ("dbt_valid_to", "2024-02-01 10:00:00", ""),
         ("__END_AT", "2024-02-01", "9999-12-31"),
         ("_change_type", "update_preimage", "update_postimage"),
@@ -93,7 +102,9 @@ def test_a_column_with_other_words_than_those_of_changes_is_no_log_of_them(words
     assert extract(Export(rows).write(tmp_path / "deals.csv"))[1].deals == 3
 
 
-@pytest.mark.parametrize("header", ["Contacts deleted", "contacts_deleted", "Deleted by", "Not deleted", "Undeleted", "Last deleted email"])
+@pytest.mark.parametrize(
+    "header", ["Contacts deleted", "contacts_deleted", "Deleted by", "Not deleted", "Undeleted", "Last deleted email", "Action", "Event"]
+)
 def test_other_columns_that_speak_of_deleting_say_nothing_of_the_deal(header: str, export: Export, tmp_path: Path) -> None:
     location = Export([deal | {header: "1"} for deal in export.deals]).write(tmp_path / "deals.csv")
     assert extract(location)[1].deals == 3

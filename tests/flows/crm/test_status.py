@@ -276,3 +276,20 @@ def test_a_nonprofit_s_posted_gift_is_won(tmp_path: Path) -> None:
     rows = [{"Opportunity ID": f"006{n}", "Opportunity Name": "a", "Stage": stage} | dates for n, stage in enumerate(stages)]
     frame, _ = extract(Export(rows).write(tmp_path / "deals.csv"), "salesforce")
     assert frame["status"].tolist() == list(stages.values())
+
+
+@pytest.mark.parametrize(
+    ("stage", "status"),
+    [
+        ("WON", "closed_won"),
+        ("C6:WON", "closed_won"),
+        ("DT128_6:SUCCESS", "closed_won"),
+        ("DT128_6:FAIL", "closed_lost"),
+        ("C6:UC_1A2B", "closed_lost"),
+    ],
+)
+def test_a_closed_bitrix_deal_is_won_in_a_stage_of_success_alone(stage: str, status: str, tmp_path: Path) -> None:
+    times = dict.fromkeys(("DATE_CREATE", "DATE_MODIFY", "CLOSEDATE"), "2026-01-05T10:00:00+03:00")
+    row = {"ID": "7", "TITLE": "a", "STAGE_ID": stage, "OPPORTUNITY": "1", "CLOSED": "Y"} | times
+    frame, _ = extract(Export([row]).write(tmp_path / "deals.csv"), "bitrix24")
+    assert frame["status"].tolist() == [status]
