@@ -6,6 +6,7 @@ Each has its own gate, report and forecast; one that fails does not stop the oth
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
 from pydantic import ValidationError
 
+from flows.crm.guide.remembered import with_remembered
+from flows.deals.guard import load_baseline
 from flows.deals.records import StagedDeals
 from flows.deals.staged_file import stage_pipelines
-from flows.errors import StoppedByGuard, UsageError
+from flows.errors import LedgerDamaged, StoppedByGuard, UsageError
+from flows.ledger.store import Ledger
 from flows.many_collections import THREADS, ended_as_one, states_of
 from flows.options import SyncOptions, counted, is_target
 from flows.runtime import data_process
@@ -24,7 +28,7 @@ from flows.runtime.data_process import in_data_process
 from flows.runtime.staging_area import staging_folder
 from flows.runtime.step_log import say
 from flows.settings import load_settings
-from flows.sync_deals import sync_export
+from flows.sync_deals import id_of, sync_export
 from flows.table_of_syncs import read_lines
 from flows.tasks import UNCACHED, Steps
 from flows.ui.final_states import WATCHED, FlowEnd, concluded
@@ -98,12 +102,12 @@ def sync_pipelines(options: SyncOptions, pipelines: str) -> State[Any]:
     settings = load_settings()
     table, options = read_table(settings.path_of(pipelines)), settings.from_folder(options)
     data_process.start_data_process()
-    each = {pipeline: _options_of(options, pipeline, collection) for pipeline, collection in table.items()}
+    each = {pipeline: _remembered(_options_of(options, pipeline, collection)) for pipeline, collection in table.items()}
     with staging_folder(settings.home_folder) as folder:
         find = Steps(settings).find_collection
         zones = states_of(each, lambda pipeline: find.submit(each[pipeline]), PIPELINES, "found", (0, 10))
         found = {pipeline: state.result() for pipeline, state in zones.items() if state.is_completed()}
-        staged = _extract(options, {pipeline: (zone, table[pipeline]) for pipeline, zone in found.items()}, table, folder)
+        staged = _extract(each, found, folder)
         synced = states_of(found, lambda pipeline: sync_pipeline.submit(each[pipeline], staged.get(pipeline)), PIPELINES)
         return ended_as_one(zones | synced, PIPELINES)
 
@@ -117,10 +121,22 @@ def _options_of(options: SyncOptions, pipeline: str, collection: str) -> SyncOpt
         raise UsageError(f"Pipeline {pipeline!r} has the collection {collection!r}: {why}. Fix the table.") from error
 
 
-def _extract(options: SyncOptions, found: dict[str, tuple[str, str]], named: Collection[str], folder: Path) -> dict[str, StagedDeals]:
-    """One reading for each timezone among the collections, which is nearly always one; ``found``: pipeline -> (zone, collection)."""
+def _remembered(options: SyncOptions) -> SyncOptions:
+    """The options, and where they say nothing how the collection's last export was read; a damaged ledger is the sync's to tell."""
+    with suppress(LedgerDamaged):
+        ledger = Ledger(load_settings().ledger_url)
+        return with_remembered(options, load_baseline(ledger, id_of(options.collection, ask=False)))
+    return options
+
+
+def _extract(each: dict[str, SyncOptions], found: dict[str, str], folder: Path) -> dict[str, StagedDeals]:
+    """One reading for each timezone and way of reading among the collections, which is nearly always one; ``found``: pipeline -> zone."""
+    alike: dict[tuple[str, SyncOptions], Table] = {}
+    for pipeline, zone in found.items():
+        options = each[pipeline]
+        way = options.model_copy(update={"pipeline": None, "collection": PIPELINES, "out": None})
+        alike.setdefault((zone, way), {})[pipeline] = options.collection
     staged: dict[str, StagedDeals] = {}
-    for zone in dict.fromkeys(zone for zone, _ in found.values()):
-        table = {pipeline: collection for pipeline, (its, collection) in found.items() if its == zone}
-        staged |= extract_pipelines(options, table, named, folder, zone)
+    for (zone, way), table in alike.items():
+        staged |= extract_pipelines(way, table, each, folder, zone)
     return staged

@@ -173,8 +173,8 @@ def guard_export(checked: CheckedDeals, options: SyncOptions) -> None:
     if options.mode == "override" or not checked.is_part(options):
         before, begun = load_baseline(ledger, options.collection), ledger.read(options.collection, checked.fingerprint)
         other = differences(staged.reading, before and before.get("reading"))
-        if not options.accept_reading_change:
-            guard_reading(other, stats)
+        guard_reading(other, stats, accept=options.accept_reading_change)
+        before = before and before | ({"newest_update": None} if other else {})  # read differently, a time is neither older nor newer
         accepted = options.accept_change or (begun is not None and not begun.finished) or (bool(other) and options.accept_reading_change)
         guard(stats, before, accept_shrink=options.accept_shrink, accept_change=accepted)
     if options.missing == "delete" and options.mode == "append":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from flows.deals.guard import guard_age, in_words, load_baseline
-from flows.errors import LedgerDamaged, NotFound, StoppedByGuard, printable
+from flows.errors import FileTrouble, LedgerDamaged, NotFound, StoppedByGuard, printable
 from flows.ledger.store import HOLDER, TIMEZONE, Entry, Ledger
 from flows.nostradamus import Nostradamus
 from flows.options import age_of
@@ -26,8 +28,8 @@ def status(collection: str | None, *, as_json: bool, max_age: str | None, ask: b
     """Print what the ledger knows of one collection, or of all.
 
     Returns:
-        The exit code: 0, or :data:`STALE` where one is older than ``max_age``, or has never completed a sync; of several, LedgerDamaged's
-        where the files of one are damaged, which is told in that one's place.
+        The exit code: 0, or :data:`STALE` where one is older than ``max_age``, or has never completed a sync, or there is none; of
+        several, LedgerDamaged's where the files of one are damaged or cannot be read, which is told in that one's place.
 
     Raises:
         UsageError: the ledger knows no such collection.
@@ -51,7 +53,8 @@ def status(collection: str | None, *, as_json: bool, max_age: str | None, ask: b
         raise NotFound(f"The platform knows these collections no longer, for this token: {', '.join(lost)}.")
     if any("damaged" in each for each in found):
         return LedgerDamaged.exit_code
-    return STALE if any(each["stale"] for each in found) else 0
+    nothing = max_age is not None and not found  # another ledger than is meant, or a lost one, is not fresh
+    return STALE if nothing or any(each["stale"] for each in found) else 0
 
 
 def _status_among(ledger: Ledger, collection: str, max_age: str | None, now: datetime) -> dict[str, Any]:
@@ -60,6 +63,8 @@ def _status_among(ledger: Ledger, collection: str, max_age: str | None, now: dat
         return _status_of(ledger, collection, max_age, now)
     except LedgerDamaged as error:
         return {"collection": collection, "damaged": str(error)}
+    except OSError as error:
+        return {"collection": collection, "damaged": str(FileTrouble.of(error))}
 
 
 def _status_of(ledger: Ledger, collection: str, max_age: str | None, now: datetime) -> dict[str, Any]:
@@ -111,8 +116,17 @@ def _flight(entry: Entry) -> dict[str, Any]:
 
 
 def _holder(ledger: Ledger, collection: str) -> dict[str, Any] | None:
+    """The lock's holder as it wrote itself down; ``died`` is there, and true, where it was a process of this machine that is no more."""
     with suppress(ValueError):
-        return dict(json.loads(ledger.get(collection, HOLDER) or b"{}")) or None
+        holder = dict(json.loads(ledger.get(collection, HOLDER) or b"{}"))
+        if holder.get("host") == socket.gethostname():
+            try:
+                os.kill(int(holder["pid"]), 0)
+            except ProcessLookupError:
+                holder["died"] = True
+            except (KeyError, OSError, OverflowError):  # there, though another user's; or no number of a process
+                pass
+        return holder or None
     return None
 
 
@@ -164,7 +178,8 @@ def _text(each: Mapping[str, Any], now: datetime) -> str:
     lines.append(f"  forecast   {span}completed {_ago(forecast['completed_at'], now)}" if forecast else "  forecast   none")
     lines += [f"  under way  {one['what']} {one['id'] or ''} {one['state']}, {_ago(one['since'], now)}" for one in each["in_flight"]]
     if lock := each["lock"]:
-        lines.append(f"  locked by  process {lock.get('pid')} on {lock.get('host')}, since {lock.get('since')}")
+        who = f"process {lock.get('pid')} on {lock.get('host')}, since {lock.get('since')}"
+        lines.append(f"  left by    {who}, which is no more: the next sync takes over" if lock.get("died") else f"  locked by  {who}")
     if "platform" in each:
         lines.append(f"  platform   {each['platform']}")
     return "\n".join(lines)

@@ -140,13 +140,13 @@ def _changed(now: ExportStats) -> list[str]:
     return [f"{many}{_most(now)}; another setting of the export looks just like that"]
 
 
-def guard_reading(differences: Sequence[str], now: ExportStats) -> None:
+def guard_reading(differences: Sequence[str], now: ExportStats, *, accept: bool = False) -> None:
     """Check that an export is read as by the last completed sync; ``differences`` name what is not.
 
     Raises:
         StoppedByGuard: some deals change by it; the message has their number.
     """
-    if differences and now.known and (now.changed or now.added or now.gone):
+    if differences and not accept and now.known and (now.changed or now.added or now.gone):
         raise StoppedByGuard(
             f"{_STOPPED}: the export is read differently than by the last completed sync ({'; '.join(differences)}), and "
             f"{now.changed:,} of {now.known:,} known deals change, {now.added:,} are new, {now.gone:,} are gone{_most(now)}. "

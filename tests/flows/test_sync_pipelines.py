@@ -94,6 +94,21 @@ def test_each_pipeline_lands_in_its_collection_with_a_forecast(
     assert name.endswith(f"· {len(table)} pipelines synced")
 
 
+def test_each_pipeline_is_read_as_its_collection_s_last_export_was(
+    tmp_path: Path, table: dict[str, str], platform: Nostradamus, told: list[str]
+) -> None:
+    """A collection that is new beside them is read as the options say, which say nothing."""
+    deals = export(tmp_path / "deals.csv")
+    assert run(tmp_path, deals, crm_timezone="America/New_York", forecast="never").is_completed()
+    with (tmp_path / "pipelines.csv").open("a") as sink:
+        sink.write(f"Partners,{platform.create_collection('Partners', 'Europe/Rome').id}\n")
+    told.clear()
+    state = run(tmp_path, deals, forecast="never")
+    assert state.is_completed(), state.message
+    assert sum("accepted as request" in line for line in told) == 1
+    assert sum("nothing new to send" in line for line in told) == len(table)
+
+
 def test_deals_that_are_not_synced_are_told_and_no_others(
     tmp_path: Path, table: dict[str, str], platform: Nostradamus, told: list[str]
 ) -> None:

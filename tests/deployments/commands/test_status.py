@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -67,6 +68,17 @@ def test_what_is_under_way_is_shown(dealcast: Dealcast, home: Path) -> None:
     assert "locked by  process 77 on worker-1" in shown
 
 
+def test_a_lock_whose_holder_died_is_not_told_as_held(dealcast: Dealcast, home: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    holder = {"pid": str(ended.pid), "host": socket.gethostname(), "since": "2026-11-27T00:00:00"}
+    remember(home, "acme").put("acme", "_holder.json", json.dumps(holder).encode())
+    assert json.loads(dealcast("status", "--json").stdout)["collections"][0]["lock"] == holder | {"died": True}
+    shown = dealcast("status").stdout
+    assert "which is no more" in shown
+    assert "locked by" not in shown
+
+
 @pytest.mark.parametrize(("age", "code"), [(timedelta(hours=35), 0), (timedelta(hours=37), 7)])
 def test_an_old_collection_is_an_exit_code(dealcast: Dealcast, home: Path, age: timedelta, code: int) -> None:
     remember(home, "acme", age=age)
@@ -105,6 +117,12 @@ def test_an_empty_ledger_is_no_error(dealcast: Dealcast) -> None:
     assert json.loads(dealcast("status", "--json").stdout) == {"collections": []}
 
 
+def test_an_empty_ledger_is_not_fresh(dealcast: Dealcast) -> None:
+    """A health check that looks at another ledger than is meant is not green."""
+    assert "no collection yet" in dealcast("status", "--max-age", "7d", code=7).stdout
+    assert json.loads(dealcast("status", "--max-age", "7d", "--json", code=7).stdout) == {"collections": []}
+
+
 def test_status_imports_neither_prefect_nor_pandas() -> None:
     """What makes it fast enough for a health check, whatever the machine."""
     program = "import sys, deployments.commands.status; print([name for name in ('prefect', 'pandas', 'pyarrow') if name in sys.modules])"
@@ -122,6 +140,15 @@ def test_a_damaged_collection_is_told_among_the_others(dealcast: Dealcast, home:
     assert "_export.json is damaged" in broken["damaged"]
     assert "broken: DAMAGED, " in dealcast("status", code=2).stdout
     assert "is damaged" in dealcast("status", "broken", code=2).output
+
+
+@pytest.mark.parametrize("folder", ["x.json", "_export.json"])
+def test_a_folder_in_a_file_s_place_hides_no_other_collection(dealcast: Dealcast, home: Path, folder: str) -> None:
+    remember(home, "acme")
+    (home / "ledger" / "broken" / folder).mkdir(parents=True)
+    sound, broken = json.loads(dealcast("status", "--json", code=2).stdout)["collections"]
+    assert sound["last_sync"]
+    assert f"{folder}: Is a directory" in broken["damaged"]
 
 
 def test_many_collections_are_told_in_one_object(dealcast: Dealcast, home: Path) -> None:
