@@ -21,6 +21,13 @@ LISTED = {Severity.CRITICAL: 20_000, Severity.WARNING: 1000}
 _TEXT_COLUMNS = frozenset(column.name for column in COLUMNS if column.kind is Kind.STRING)
 
 
+def shown_cell(column: str, value: str | None) -> str:
+    """A cell as it may be shown anywhere: its form, of a text its length; None is an empty cell."""
+    if value is None:
+        return "(empty)"
+    return f"(text of {len(value)} characters)" if column in _TEXT_COLUMNS else shape(value)
+
+
 class GateError(RuntimeError):
     """The gate itself broke: an exception inside Great Expectations or a metric says nothing about the data."""
 
@@ -39,9 +46,7 @@ class Failure:
     @property
     def shown(self) -> str:
         """The value as it may be shown anywhere: its form, of a text its length; the quarantine file has it as it is."""
-        if self.value is None:
-            return "(empty)"
-        return f"(text of {len(self.value)} characters)" if self.column in _TEXT_COLUMNS else shape(self.value)
+        return shown_cell(self.column, self.value)
 
     @property
     def shown_id(self) -> str:

@@ -67,7 +67,16 @@ def _outs(collection: str, ledger: Ledger) -> list[Path]:
 
 
 def _files_of_ours(folder: Path) -> list[Path]:
-    patterns = ("quarantine*.csv", "quarantine*.xlsx", "rejection.json", "gone.csv", "report.md", "certificate.json", "forecast.*")
+    patterns = (
+        "quarantine*.csv",
+        "quarantine*.xlsx",
+        "rejection.json",
+        "gone.csv",
+        "differences.csv",
+        "report.md",
+        "certificate.json",
+        "forecast.*",
+    )
     return sorted(path for pattern in patterns for path in folder.glob(pattern))
 
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Literal
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
 from deployments.command_options import checked_options
 from deployments.console import InertConsole
+from expectations.check_report import shown_cell
+from expectations.disclosure import shape
 from flows.deals.content_index import ContentIndex
 from flows.deals.records import CheckedDeals
 from flows.deals.selection import check_staged
 from flows.deals.staged_file import stage
-from flows.deals.verification import Comparison, compare
+from flows.deals.verification import Comparison, Difference, compare
+from flows.errors import printable
 from flows.options import counted, is_id
+from flows.runtime.atomic_files import private_folder, write_whole
 from flows.runtime.staging_area import staging_folder
 from flows.runtime.zone_names import zone_of
 from flows.settings import load_settings
@@ -26,8 +32,10 @@ from flows.settings import load_settings
 DIFFERS = 9
 """The exit code of ``verify`` where the collection does not hold what the export has: no other end of a command has it."""
 
+FILE = "differences.csv"
+"""The file of a collection's folder that has the ids and cells of what differs, for its owner alone."""
+
 _SHOWN = 20
-_LONGEST = 40
 
 
 def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"], timezone: str | None, **values: Any) -> int:
@@ -54,20 +62,39 @@ def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"
         asked = collection if is_id(collection) else (found or platform.collection(collection)).id
         platform.dump(asked, folder / "dump.csv")
         compared = compare(folder / "dump.csv", checked.csv, zone)
+    file = _keep(compared, settings.out_folder(options.model_copy(update={"collection": asked})))
     equal = compared.equal(extra_allowed=mode == "append")
     if as_json:
-        click.echo(json.dumps(as_object(compared, checked, equal=equal), indent=1))
+        click.echo(json.dumps(as_object(compared, checked, file, equal=equal), indent=1))
     else:
         _print(compared, checked, mode, equal=equal)
+        if file:
+            click.echo(printable(f"ids and cells: {file}"))
     return 0 if equal else DIFFERS
 
 
-def as_object(found: Comparison, checked: CheckedDeals, *, equal: bool) -> dict[str, Any]:
-    """The stable shape of ``verify --json``: each list has the first 1000, the counts are whole."""
+def _keep(found: Comparison, folder: Path) -> Path | None:
+    """Write the ids and cells of what differs, as they are, into a file for its owner alone; without any, remove an earlier one."""
+    path = folder / FILE
+    rows = [["missing", each, "", "", ""] for each in found.missing_ids] + [["extra", each, "", "", ""] for each in found.extra_ids]
+    rows += [["differs", each.id, each.column, each.held or "", each.export or ""] for each in found.differences]
+    if not rows:
+        path.unlink(missing_ok=True)
+        return None
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([["what", "id", "column", "held", "export"], *rows])
+    write_whole(private_folder(folder) / FILE, [text.getvalue().encode()])
+    return path
+
+
+def as_object(found: Comparison, checked: CheckedDeals, file: Path | None, *, equal: bool) -> dict[str, Any]:
+    """The stable shape of ``verify --json``: the first 1000 differences by their forms, whole counts, and the ``file`` of the texts."""
     export = checked.staged.export
     return {
         "equal": equal,
-        **asdict(found),
+        **{name: value for name, value in asdict(found).items() if name not in ("missing_ids", "extra_ids", "differences")},
+        "differences": [_forms(each) for each in found.differences],
+        "file": str(file) if file else None,
         "not_expected": {"refused by the gate": checked.quarantined, **checked.staged.non_rows},
         "export": {"path": export.path, "sha256": export.sha256, "dialect": export.dialect, "times": export.zones.as_object()},
     }
@@ -95,10 +122,10 @@ def _print(found: Comparison, checked: CheckedDeals, mode: str, *, equal: bool) 
     if found.sent_again:
         say(f"sent more than once: {counted(found.sent_again, 'row')} with the id of another; the platform keeps one of each")
     if found.missing:
-        say(f"missing: {counted(found.missing, 'deal')} of the export not held: {_some(found.missing_ids, found.missing)}")
+        say(f"missing: {counted(found.missing, 'deal')} of the export not held")
     if found.extra:
         why = "what earlier appends left, no difference" if mode == "append" else "an override would have removed them"
-        say(f"extra: {counted(found.extra, 'deal')} held and not in the export ({why}): {_some(found.extra_ids, found.extra)}")
+        say(f"extra: {counted(found.extra, 'deal')} held and not in the export ({why})")
     if found.differing:
         console.print(_differences(found))
         _explain(found, say)
@@ -115,26 +142,22 @@ def _differences(found: Comparison) -> Table:
         title_justify="left",
     )
     for difference in found.differences[:_SHOWN]:
-        table.add_row(*map(_shown, (difference.id, difference.column, difference.held, difference.export)))
+        table.add_row(*_forms(difference).values())
     return table
 
 
 def _explain(found: Comparison, say: Callable[[str], None]) -> None:
     cells = sum(found.columns.values())
     if cells > _SHOWN:
-        say(f"... and {cells - _SHOWN:,} more; --json lists the first {len(found.differences):,}")
+        say(f"... and {cells - _SHOWN:,} more; the file has the first {len(found.differences):,}")
         say("by column: " + ", ".join(f"{column} {count:,}" for column, count in found.columns.items()))
     everywhere = [column for column, count in found.columns.items() if count == found.in_common > 1]
     if everywhere:
         say(f"Every deal differs in {', '.join(everywhere)}: a reading of the export (time zone, dialect), or the platform's own writing.")
 
 
-def _shown(text: str | None) -> str:
-    if text is None:
-        return "[dim](empty)[/]"
-    shown = repr(text)[1:-1] if not text.isprintable() else text
-    return escape(shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}...")
-
-
-def _some(ids: tuple[str, ...], count: int) -> str:
-    return ", ".join(repr(identifier) for identifier in ids[:_SHOWN]) + (", ..." if count > _SHOWN else "")
+def _forms(difference: Difference) -> dict[str, str]:
+    """The forms of a difference, which may be shown anywhere: the file has the id and both cells as they are."""
+    column = difference.column
+    cells = {"held": shown_cell(column, difference.held), "export": shown_cell(column, difference.export)}
+    return {"id": shape(difference.id), "column": column, **cells}

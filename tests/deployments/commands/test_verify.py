@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -79,18 +80,37 @@ def test_what_was_sent_is_equal(verify: Verify, write: Write) -> None:
     assert "equal: the collection holds 3 deals, a sync of the export would send 3; 3 are the same" in result.output
 
 
-def test_a_changed_cell_is_shown_with_both_values(verify: Verify, write: Write) -> None:
-    result = verify(write({"id": "a"}, {"id": "b", "companyCity": "[b]Oslo"}, {"id": "c"}))
-    assert result.exit_code == DIFFERS
-    assert all(text in result.output for text in ("companyCity", "(empty)", "[b]Oslo"))
+def test_a_changed_cell_is_shown_by_its_form_and_kept_as_it_is(verify: Verify, write: Write) -> None:
+    """Output goes to logs; the file is its owner's alone, and goes once nothing differs."""
+    export = write({"id": "a"}, {"id": "b", "companyCity": "[b]Oslo", "value": "12345"}, {"id": "c"})
+    for options in ([], ["--json"]):
+        result = verify(export, *options)
+        assert result.exit_code == DIFFERS
+        assert all(text in result.output for text in ("companyCity", "(empty)", "(text of 7 characters)", "99999"))
+        assert not [text for text in ("Oslo", "12345") if text in result.output]
+    path = kept_in(export)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [*csv.reader(path.read_text().splitlines())][1:] == [
+        ["differs", "b", "value", "1000.00", "12345"],
+        ["differs", "b", "companyCity", "", "[b]Oslo"],
+    ]
+    assert verify(write({"id": "a"}, {"id": "b"}, {"id": "c"})).exit_code == 0
+    assert not path.exists()
+
+
+def kept_in(export: Path) -> Path:
+    """The file of what differs, as `verify` keeps it."""
+    return next((export.parent / "home" / "forecasts").glob("*/differences.csv"))
 
 
 def test_json_has_the_counts_and_the_lists(verify: Verify, write: Write) -> None:
     result = verify(write({"id": "b", "name": "renamed"}, {"id": "d"}, {"id": "a", "value": "1000.0"}), "--json")
     assert result.exit_code == DIFFERS
     found = json.loads(result.stdout)
-    assert found["differences"] == [{"id": "b", "column": "name", "held": "Deal", "export": "renamed"}]
-    assert (found["missing_ids"], found["extra_ids"], found["rewritten"], found["columns"]) == (["d"], ["c"], 1, {"name": 1})
+    assert found["differences"] == [{"id": "a", "column": "name", "held": "(text of 4 characters)", "export": "(text of 7 characters)"}]
+    assert (found["missing"], found["extra"], found["rewritten"], found["columns"]) == (1, 1, 1, {"name": 1})
+    rows = [*csv.reader(Path(found["file"]).read_text().splitlines())][1:]
+    assert rows == [["missing", "d", "", "", ""], ["extra", "c", "", "", ""], ["differs", "b", "name", "Deal", "renamed"]]
 
 
 def test_extra_deals_count_after_an_override_only(verify: Verify, write: Write) -> None:
@@ -100,7 +120,8 @@ def test_extra_deals_count_after_an_override_only(verify: Verify, write: Write) 
     assert "equal but for 2 deals held that the export does not have: the collection holds 3 deals" in kept.output
     result = verify(export, "--mode", "override")
     assert result.exit_code == DIFFERS
-    assert "'b', 'c'" in result.output
+    assert "extra: 2 deals held" in result.output
+    assert [row[:2] for row in csv.reader(kept_in(export).read_text().splitlines())][1:] == [["extra", "b"], ["extra", "c"]]
 
 
 def test_deals_that_the_gate_refuses_are_not_expected(verify: Verify, write: Write) -> None:
