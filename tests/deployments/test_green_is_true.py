@@ -103,6 +103,7 @@ def test_a_mistyped_year_moves_no_forecast(sync: Callable[..., Result], write_de
     assert len(sandbox.control("GET", "requests?method=POST&path=/api/invocation")) == 1
 
 
+@pytest.mark.slow
 def test_deals_that_are_gone_are_said_by_sync_and_verify(
     sync: Callable[..., Result], dealcast: Dealcast, write_deals: WriteDeals, collection: str
 ) -> None:

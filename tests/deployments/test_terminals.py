@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from deployments.command_frame import write_what_a_terminal_has
+from tests.conftest import sampled
 
 EXPORT = Path(__file__).resolve().parents[2] / "deployments/commands/demo/hubspot-crm-exports-all-deals-2026-11-02.csv"
 
@@ -30,14 +31,15 @@ def test_a_sign_that_a_terminal_lacks_is_the_nearest_that_it_has(monkeypatch: py
     assert written.getvalue().decode(encoding) == expected
 
 
-def test_a_check_on_an_ascii_terminal_ends_without_a_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", sampled({"tables": [], "JSON": ["--json"]}))
+def test_a_check_on_an_ascii_terminal_ends_without_a_traceback(tmp_path: Path, more: list[str]) -> None:
     """Its tables are cut with an ellipsis, and its JSON is exact, and alone on stdout."""
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "DEALCAST_HOME": str(tmp_path)}
     command = [str(Path(sys.executable).with_name("dealcast")), "check", str(EXPORT), "--crm", "hubspot", "--timezone", "Europe/Rome"]
-    for more in ([], ["--json"]):
-        ended = subprocess.run([*command, *more], env=environment, capture_output=True, check=False)
-        assert ended.returncode == 0, ended.stderr
-        assert ended.stdout.isascii()
-        assert b"UnicodeEncodeError" not in ended.stderr
-    assert json.loads(ended.stdout)["deals"] == 480
-    assert ended.stderr == b""
+    ended = subprocess.run([*command, *more], env=environment, capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.isascii()
+    assert b"UnicodeEncodeError" not in ended.stderr
+    if more:
+        assert json.loads(ended.stdout)["deals"] == 480
+        assert ended.stderr == b""

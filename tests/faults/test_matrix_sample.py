@@ -15,7 +15,7 @@ from tests.faults.scenario import FAULTS, KILLS, STORIES
 SAMPLE = {f"{cell.kill} x {cell.fault} x {cell.story}": cell for cell in plan(Path(), sample=3, seed=20261123)}
 
 
-@pytest.mark.parametrize("cell", sampled(SAMPLE, 2))
+@pytest.mark.parametrize("cell", sampled(SAMPLE))
 def test_a_killed_sync_ends_well_however_the_platform_fares(cell: Cell, sandbox: Sandbox, tmp_path: Path) -> None:
     done = run_cell(Cell(cell.kill, cell.fault, cell.story, tmp_path / "cell"), sandbox)
     assert done.problems == []

@@ -43,6 +43,7 @@ HOURS = range(24) if os.environ.get("DEALCAST_FAULTS") == "full" else (2, 9, 17)
 """At which a sync meets the outage: ``make faults`` tries each of a day."""
 
 
+@pytest.mark.slow
 def test_after_an_outage_of_a_day_every_change_arrives_in_one_append(
     sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault, held: Held, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +83,7 @@ def test_what_a_lost_append_may_have_changed_is_sent_again_even_if_it_is_taken_b
     assert [entry.upload.state for entry in entries()] == ["completed", "superseded", "completed"]
 
 
+@pytest.mark.slow
 def test_an_upload_that_the_platform_takes_in_late_is_made_good_by_the_first_sync_after_the_deadline(
     sync: Sync,
     failing: Failing,

@@ -98,6 +98,7 @@ def test_the_deadline_counts_from_acceptance_not_from_the_run(
     assert asked("POST", "/api/invocation") == 0
 
 
+@pytest.mark.slow
 def test_resume_by_request_id(
     failing: Failing, write_deals: WriteDeals, fault: Fault, sandbox: Sandbox, collection: str, home: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_resume_by_request_id(
     assert resume(collection, entry.upload.id).is_completed()
 
 
+@pytest.mark.slow
 def test_an_unknown_request_id_is_answered_with_the_known(sync: Sync, write_deals: WriteDeals, collection: str, sandbox: Sandbox) -> None:
     sync(write_deals())
     [upload] = sandbox.control("GET", "uploads")

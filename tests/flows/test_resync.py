@@ -82,6 +82,7 @@ def test_full_sends_every_deal(sync: Sync, write_deals: WriteDeals, asked: Asked
     assert asked(*APPENDS) == 2
 
 
+@pytest.mark.slow
 def test_override_replaces_what_is_held(sync: Sync, write_deals: WriteDeals, asked: Asked, held: Held) -> None:
     sync(write_deals(5))
     state = sync(write_deals(2, first=4, value="7"), mode="override", accept_shrink=True)
@@ -106,6 +107,7 @@ def test_a_refused_override_leaves_the_data(failing: Failing, sync: Sync, write_
     assert {cells["value"] for cells in held().values()} == {"1000.00"}
 
 
+@pytest.mark.slow
 def test_what_was_refused_is_sent_again(failing: Failing, sync: Sync, write_deals: WriteDeals, fault: Fault, held: Held) -> None:
     fault("spoil", "*/append", "POST")
     failing(write_deals(3))
@@ -113,6 +115,7 @@ def test_what_was_refused_is_sent_again(failing: Failing, sync: Sync, write_deal
     assert len(held()) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_token", sampled([False, True]))
 def test_a_dry_run_sends_nothing(
     sync: Sync, write_deals: WriteDeals, asked: Asked, home: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, has_token: bool
@@ -142,6 +145,7 @@ def test_the_horizon_is_the_number_of_months(sync: Sync, write_deals: WriteDeals
         assert path.stat().st_size > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first_month", sampled(["2025-04", "2025-03", "2026-12"]))
 def test_the_first_month_is_the_one_asked_for(sync: Sync, write_deals: WriteDeals, first_month: str) -> None:
     forecast = sync(write_deals(), first_month=first_month).result().forecast
@@ -201,6 +205,7 @@ SHRUNK: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("said", "export"), sampled(SHRUNK.items()))
 def test_the_guard_stops_an_export_that_shrank(
     failing: Failing, sync: Sync, write_deals: WriteDeals, asked: Asked, said: str, export: dict[str, Any]

@@ -23,6 +23,7 @@ def test_stop_ends_in_a_state_of_its_own_name(sync: Sync, write_deals: WriteDeal
     assert isinstance(state.result(raise_on_failure=False), OutcomeUnknown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", sampled([500, 501, 520]))
 def test_stop_sends_no_second_time_after_an_answer_that_leaves_it_open(
     failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked, monkeypatch: pytest.MonkeyPatch, status: int

@@ -214,7 +214,7 @@ def test_a_look_that_got_no_whole_answer_is_repeated_and_a_late_one_waited_for(
 
 
 @pytest.mark.parametrize("kind", sampled(["garbage", "no_id"]))
-@pytest.mark.parametrize("path", LOOKS)
+@pytest.mark.parametrize("path", sampled(LOOKS))
 def test_a_look_whose_answer_cannot_be_read_ends_the_run(
     failing: Failing, sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, kind: str, path: str
 ) -> None:

@@ -14,8 +14,8 @@ import pytest
 from deployments.sandbox import running
 
 FULL = os.environ.get("DEALCAST_FUZZ") == "full"
-EXAMPLES = 100 if FULL else 8
-LEAST_CASES = 2000 if FULL else 200
+EXAMPLES = 100 if FULL else 5
+LEAST_CASES = 2000 if FULL else 120
 
 PRODUCT_ROUTES = {
     "/api/collection": {"get", "post"},

@@ -109,6 +109,7 @@ SEPARATORS = ",;|~^$%&@#!?*+=<>()[]{}/\\:_abcdefghijklmnopqrstuvwxyz"
 CLIENTS = 50
 
 
+@pytest.mark.slow
 def test_fifty_appends_at_once_and_kills_equal_a_replay_in_the_order_of_acceptance(
     client: Callable[..., Client], deals_csv: DealsCsv, tmp_path: Path
 ) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import HANG
 
 GATE = """
 import sys
+
+import pytest
 from expectations import Gate, FileProfile
 Gate(FileProfile.of([]))
 deferred = [name for name in ("scipy.stats", "altair") if name not in sys.modules]
@@ -28,6 +32,8 @@ print(deferred, float(entropy), divergence.alt.Chart.__name__, type(sys.modules[
 
 ABSENT = """
 import sys
+
+import pytest
 import threading
 import sqlalchemy.types
 from expectations.gx.deferral import absent
@@ -63,6 +69,7 @@ def test_a_gate_loads_neither_nor_parts_for_other_stores_and_later_imports_get_t
     assert told(GATE + HAVING_CHECKED + AFTERWARDS) == f"{deferred} 0.5 altair module"
 
 
+@pytest.mark.slow
 def test_an_expectation_that_uses_them_finds_them() -> None:
     assert told(GATE + FIRST_USE) == "['scipy.stats', 'altair'] 0.0 Chart module"
 

@@ -243,6 +243,7 @@ def read_as_deals(path: Path) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True).drop(columns="source_line")
 
 
+@pytest.mark.slow
 def test_staging_is_emptied_after_success_and_after_failure(sync: Sync, write_deals: WriteDeals, home: Path, fault: Fault) -> None:
     sync(write_deals())
     assert list((home / "staging").iterdir()) == []

@@ -108,6 +108,7 @@ def test_an_interruption_ends_it_at_once() -> None:
     assert in_data_process(len, "abc") == 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_started")
 def test_an_interruption_before_the_answer_is_waited_for_ends_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
     submit = ProcessPoolExecutor.submit

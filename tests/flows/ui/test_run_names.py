@@ -7,6 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
@@ -15,7 +16,6 @@ from flows.ui.artifacts import artifact_key
 from flows.ui.failure_report import title
 
 if TYPE_CHECKING:
-    import pytest
     from prefect.client.schemas.objects import State
 
     from tests.flows.conftest import Fault, Sync, TaskStates, WriteDeals
@@ -108,6 +108,7 @@ def test_a_tag_says_by_which_error_a_run_ended(sync: Sync, write_deals: WriteDea
         assert client.read_flow_run(run_id).tags == ["collection:test", "outcome:stopped-by-guard", "error:StoppedByGuard"]
 
 
+@pytest.mark.slow
 def test_tags_say_the_collection_and_the_outcome(sync: Sync, write_deals: WriteDeals) -> None:
     """So the run list filters by them."""
     first, again = sync(write_deals(2), forecast="never"), sync(write_deals(2), forecast="never")
