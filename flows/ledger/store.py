@@ -293,8 +293,7 @@ class Ledger:
         completed = [entry.fingerprint for entry in finished if entry.upload.state == "completed"]
         for entry in finished[:-KEPT]:
             if entry.fingerprint not in completed[-1:]:
-                self.delete(collection, f"{entry.fingerprint}.json")
-                for ending in (CONTENT, OLD_CONTENT):
+                for ending in (".json", CONTENT, OLD_CONTENT):
                     self.delete(collection, f"{entry.fingerprint}{ending}")
 
     def forget(self, collection: str) -> None:
@@ -323,7 +322,8 @@ class Ledger:
         return line_of(self.get(collection, name))
 
     def set_aside(self, collection: str, name: str) -> None:
-        """Give one file of ``collection`` another name, for people to look at; the ledger goes on without it."""
+        """Give one file of ``collection`` another name, for people to look at; the ledger goes on without it. Raises LockLost before."""
+        self.require_lock(collection)
         with self._in_reach():
             self._fs.mv(f"{self._root}/{collection}/{name}", f"{self._root}/{collection}/_damaged{name}")
 

@@ -136,6 +136,15 @@ def test_the_index_of_a_newer_sync_is_not_replaced(ledger: Ledger, tmp_path: Pat
     assert not ledger.has("acme", "_export.json")
 
 
+def test_a_file_that_another_run_made_anew_is_not_set_aside(ledger: Ledger) -> None:
+    ledger.hold("acme", b"mine")
+    ledger.put("acme", "_index.parquet", b"damaged")
+    ledger.put("acme", HOLDER, ANOTHER)
+    with pytest.raises(LockLost):
+        ledger.set_aside("acme", "_index.parquet")
+    assert ledger.has("acme", "_index.parquet")
+
+
 def test_a_forecast_that_another_run_added_to_the_history_stays(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime.now(UTC)
 
