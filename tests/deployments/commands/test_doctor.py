@@ -199,6 +199,18 @@ def test_a_deployment_without_a_worker(lonely: Stage, examine: Examine, prefect_
     assert {"leases", "automations"} <= set(found)
 
 
+def test_heartbeats_that_a_deployment_has_are_not_missed_here(
+    lonely: Stage, examine: Examine, prefect_url: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`dealcast deploy` gives each of its deployments the variable; the shell of a doctor needs none."""
+    monkeypatch.delenv("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", raising=False)
+    prefect_url(f"{lonely.url}/api")
+    assert "lonely" in examine(code=2)["heartbeats"]["message"]
+    made = lonely.deployment("sync-deals/lonely")["id"]
+    lonely.change(f"deployments/{made}", {"job_variables": {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}}})
+    assert "lonely" not in examine(code=2).get("heartbeats", {}).get("message", "")
+
+
 def test_a_work_pool_that_is_paused(lonely: Stage, examine: Examine, prefect_url: Callable[[str], None]) -> None:
     prefect_url(f"{lonely.url}/api")
     lonely.change("work_pools/lonely", {"is_paused": True})
