@@ -194,6 +194,7 @@ class Bound:
             )
         missing = self.missing
         if not missing:
+            self._refuse_merged(location)
             return
         lines = "".join(f"\n  {column}: {self._remedy(column)}" for column in missing)
         raise ExportUnmappable(
@@ -229,6 +230,16 @@ class Bound:
                 f"{location}, line {self.layout.header_line}: the header names {', '.join(repeated)} more than once, and the platform"
                 " refuses such a file. Keep one column of each name, and remove or rename the others."
             )
+
+    def _refuse_merged(self, location: str) -> None:
+        """Only the first row of merged cells has what they show; the others would be read as empty."""
+        for first, last, begin, end in self.contents.merged:
+            position = next((position for position in self.wanted if begin <= position <= end), None)
+            if first >= self.layout.first_line and position is not None:
+                raise ExportUnmappable(
+                    f"{location}, line {first}, column {self.layout.headers[position]!r}: the cells down to line {last} are merged, so that"
+                    " only the first has the value. Unmerge them, fill in every row, and save again."
+                )
 
     def _other_dialect(self) -> str:
         fitting = [

@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 
 from flows.crm.files.encodings import BOMS, CHUNK, encoding_of, refuse_twice, said_encoding, unmarked_utf16
 from flows.crm.files.joined_parts import joined, same_header
-from flows.crm.files.workbooks import SheetRow, open_sheets
+from flows.crm.files.workbooks import Merged, SheetRow, open_sheets
 from flows.crm.values.cells import NUMERIC_CELL
 from flows.errors import ExportUnreadable
 from flows.settings import load_settings
@@ -49,7 +49,8 @@ class Contents:
     """A table's text. Either ``open`` gives UTF-8 bytes without BOM, any number of times, or ``rows`` a sheet's rows.
 
     ``member`` is the file of an archive or the sheet of a workbook that is read, ``unread`` the filled sheets that are not.
-    ``sheets`` has all filled sheets of a workbook, this one too; ``guess`` the letters beyond ASCII where the encoding is a guess.
+    ``sheets`` has all filled sheets of a workbook, this one too; ``merged`` the sheet's cells that are merged over several rows;
+    ``guess`` the letters beyond ASCII where the encoding is a guess.
     """
 
     encoding: str
@@ -59,6 +60,7 @@ class Contents:
     unread: tuple[str, ...] = ()
     guess: str | None = None
     sheets: tuple[Contents, ...] = ()
+    merged: tuple[Merged, ...] = ()
 
 
 def form_of(encoding: str, separator: str | None, member: str | None, unread: Sequence[str], guess: str | None = None) -> str:
@@ -103,7 +105,9 @@ def _contents(path: Path, location: str, members: tuple[str, ...], said: str | N
     if head.startswith(_BOOKS[0]) or (head.startswith(_BOOKS[1]) and _is_workbook(path)):
         if head.startswith(_BOOKS[1]):
             _refuse_packed_book(path, location)
-        sheets = tuple(Contents("workbook", None, sheet.rows, sheet.name, sheet.others) for sheet in open_sheets(path, location))
+        sheets = tuple(
+            Contents("workbook", None, sheet.rows, sheet.name, sheet.others, merged=sheet.merged) for sheet in open_sheets(path, location)
+        )
         for sheet in sheets if said is None else ():
             refuse_twice(_first_rows(sheet), f"{location} (sheet {sheet.member!r})")
         return replace(sheets[0], sheets=sheets)

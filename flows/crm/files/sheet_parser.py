@@ -43,17 +43,24 @@ def main() -> int:
     return 0
 
 
-def _sheets(book: Any, sink: IO[bytes], mark: str) -> list[tuple[str, int]]:
-    """The name of each sheet that is not empty, and where its rows begin."""
+def _sheets(book: Any, sink: IO[bytes], mark: str) -> list[tuple[str, int, list[tuple[int, int, int, int]]]]:
+    """The name of each sheet that is not empty, where its rows begin, and its cells that are merged over several rows."""
     found = []
     for name in book.sheet_names:
         sheet = book.get_sheet_by_name(name)
         if sheet.total_height:
-            found.append((name, sink.tell()))
+            found.append((name, sink.tell(), _merged(sheet)))
             for rows in _batches(sheet.iter_rows(), mark):
                 marshal.dump(rows, sink)
             marshal.dump([], sink)
     return found
+
+
+def _merged(sheet: Any) -> list[tuple[int, int, int, int]]:
+    """First and last row, counted from 1, and first and last position in a row, of what is merged over several rows."""
+    left = sheet.start[1]
+    ranges = sheet.merged_cell_ranges or []
+    return [(first + 1, last + 1, begin - left, end - left) for (first, begin), (last, end) in ranges if last > first]
 
 
 def _batches(rows: Iterator[list[Any]], mark: str) -> Iterator[list[list[str]]]:

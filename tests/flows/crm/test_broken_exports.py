@@ -82,6 +82,19 @@ def _workbook(*rows: list[object]) -> Callable[[Export, Path], object]:
     return make
 
 
+def _merged(export: Export, path: Path) -> None:
+    """As people merge the cells of one client's deals; the title above is merged too, which is nobody's loss."""
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    sheet.append(["All deals"])
+    sheet.append(list(export.deals[0]))
+    for deal in export.deals:
+        sheet.append(list(deal.values()))
+    sheet.merge_cells("A1:J1")
+    sheet.merge_cells("I4:I5")
+    book.save(path)
+
+
 E = Export()
 ONE = replace(E, deals=E.deals[:1])
 CANONICAL = ",".join(COLUMN_NAMES)
@@ -131,6 +144,7 @@ KINDS = {
     "a cut zip": Broken(_raw(b"PK\x03\x04" + bytes(40)), ExportUnreadable, ("damaged",)),
     "a zip without a file": Broken(_zip(), ExportUnreadable),
     "a zip of two exports": Broken(_zip("deals.csv", "more.csv"), ExportUnreadable, ("deals.csv", "more.csv")),
+    "cells merged over rows": Broken(_merged, ExportUnmappable, ("line 4, column 'Is Deal Closed?'", "down to line 5", "Unmerge")),
     "an empty workbook": Broken(_workbook(), ExportUnreadable, ("cell",)),
     "two encodings in one file": Broken(
         lambda e, path: path.write_bytes(e.each(Deal_Name="Café").text().encode() + b'"x","Caf\xe9"\n'),

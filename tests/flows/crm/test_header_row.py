@@ -36,9 +36,10 @@ def test_a_typographic_apostrophe_is_an_apostrophe(tmp_path: Path) -> None:
     assert fit(str(tmp_path / "deals.csv"), "hubspot").ranking[0].recognised == 4
 
 
-def test_signs_of_no_width_in_a_header_are_nothing(tmp_path: Path) -> None:
-    (tmp_path / "deals.csv").write_text("\ufeff\ufeffRecord ID,Deal\u200b Name,Deal\u00a0Stage,Amount\u2060\n1,2,x,y\n")
-    assert fit(str(tmp_path / "deals.csv"), "hubspot").ranking[0].recognised == 4
+def test_signs_of_no_width_and_line_breaks_in_a_header_are_nothing(tmp_path: Path) -> None:
+    text = '\ufeff\ufeffRecord ID,Deal\u200b Name,Deal\u00a0Stage,Amount\u2060,"Close\r\nDate"\n1,2,x,y,z\n'
+    (tmp_path / "deals.csv").write_text(text, newline="")
+    assert fit(str(tmp_path / "deals.csv"), "hubspot").ranking[0].recognised == 5
 
 
 @pytest.mark.parametrize(
