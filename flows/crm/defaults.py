@@ -9,17 +9,10 @@ from typing import Literal, get_args
 from expectations.schema import COLUMN_NAMES
 from flows.crm.dialect import Dialect, Recipe, Source
 from flows.crm.dialect_keys import Misread, check_references
-from flows.crm.header_match import Bound
+from flows.crm.header_match import CLOSED_DATES, Bound
 from flows.errors import UsageError
 
 ClosedDate = Literal["stage", "modified", "created"]
-
-CLOSED_DATES: dict[ClosedDate, str] = {
-    "stage": "currentStageStartDatetime",
-    "modified": "lastUpdateDatetime",
-    "created": "creationDatetime",
-}
-"""The sources of a closing date for `--closed-date`, where the export has none."""
 
 _NEVER = {
     "id": "an id must tell deals apart; `dealcast crms EXPORT` names the columns that do",

@@ -215,6 +215,6 @@ def open_export(
 
 def _bound(dialect: Dialect, contents: Contents, closed_date: ClosedDate | None, location: str) -> Bound:
     bound = bind(dialect, contents, location)
-    bound.require(location)
     require_closing(bound, closed_date, location)
+    bound.require(location)
     return bound

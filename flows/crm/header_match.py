@@ -20,13 +20,15 @@ _DATES = {column.name for column in COLUMNS if column.kind is Kind.DATETIME}
 _NUMBERS = {column.name for column in COLUMNS if column.kind in {Kind.DECIMAL, Kind.INTEGER}}
 STAND_INS = {
     "value": "--default value=0",
-    "closedDatetime": "--closed-date stage (or modified, or created)",
     "lastUpdateDatetime": "--default lastUpdateDatetime=@closedDatetime --default lastUpdateDatetime=@creationDatetime",
     "addDatetime": "--default addDatetime=@creationDatetime",
     "currentStageStartDatetime": "--default currentStageStartDatetime=@closedDatetime"
     " --default currentStageStartDatetime=@creationDatetime",
 }
 """The options that say what stands for a column which an export lacks."""
+
+CLOSED_DATES = {"stage": "currentStageStartDatetime", "modified": "lastUpdateDatetime", "created": "creationDatetime"}
+"""The sources of a closing date for `--closed-date`, where the export has none."""
 
 REQUIRED = tuple(column.name for column in COLUMNS if column.null is not Null.ALLOWED)
 
@@ -214,12 +216,24 @@ class Bound:
         if self.dialect.verbatim:
             return "Add them to the file."
         few = len(missing) * 2 <= len(REQUIRED)
-        options = " ".join(STAND_INS[column] for column in missing if column in STAND_INS and few)
+        stand_ins = STAND_INS | {"closedDatetime": self._closing_dates}
+        options = " ".join(stand_ins[column] for column in missing if stand_ins.get(column) and few)
         said = f"If the export has none of them, say {options}. " if options else ""
         return (
             f"{said}If it has them under other names, `dealcast crms EXPORT --write own.toml` writes a dialect of your own to map them in"
             f' (`extends = "{self.dialect.name}"`).'
         )
+
+    @property
+    def _closing_dates(self) -> str:
+        """The option that says what stands for a closing date, with the words for which this export has a column."""
+        words = [
+            word
+            for word, column in CLOSED_DATES.items()
+            if any(source.how not in {"column", "default"} and self.has(source) for source in self.dialect.columns.get(column, ()))
+        ]
+        others = f" ({', '.join(f'or {word}' for word in words[1:])})" if words[1:] else ""
+        return f"--closed-date {words[0]}{others}" if words else ""
 
     def _refuse_repeated(self, location: str) -> None:
         """The platform refuses a column of its own twice, and nobody knows which is meant; CRMs' own headers do repeat."""

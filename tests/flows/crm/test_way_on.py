@@ -75,6 +75,17 @@ def test_a_closing_date_that_the_export_cannot_give_is_said(export: Export, tmp_
         extract(export.write(tmp_path / "deals.csv"), closed_date="stage")
 
 
+def test_only_closing_dates_that_the_export_has_are_offered(export: Export, tmp_path: Path) -> None:
+    location = export.with_deal(1, WON).without("Close Date").write(tmp_path / "deals.csv")
+    with pytest.raises(ExportUnmappable, match=r"--closed-date modified \(or created\)\. If") as stopped:
+        extract(location)
+    assert "--closed-date stage" not in str(stopped.value)
+    for offered in ("modified", "created"):
+        assert extract(location, closed_date=offered)[0]["closedDatetime"].notna().tolist() == [False, True, False]
+    with pytest.raises(UsageError, match="no column for --closed-date stage"):
+        extract(location, closed_date="stage")
+
+
 def checked_way_on(location: str, folder: Path, crm: str = "hubspot") -> str:
     options = SyncOptions(export=location, crm=crm, collection="check", assume_open=True)
     report = check_staged(stage(options, folder, "UTC"), options, ContentIndex, folder).report
