@@ -11,7 +11,8 @@ import codecs
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -22,7 +23,7 @@ import pyarrow.compute as pc
 
 from expectations.rules import accepting
 from expectations.schema import COLUMN_NAMES, STATUSES
-from flows.crm.dialect_keys import Misread, check_references, check_tables
+from flows.crm.dialect_keys import Misread, check_references, check_tables, one_of
 from flows.crm.values.cells import known_nulls
 from flows.crm.values.dates import ORDERS, Order
 from flows.crm.values.flags import words_for
@@ -160,19 +161,38 @@ def load_dialect(crm: str) -> Dialect:
 
     Raises UsageError for an unknown name, a file that is missing or not TOML, and for anything in it that makes no sense.
     """
-    name = Path(crm).stem if crm.endswith(".toml") else crm
-    return _build(name, tables_of(crm))
+    with _well_formed(crm):
+        return _dialect(_name_of(crm), _tables(crm, seen=()))
 
 
 def tables_of(crm: str) -> dict[str, Any]:
     """The tables of the dialect's TOML, together with those it extends. Raises UsageError as `load_dialect`."""
-    return _tables(crm, seen=())
+    with _well_formed(crm):
+        return _tables(crm, seen=())
+
+
+@contextmanager
+def _well_formed(crm: str) -> Iterator[None]:
+    """Raise UsageError for whatever in a dialect makes no sense."""
+    try:
+        yield
+    except Misread as error:
+        raise UsageError(f"The dialect {_name_of(crm)!r}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"The dialect {_name_of(crm)!r} is not well formed ({type(error).__name__}: {error}). Compare it with a shipped one."
+        ) from error
+
+
+def _name_of(crm: str) -> str:
+    return Path(crm).stem if crm.endswith(".toml") else crm
 
 
 def _tables(crm: str, seen: tuple[str, ...]) -> dict[str, Any]:
     if crm in seen:
         raise UsageError(f"The dialect {crm!r} extends itself ({' -> '.join((*seen, crm))}). Remove one `extends`.")
     tables = _read(crm)
+    check_tables(tables)
     base = tables.pop("extends", None)
     if base is None:
         return tables
@@ -201,7 +221,7 @@ def _amounts(tables: dict[str, Any]) -> set[str]:
 def _read(crm: str) -> dict[str, Any]:
     try:
         if crm.endswith(".toml"):
-            return tomllib.loads(Path(crm).expanduser().read_text("utf-8"))
+            return tomllib.loads(Path(crm).expanduser().read_text("utf-8-sig"))
         if crm in shipped_names():
             return tomllib.loads((SHIPPED / f"{crm}.toml").read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -226,18 +246,6 @@ def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _build(name: str, tables: dict[str, Any]) -> Dialect:
-    try:
-        check_tables(tables)
-        return _dialect(name, tables)
-    except Misread as error:
-        raise UsageError(f"The dialect {name!r}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(
-            f"The dialect {name!r} is not well formed ({type(error).__name__}: {error}). Compare it with a shipped one."
-        ) from error
-
-
 def _dialect(name: str, tables: dict[str, Any]) -> Dialect:
     dates, numbers, cells = tables.get("dates", {}), tables.get("numbers", {}), tables.get("cells", {})
     verbatim = tables.get("verbatim", False)
@@ -259,16 +267,16 @@ def _dialect(name: str, tables: dict[str, Any]) -> Dialect:
         crm_timezone=dates.get("timezone", LOCAL),
         utc=frozenset(_names(dates.get("utc", []))),
         local=frozenset(_names(dates.get("local", []))),
-        date_order=_one_of(dates.get("order"), (None, *ORDERS), "dates.order"),
+        date_order=one_of(dates.get("order"), (None, *ORDERS), "dates.order"),
         days=frozenset(_names(dates.get("days", []))),
         zone_letters={letters: _zone_or_offset(letters, said) for letters, said in dates.get("letters", {}).items()},
-        number_style=_one_of(numbers.get("style", "proven"), ("point", "comma", "proven"), "numbers.style"),
+        number_style=one_of(numbers.get("style", "proven"), ("point", "comma", "proven"), "numbers.style"),
         nulls=frozenset(_names(cells.get("nulls", []))) | (frozenset() if verbatim else known_nulls()),
         nulls_of={key: frozenset(_names(values)) for key, values in cells.get("nulls_of", {}).items()},
         leading_apostrophe=cells.get("leading_apostrophe", False),
         blank_is_false=frozenset(_names(cells.get("blank_is_false", []))),
         flag_words=words_for(_names(cells.get("true", [])), _names(cells.get("false", []))),
-        list_separator=cells.get("list_separator", ";"),
+        list_separator=_separator(cells.get("list_separator", ";")),
         pipeline=tables.get("pipeline", {}).get("field"),
         units=_names(tables.get("currency", {}).get("field", [])),
         converted=_recipe("value", tables.get("currency", {}).get("converted", [])),
@@ -292,7 +300,7 @@ def _sources(column: str, entry: Any) -> list[Source]:
         if entry.startswith("@") and entry[1:] not in COLUMN_NAMES:
             raise Misread(f"columns.{column} refers to {entry}, which is none of the 35 columns.")
         return [Source("column" if entry.startswith("@") else "field", (entry,))]
-    during = _one_of(entry.get("while"), (None, *MOMENTS), f"columns.{column}.while")
+    during = one_of(entry.get("while"), (None, *MOMENTS), f"columns.{column}.while")
     if "from" in entry:
         return [replace(source, during=during) for source in _recipe(column, entry["from"])]
     how = next(how for how in DERIVATIONS if how in entry)
@@ -307,6 +315,8 @@ def _value(said: Any) -> str:
 
 
 def _drop(rule: dict[str, Any]) -> Drop:
+    if "why" not in rule:
+        raise Misread(f"[[drop]] {rule!r} needs a `why`: what its rows are counted as.")
     drop = Drop(
         rule["why"],
         rule.get("field"),
@@ -324,24 +334,25 @@ def _drop(rule: dict[str, Any]) -> Drop:
 
 
 def _status_rule(rule: dict[str, Any]) -> StatusRule:
-    verdict = _one_of(rule.get("is"), (None, "unknown", *STATUSES), "status.is")
+    verdict = one_of(rule.get("is"), (None, "unknown", *STATUSES), "status.is")
     if (verdict is None) == (rule.get("field") is None) or any(not isinstance(flag, bool) for flag in rule.get("flags", {}).values()):
         raise Misread(f"[[status]] {rule!r} needs either `is` or `field`, and true or false for each of its `flags`.")
+    outcomes: dict[str, str] = {}
+    for status, words in rule.get("words", {}).items():
+        for word in _names(words):
+            if outcomes.setdefault(stage_key(word), status) != status:
+                raise Misread(f"status.words has {word!r} for {outcomes[stage_key(word)]} and for {status}; it can mean one.")
     return StatusRule(
         flags=tuple(rule.get("flags", {}).items()),
         verdict=verdict,
         field=rule.get("field"),
-        words=tuple(
-            (stage_key(word), _one_of(status, STATUSES, "status.words"))
-            for status, words in rule.get("words", {}).items()
-            for word in _names(words)
-        ),
+        words=tuple((word, one_of(status, STATUSES, "status.words")) for word, status in outcomes.items()),
         patterns=tuple(
-            (_pattern(pattern), _one_of(status, STATUSES, "status.patterns")) for status, pattern in rule.get("patterns", {}).items()
+            (_pattern(pattern), one_of(status, STATUSES, "status.patterns")) for status, pattern in rule.get("patterns", {}).items()
         ),
         known_names=rule.get("known_names", False),
-        otherwise=_one_of(rule.get("otherwise"), (None, *STATUSES), "status.otherwise"),
-        assume=_one_of(rule.get("assume"), (None, *STATUSES), "status.assume"),
+        otherwise=one_of(rule.get("otherwise"), (None, *STATUSES), "status.otherwise"),
+        assume=one_of(rule.get("assume"), (None, *STATUSES), "status.assume"),
     )
 
 
@@ -369,6 +380,12 @@ def _encoding(name: str | None) -> str | None:
         raise Misread(f"file.encoding is {name!r}, which is no encoding that Python knows.") from error
 
 
+def _separator(said: str) -> str:
+    if not said:
+        raise Misread("cells.list_separator is empty; it must be what parts the entries of a list.")
+    return said
+
+
 def _pattern(pattern: str) -> str:
     try:
         re.compile(pattern)
@@ -376,9 +393,3 @@ def _pattern(pattern: str) -> str:
     except (re.error, pa.ArrowInvalid) as error:
         raise Misread(f"the pattern {pattern!r} is no regular expression that both Python and RE2 know: {error}.") from error
     return pattern
-
-
-def _one_of(value: Any, allowed: tuple[Any, ...], where: str) -> Any:
-    if value not in allowed:
-        raise Misread(f"{where} is {value!r}; it may be {', '.join(str(one) for one in allowed if one is not None)}.")
-    return value

@@ -132,6 +132,13 @@ def _check_entry(where: str, entry: Any) -> None:
             raise Misread(f"{where}.default is {_told(value)}; it must be one value, such as {{ default = 0 }}.")
 
 
+def one_of(value: Any, allowed: tuple[Any, ...], where: str) -> Any:
+    """The value, which is one of those ``allowed``. Raises Misread."""
+    if value not in allowed:
+        raise Misread(f"{where} is {value!r}; it may be {', '.join(str(one) for one in allowed if one is not None)}.")
+    return value
+
+
 def check_references(columns: Mapping[str, Iterable[str]]) -> None:
     """Check that no column is made of itself by way of others; ``columns`` gives the ``@column``s of each. Raises Misread."""
 

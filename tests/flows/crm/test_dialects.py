@@ -143,7 +143,14 @@ def test_a_default_is_only_ever_the_users_own(export: Export, tmp_path: Path) ->
         ('[[status]]\nfield = "stage"\npatterns = { closed_won = "(" }', "regular expression"),
         ('[footers]\npatterns = ["(?<=a)b"]', "RE2"),
         ("[surprise]\na = 1", "surprise"),
-        ('[[drop]]\nfield = "x"', "not well formed"),
+        ('[[drop]]\nfield = "x"', "needs a `why`"),
+        ('extends = "hubspot"\n[columns]\nvalue = 5', "value has 5 without quotes"),
+        ('extends = "hubspot"\n[columns]\nvalue = { form = "x" }', "known: a field"),
+        ('extends = "hubspot"\n[columns]\nvalue = { from = "x", while = "closedwon" }', "while is 'closedwon'"),
+        ('extends = "hubspot"\n[columns]\nvalue = "@amount"', "none of the 35"),
+        ('extends = "hubspot"\ncolumns = 5', "columns must be a table"),
+        ('[[status]]\nfield = "stage"\nwords = { open = ["Sent"], closed_won = ["sent "] }', "'sent ' for open and for closed_won"),
+        ('[cells]\nlist_separator = ""', "list_separator is empty"),
     ],
 )
 def test_a_dialect_that_makes_no_sense_is_a_usage_error(toml: str, says: str, tmp_path: Path) -> None:
@@ -151,6 +158,12 @@ def test_a_dialect_that_makes_no_sense_is_a_usage_error(toml: str, says: str, tm
     own.write_text(toml)
     with pytest.raises(UsageError, match=says):
         load_dialect(str(own))
+
+
+def test_a_dialect_may_begin_with_a_bom(tmp_path: Path) -> None:
+    """As Windows' Notepad saves it."""
+    (tmp_path / "own.toml").write_text('extends = "hubspot"\n', "utf-8-sig")
+    assert load_dialect(str(tmp_path / "own.toml")).columns == load_dialect("hubspot").columns
 
 
 def test_a_dialect_may_not_extend_itself(tmp_path: Path) -> None:
