@@ -4,8 +4,8 @@ Against any platform, reading only, or all of it on throw-away collections (the 
 
     pytest tests/conformance --base-url https://... [--token T | DEALCAST_TOKEN] [--full]
 
-Without ``--base-url`` it runs in full against a ``dealcast sandbox`` started as a process of its own: twice, and once more
-after a restart. Each test names a fact of `facts.toml`; a failure says which one is wrong, and where to correct it.
+Without ``--base-url`` it runs in full against a ``dealcast sandbox`` started as a process of its own, and by ``make faults`` twice, and
+once more after a restart. Each test names a fact of `facts.toml`; a failure says which one is wrong, and where to correct it.
 """
 
 from __future__ import annotations

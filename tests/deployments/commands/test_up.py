@@ -26,7 +26,6 @@ from flows.errors import DealcastError, ExportNotFound, UsageError
 from flows.options import SyncOptions
 from tests.conftest import HANG, free_port, wait_for
 from tests.deployments.conftest import Intruder, made_by_an_intruder
-from tests.prefect_database import home_with_database
 
 SYNCED = SyncOptions(export="/exports/deals.csv", crm="hubspot", collection="acme")
 
@@ -34,8 +33,6 @@ SYNCED = SyncOptions(export="/exports/deals.csv", crm="hubspot", collection="acm
 def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path, hostile: Path, intruder: Intruder) -> None:
     """Meanwhile its server answers nobody without the secret, from its first moment on."""
     port = str(free_port())
-    home_with_database(tmp_path / "home" / "prefect")
-    (tmp_path / "home").chmod(0o700)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DEALCAST_", "PREFECT_"))}
     environment |= {"DEALCAST_HOME": str(tmp_path / "home"), "DEALCAST_TOKEN": "real-token-4711"}
     command = [str(Path(sys.executable).with_name("dealcast")), "up", "--port", port, "--every", "1"]
