@@ -74,7 +74,7 @@ def test_an_archive_above_the_setting_is_refused(pack: str, tmp_path: Path, expo
     with pytest.raises(ExportUnreadable, match="unpacks to more than 2 MB"):
         extract(str(path))
     monkeypatch.setenv("DEALCAST_UNPACKED_LIMIT", "4")
-    assert len(extract(str(path))[0]) == 3000
+    assert len(extract(str(path))[0]) == 3
 
 
 def test_a_pattern_that_python_backtracks_over_ends_by_re2() -> None:
