@@ -170,13 +170,13 @@ def guard_export(checked: CheckedDeals, options: SyncOptions) -> None:
     staged, stats, ledger = checked.staged, checked.stats, Ledger(load_settings().ledger_url)
     if options.max_age and not staged.export.quarantine:
         guard_age(age_of(options.max_age), staged.export.modified, stats.newest_update, now=datetime.now(UTC), local_now=staged.synced_at)
-    if options.mode == "override" or not checked.is_part(options):
-        before, begun = load_baseline(ledger, options.collection), ledger.read(options.collection, checked.fingerprint)
-        other = differences(staged.reading, before and before.get("reading"))
-        guard_reading(other, stats, accept=options.accept_reading_change)
+    before, begun = load_baseline(ledger, options.collection), ledger.read(options.collection, checked.fingerprint)
+    other = differences(staged.reading, before and before.get("reading"))
+    guard_reading(other, stats, accept=options.accept_reading_change)
+    if (whole := options.mode == "override" or not checked.is_part(options)) or not staged.export.quarantine:
         before = before and before | ({"newest_update": None} if other else {})  # read differently, a time is neither older nor newer
         accepted = options.accept_change or (begun is not None and not begun.finished) or (bool(other) and options.accept_reading_change)
-        guard(stats, before, accept_shrink=options.accept_shrink, accept_change=accepted)
+        guard(stats, before, accept_shrink=options.accept_shrink or not whole, accept_change=accepted)
     if options.missing == "delete" and options.mode == "append":
         check_whole(options, quarantine=staged.export.quarantine)
         guard_deletion(stats, options.missing_limit)

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from flows.deals.guard import guard_age, in_words, load_baseline
+from flows.deals.guard import CLOCKS_APART, guard_age, in_words, load_baseline
 from flows.errors import FileTrouble, LedgerDamaged, NotFound, StoppedByGuard, printable
 from flows.ledger.store import HOLDER, TIMEZONE, Entry, Ledger
 from flows.nostradamus import Nostradamus
@@ -192,4 +192,6 @@ def _export(export: Mapping[str, Any], now: datetime) -> str:
 
 
 def _ago(moment: datetime | None, now: datetime) -> str:
-    return "at an unknown time" if moment is None else f"{in_words(now - moment)} ago"
+    if moment is None:
+        return "at an unknown time"
+    return "in the future, by its clock" if moment - now > CLOCKS_APART else f"{in_words(now - moment)} ago"

@@ -23,7 +23,7 @@ CHANGE_LIMIT, CHANGE_LEAST = 0.2, 50
 MISSING_LIMIT, MISSING_LEAST = 0.01, 20
 """The share of the known deals that `--missing delete` may delete at once, or a number where that is more."""
 
-_CLOCKS_APART = timedelta(days=1)
+CLOCKS_APART = timedelta(days=1)
 LISTED = 200
 """Ids of gone deals whose forms are shown; a file has them all."""
 
@@ -210,7 +210,7 @@ def guard_age(max_age: timedelta, modified: datetime | None, newest_update: str 
     Raises:
         StoppedByGuard: the file, or its newest change, is older, or nobody knows how old it is; the message has the times.
     """
-    if modified is not None and modified - now > _CLOCKS_APART:
+    if modified is not None and modified - now > CLOCKS_APART:
         modified = None  # of the future: it says nothing
     if modified is None and newest_update is None:
         raise StoppedByGuard(
@@ -235,6 +235,11 @@ def in_words(age: timedelta) -> str:
     if minutes < 90:
         return f"{minutes:.0f} min"
     return f"{minutes / 60:.0f} h" if minutes < 72 * 60 else f"{minutes / 1440:.0f} days"
+
+
+def old_in_words(modified: datetime, now: datetime) -> str:
+    """The age of a file, for people: `36 h old`; one of the future has none."""
+    return "dated in the future" if modified - now > CLOCKS_APART else f"{in_words(now - modified)} old"
 
 
 def _most(now: ExportStats) -> str:

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from flows.deals.guard import in_words, load_won
+from flows.deals.guard import load_won, old_in_words
 from flows.deals.quarantine import rules_table
 from flows.deals.records import CheckedDeals
 from flows.delivery.forecast_targets import deliver_history
@@ -122,7 +122,7 @@ class Outcome:
         if self.checked is None:
             return ""
         modified = self.checked.staged.export.modified
-        old = f"{in_words(datetime.now(UTC) - modified)} old" if modified is not None else ""
+        old = old_in_words(modified, datetime.now(UTC)) if modified is not None else ""
         if self.checked.same_export:
             return f", same export again{f' ({old})' if old else ''}"
         return f", export {old}" if old else ""
@@ -279,7 +279,7 @@ def _freshness(checked: CheckedDeals) -> list[str]:
     modified, newest = checked.staged.export.modified, checked.stats.newest_update
     lines = ["* same export again: byte for byte the last one"] if checked.same_export else []
     if modified is not None:
-        lines.append(f"* file of {modified.astimezone(UTC):%Y-%m-%d %H:%M} UTC, {in_words(datetime.now(UTC) - modified)} old")
+        lines.append(f"* file of {modified.astimezone(UTC):%Y-%m-%d %H:%M} UTC, {old_in_words(modified, datetime.now(UTC))}")
     return [*lines, f"* newest change {newest}"] if newest else lines
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.deals.guard import ExportStats, check_whole, guard, guard_age, guard_deletion, in_words
+from flows.deals.guard import ExportStats, check_whole, guard, guard_age, guard_deletion, in_words, old_in_words
 from flows.errors import StoppedByGuard, UsageError
 from flows.options import SyncOptions
 
@@ -155,3 +155,9 @@ def test_an_export_of_which_nobody_knows_how_old_it_is_does_not_count_as_fresh(m
 def test_ages_are_told_as_people_do() -> None:
     ages = [timedelta(minutes=5), timedelta(hours=36), timedelta(days=12), timedelta(seconds=-5)]
     assert [in_words(age) for age in ages] == ["5 min", "36 h", "12 days", "0 min"]
+
+
+def test_a_file_of_the_future_has_no_age() -> None:
+    now = datetime(2026, 11, 27, tzinfo=UTC)
+    assert old_in_words(now - timedelta(hours=36), now) == "36 h old"
+    assert old_in_words(now + timedelta(days=40), now) == "dated in the future"
