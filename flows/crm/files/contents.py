@@ -31,7 +31,15 @@ _NO_TABLE = {
     b"SQLite format 3": "a database",
     b"Rar!": "a RAR archive",
     b"7z\xbc\xaf": "a 7z archive",
+    b"BZh91AY": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"\x28\xb5\x2f\xfd": "a zstd archive",
+    b"ARROW1": "an Arrow file",
+    b"Obj\x01": "an Avro file",
+    b"PK\x03\x04": "an archive or a workbook within an archive",
+    b"\x1f\x8b": "an archive within an archive",
 }
+_MADE_BY_MACOS = re.compile(r"__MACOSX|(?:.*/)?\._")
 _HEAD_ROWS = 200
 _BOOKS = (b"\xd0\xcf\x11\xe0", b"PK\x03\x04")
 
@@ -142,7 +150,7 @@ def _refuse_packed_book(path: Path, location: str) -> None:
 
 def _member(path: Path, location: str, members: tuple[str, ...], said: str | None) -> Contents:
     archive = zipfile.ZipFile(path)  # read once: a directory of many files takes a while; closed with the last that opens from it
-    infos = [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX") and info.file_size]
+    infos = [info for info in archive.infolist() if not info.is_dir() and not _MADE_BY_MACOS.match(info.filename) and info.file_size]
     tables = [info for info in infos if Path(info.filename).suffix.lower() in {".csv", ".tsv", ".txt"}] or infos
     wanted = [info for info in tables if any(fnmatch.fnmatch(Path(info.filename).name, pattern) for pattern in members)]
     chosen = wanted or tables

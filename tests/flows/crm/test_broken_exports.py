@@ -5,6 +5,7 @@ A quarantine is asked of the gate itself, since what extraction cannot convert m
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import zipfile
@@ -135,6 +136,10 @@ KINDS = {
     "only blanks": Broken(_raw(b" \r\n\n \t\n"), ExportUnreadable, ("blanks",)),
     "a PDF": Broken(_raw(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n"), ExportUnreadable, ("PDF",)),
     "a picture": Broken(_raw(b"\x89PNG\r\n\x1a\n" + bytes(range(256))), ExportUnreadable, ("image",)),
+    "a bzip2 archive": Broken(lambda e, path: path.write_bytes(bz2.compress(e.text().encode())), ExportUnreadable, ("a bzip2 archive",)),
+    "gzip in gzip": Broken(
+        lambda e, path: path.write_bytes(gzip.compress(gzip.compress(e.text().encode()))), ExportUnreadable, ("within",)
+    ),
     "an executable": Broken(_raw(b"\x7fELF\x02\x01\x01" + bytes(500)), ExportUnreadable, ("not a CSV",)),
     "a login page": Broken(_raw(b"\n<!DOCTYPE html><html><body>Sign in, please</body></html>"), ExportUnreadable, ("HTML",)),
     "JSON": Broken(_raw(b'[{"id": 1, "name": "x"}]'), ExportUnreadable, ("JSON",)),

@@ -167,6 +167,7 @@ def test_zip(export: Export, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "deals.zip", "w") as archive:
         archive.writestr("exports/all deals.csv", export.each(Deal_Name=NAME).text().encode("cp1252"))
         archive.writestr("__MACOSX/._all deals.csv", b"\0\1")
+        archive.writestr("._all deals.csv", b"\0\1")
     extraction = open_export(str(tmp_path / "deals.zip"), crm="hubspot")
     assert extraction.facts.member == "exports/all deals.csv"
     assert [name for frame in extraction for name in frame["name"]] == [NAME] * 3
