@@ -130,6 +130,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The rooms that wait first, then the files with the most tests: a long file that is begun last keeps the other workers waiting.
 
