@@ -26,7 +26,7 @@ demo: $(READY) ## the whole chain on a shipped export, against a sandbox that it
 	@$(BIN)/dealcast demo
 
 test: lint ## lint, types, and the whole suite
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(READY) ## ruff and mypy, as CI runs them
 	$(BIN)/ruff check .
@@ -56,7 +56,7 @@ faults: $(READY) ## the whole crash and fault matrix, its other axes, 300 random
 	$(BIN)/python -m tests.faults contest
 	$(BIN)/python -m tests.faults.dead_workers
 	DEALCAST_FAULTS=full $(BIN)/python -m pytest tests/faults tests/flows/test_durability.py tests/flows/ledger/test_on_disk.py tests/flows/test_guarded_sync.py tests/flows/test_resync.py tests/flows/test_secrets.py
-	$(BIN)/python -m pytest -m slow -n auto --dist loadgroup
+	$(BIN)/python -m pytest -m slow -n auto --dist loadfile
 
 wheel: $(READY) ## build a wheel into dist/
 	@rm -rf build dist
