@@ -80,7 +80,7 @@ class Mapping:
         """A field's cells as they stand in the export, but for guards and what the dialect says this field means by nothing."""
         dialect, position = self.bound.dialect, self.bound.position_of(name)
         if position is None:
-            return self._nothing()
+            return self._nothing
         column = one_chunk(self.table.column(str(position)))
         column = without(column, dialect.nulls_of.get(name, frozenset()))
         return pc.replace_substring_regex(column, r"^'([=+\-@])", r"\1") if dialect.leading_apostrophe else column
@@ -104,7 +104,7 @@ class Mapping:
             return column
         if name == "status":
             return self.status.column
-        column = self._nothing()
+        column = self._nothing
         for label, part in self._parts(name, recipe):
             before = column.null_count
             column = part if before == len(column) else pc.coalesce(column, part) if before else column
@@ -270,5 +270,6 @@ class Mapping:
         if rows:
             self.filled.setdefault(name, Counter())[label] += rows
 
+    @cached_property
     def _nothing(self) -> pa.Array:
         return pa.nulls(len(self.lines), pa.string())

@@ -71,6 +71,9 @@ _MIXED = re.compile(r"[\u0430-\u045f\u03ac-\u03ce][\u0401-\u042f\u0386-\u03ab]")
 _LONE = re.compile(r"(?<=[\u0430-\u045f\u03ac-\u03ce])[\u0401-\u042f\u0386-\u03ab](?!\w)")
 """Capitals behind small letters, in Cyrillic and Greek: other encodings of these scripts make them of one word in three."""
 
+_ENOUGH_LINES = 500
+"""Lines beyond ASCII that show what the others are."""
+
 _QUOTED = re.compile("[A-Za-z]*[\u00c4\u00c5\u00c2][\u2018-\u201e\u2013\u2014\u2026]")
 
 _ESCAPES = re.compile(rb"\x1b\$[@B]")
@@ -124,7 +127,7 @@ def encoding_of(raw: Raw, head: bytes, location: str) -> Encoding:
 
 def refuse_twice(lines: Iterable[tuple[int, bytes]], location: str) -> None:
     """Raise ExportUnreadable where UTF-8 was read as something else and encoded again: most words of the lines are UTF-8 once more."""
-    odd = [(number, text) for number, text in lines if not text.isascii()]
+    odd = list(itertools.islice(((number, text) for number, text in lines if not text.isascii()), _ENOUGH_LINES))
     words = [word.decode("utf-8", "ignore") for word in {word for _, text in odd for word in _WORD.findall(text)}]
     for between in ("cp1252", "cp1251", "mac-roman") if words else ():
         found = [word for word in words if _is_utf8_again(word, between)]

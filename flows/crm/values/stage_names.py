@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 _NUMBERED = re.compile(r"^[(\[]?(?:stage |phase |s)?[0-9]{1,3}[)\].:_\s\u2013-]+")
@@ -34,6 +34,7 @@ def bare(name: str) -> str:
     return _NUMBERED.sub("", _PIPELINE.sub("", name.strip().casefold().replace("\u0307", "")))  # a dot that a Turkish capital leaves behind
 
 
+@lru_cache(maxsize=1000)
 def outcome_named(name: str) -> str | None:
     """`closed_won` or `closed_lost` where the whole name says so; None for any other, and for "Closed Lost - won back"."""
     if len(name) > _LONGEST:

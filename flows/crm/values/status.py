@@ -64,21 +64,26 @@ class _Telling:
         self._bound, self._raw, self._flags, self._rows = bound, raw, flags, rows
         self._told, self._undecided = Counter[str](), Counter[str]()
         self._unsaid = pa.repeat(False, rows)
+        self._flagged: dict[tuple[str, bool], pa.Array] = {}
+        self._texts: dict[str, pa.Array] = {}
 
     def by(self, rule: StatusRule) -> None:
         """Decide by one rule what those before have left."""
+        left = pc.and_(self._holds(rule), pc.is_null(self.column))
+        if not pc.any(left).as_py():
+            return
         if rule.field is None:
             headers = ", ".join(self._bound.header_of(name) for name, _ in rule.flags)
-            self._take(f"derived:{headers}", _constant(rule.verdict, self._rows), self._holds(rule))
+            self._take(f"derived:{headers}", pa.scalar(rule.verdict, pa.string()), left)
             return
-        header, text, holds = self._bound.header_of(rule.field), self._text(rule.field), self._holds(rule)
-        self._take("direct" if rule.words and not rule.known_names else f"derived:{header}", _said(rule, text), holds)
+        header, text = self._bound.header_of(rule.field), self._text(rule.field)
+        self._take("direct" if rule.words and not rule.known_names else f"derived:{header}", _said(rule, text), left)
         rest = rule.otherwise or rule.assume
         if rest is not None:
-            left = pc.and_(pc.and_(holds, pc.is_valid(text)), pc.is_null(self.column))
+            left = pc.and_(pc.and_(left, pc.is_valid(text)), pc.is_null(self.column))
             self._undecided.update(counted(text.filter(left)))
             self._unsaid = pc.or_(self._unsaid, left)
-            self._take(f"default:{rest}" if rule.otherwise else f"assumed:{header} names no outcome", _constant(rest, self._rows), left)
+            self._take(f"default:{rest}" if rule.otherwise else f"assumed:{header} names no outcome", pa.scalar(rest, pa.string()), left)
 
     def told_status(self) -> Status:
         """The result of all rules together."""
@@ -109,21 +114,22 @@ class _Telling:
 
     def _holds(self, rule: StatusRule) -> pa.Array:
         holds = pa.repeat(True, self._rows)
-        for name, wanted in rule.flags:
-            holds = pc.and_(holds, pc.fill_null(pc.equal(self._flags[name], "true" if wanted else "false"), False))
+        for flag in rule.flags:
+            if flag not in self._flagged:
+                name, wanted = flag
+                self._flagged[flag] = pc.fill_null(pc.equal(self._flags[name], "true" if wanted else "false"), False)
+            holds = pc.and_(holds, self._flagged[flag])
         return holds
 
     def _text(self, name: str) -> pa.Array:
-        return without(self._raw(name), self._bound.dialect.nulls)
+        if name not in self._texts:
+            self._texts[name] = without(self._raw(name), self._bound.dialect.nulls)
+        return self._texts[name]
 
-    def _take(self, label: str, decided: pa.Array, holds: pa.Array) -> None:
+    def _take(self, label: str, decided: pa.Array | pa.Scalar, left: pa.Array) -> None:
         before = self.column.null_count
-        self.column = pc.coalesce(self.column, pc.if_else(holds, decided, None))
+        self.column = pc.if_else(left, decided, self.column)
         self._told[label] += before - self.column.null_count
-
-
-def _constant(status: str | None, rows: int) -> pa.Array:
-    return pa.repeat(pa.scalar(status, pa.string()), rows)
 
 
 def _said(rule: StatusRule, text: pa.Array) -> pa.Array:
