@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import cast
 
 import numpy as np
 
@@ -82,13 +83,15 @@ class RowShape:
         several = np.flatnonzero(ends - starts.rows > 1)
         if not len(several):
             return
-        found = (np.frombuffer(block.text, np.uint8) == ord(self.separator)).view(np.uint8)
-        whole = np.add.reduceat(found, starts.lines, dtype=np.uint32) >= self.width - 1
+        text, separator = cast("bytearray", block.text.obj), self.separator.encode()
         begins = np.append(starts.lines, len(block.text))
-        for row in several[whole[starts.rows[several]]].tolist():
-            first, end = int(starts.rows[row]), int(ends[row])
-            if whole[first + 1 : end].any():
-                cells = bytes(block.text[begins[first] : begins[end]]).decode("utf-8").splitlines(keepends=True)
+        firsts = starts.rows[several]
+        places = zip(firsts.tolist(), ends[several].tolist(), begins[firsts].tolist(), begins[firsts + 1].tolist(), strict=True)
+        for first, end, begin, below in places:
+            if text.count(separator, begin, below) < self.width - 1:
+                continue
+            if any(text.count(separator, begins[place], begins[place + 1]) >= self.width - 1 for place in range(first + 1, end)):
+                cells = bytes(block.text[begin : begins[end]]).decode("utf-8").splitlines(keepends=True)
                 self.refuse_row_that_swallowed(line + first, next(csv.reader(cells, delimiter=self.separator)))
 
     def refuse_row_that_swallowed(self, line: int, cells: Sequence[str]) -> None:
