@@ -130,19 +130,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The rooms that wait first, then the files with the most tests: a long file that is begun last keeps the other workers waiting.
-
-    A file's tests stay together for what they share, and so do all files whose tests share the dearest of the fixtures: the stage, and
-    the process with everything loaded from which the syncs in `faults` are forked.
-    """
+    """The rooms that wait first, then the files with the most tests: a long file that is begun last keeps the other workers waiting."""
     tests = Counter(item.path for item in items)
     staged = {item.path for item in items if "stage" in getattr(item, "fixturenames", ())}
     items.sort(key=lambda item: (item.path not in staged, item.path.parent.name not in WAITING_ROOMS, -tests[item.path]))
-    for item in items:
-        shared = "stage" if item.path in staged else item.path.parent.name if item.path.parent.name == "faults" else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(shared))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
