@@ -17,8 +17,9 @@ from pydantic import ValidationError
 
 from flows.crm import known_dialects
 from flows.crm.guide.remembered import with_remembered
-from flows.deals.content_index_file import merge_completed, reconcile_late, set_damaged_aside
 from flows.deals.guard import load_baseline, save_baseline
+from flows.deals.index.late_uploads import reconcile_late
+from flows.deals.index.merge_completed import merge_completed, set_damaged_aside
 from flows.deals.records import CheckedDeals, StagedDeals
 from flows.delivery.forecast_gate import CompletedAppend
 from flows.delivery.lifecycle import AcceptedAppend, Forecast

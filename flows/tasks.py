@@ -16,9 +16,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled
 
 from flows.crm.guide.remembered import differences
-from flows.deals.content_index_file import names_sent, set_damaged_aside
+from flows.deals.gone_deals import keep_gone
 from flows.deals.guard import check_whole, guard, guard_age, guard_deletion, guard_override, guard_reading, load_baseline
-from flows.deals.quarantine import keep_gone, keep_quarantine, stop_beyond_limit
+from flows.deals.index.known_deals import names_sent
+from flows.deals.index.merge_completed import set_damaged_aside
+from flows.deals.quarantine import keep_quarantine, stop_beyond_limit
 from flows.deals.records import CheckedDeals, GoneDeals, StagedDeals
 from flows.deals.selection import check_against_ledger
 from flows.deals.staged_file import stage
@@ -40,19 +42,10 @@ from flows.runtime.step_log import say
 from flows.runtime.thread_interruption import raise_if_interrupted
 from flows.runtime.zone_names import checked_zone, zone_of
 from flows.settings import Settings, load_settings
-from flows.ui.artifacts import (
-    ArtifactKind,
-    links,
-    show_certificate,
-    show_forecast,
-    show_gone,
-    show_progress,
-    show_rejected,
-    show_report,
-)
+from flows.ui.artifacts import show_gone, show_outcome, show_progress, show_rejected
 from flows.ui.progress import show_wait
-from flows.ui.provenance import known_as, note_platform
-from flows.ui.report import Outcome, certificate, publish, report_text, with_history, withdraw_report
+from flows.ui.provenance import note_platform
+from flows.ui.report import Outcome, publish, with_history, withdraw_report
 
 UNCACHED: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 """Options of every task: nothing of a run is kept in Prefect's result storage."""
@@ -314,7 +307,7 @@ def publish_report(outcome: Outcome) -> Outcome:
     ledger = Ledger(settings.ledger_url)
     outcome = with_history(outcome, ledger, settings)
     publish(outcome, ledger)
-    _show(outcome)
+    show_outcome(outcome)
     say("report", outcome.headline)
     return outcome
 
@@ -338,19 +331,6 @@ class Steps:
         self.invoke_forecast = invoke_forecast.with_options(**sends)
         self.await_forecast = await_forecast.with_options(**polls)
         self.download_forecast = download_forecast.with_options(**sends)
-
-
-def _show(outcome: Outcome) -> None:
-    """The outcome as artifacts, the report last and with links to the others."""
-    collection, entry = outcome.options.collection, outcome.entry
-    shown: list[ArtifactKind] = ["rejected"] if outcome.checked is not None and outcome.checked.quarantined else []
-    if outcome.forecast is not None and outcome.chart is not None:
-        show_forecast(collection, outcome.forecast.invocation_id, outcome.chart)
-        shown.append("forecast")
-    if entry is not None and (outcome.sent or outcome.forecast):
-        show_certificate(collection, certificate(entry))
-        shown.append("certificate")
-    show_report(collection, f"{report_text(outcome, known_as(collection))}\n{links(collection, shown)}", outcome.headline)
 
 
 def _entry_of(checked: CheckedDeals, options: SyncOptions) -> Entry:

@@ -95,7 +95,7 @@ def _held(ledger: Ledger, collection: str, entries: Sequence[Entry]) -> int:
     noted = next((entry.held for entry in reversed(entries) if entry.held is not None), None)
     if noted is not None:
         return noted
-    from flows.deals.content_index_file import deals_held  # noqa: PLC0415 - pyarrow takes longer to import than all ledgers to read
+    from flows.deals.index.index_file import deals_held  # noqa: PLC0415 - pyarrow takes longer to import than all ledgers to read
 
     return deals_held(ledger, collection)
 

@@ -17,7 +17,7 @@ from deployments.command_options import checked_options
 from deployments.console import InertConsole
 from expectations.check_report import shown_cell
 from expectations.disclosure import shape
-from flows.deals.content_index import ContentIndex
+from flows.deals.index.content_index import ContentIndex
 from flows.deals.records import CheckedDeals
 from flows.deals.selection import check_staged
 from flows.deals.staged_file import stage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -25,13 +25,15 @@ from expectations.row_checks import deals_frame
 from expectations.rules import accepting
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE, STATUSES, Kind
 from flows.crm.dialect import load_dialect
-from flows.deals.content_index import DEAL, ContentIndex, Deals, Fingerprint, Hashes, Mask, Places, deals_of, hash_ids
-from flows.deals.content_index_file import SCHEMA, DealsFile, gone_ids, load_index, name_deals, rows_of, sent_ids
 from flows.deals.deals_csv import CsvRows, DealsCsv
-from flows.deals.guard import LISTED, ExportStats, load_baseline
+from flows.deals.gone_deals import gone_ids, name_gone
+from flows.deals.guard import ExportStats, load_baseline
 from flows.deals.id_spellings import Spellings, merge_equal_rows, refuse_held_spellings
+from flows.deals.index.content_index import ContentIndex, Deals, Fingerprint, Hashes, Mask, Places, deals_of, hash_ids
+from flows.deals.index.index_file import DealsFile, ids_in, rows_of
+from flows.deals.index.known_deals import load_index, name_deals
 from flows.deals.quarantine import open_quarantine, quarantined
-from flows.deals.records import CheckedDeals, GoneDeals, StagedDeals
+from flows.deals.records import CheckedDeals, StagedDeals
 from flows.deals.staged_file import batches
 from flows.errors import UsageError
 from flows.ledger.store import Ledger
@@ -115,28 +117,14 @@ def check_against_ledger(
 
     checked = check_staged(staged, options, known, folder, extra_suite)
     if options.mode == "append" and index.gone() and checked.rows:
-        refuse_held_spellings(sent_ids(checked.content), gone_ids(ledger, options.collection, index))
+        refuse_held_spellings(ids_in(checked.content), gone_ids(ledger, options.collection, index))
     if index.names and not options.dry_run:
         name_deals(ledger, options.collection, index.names)
     before = load_baseline(ledger, options.collection)
     checked = replace(checked, same_export=before is not None and before.get("sha256") == staged.export.sha256)
     if checked.stats.gone:
-        checked = _naming_gone(checked, gone_ids(ledger, options.collection, index), folder / "gone.parquet", options)
+        checked = name_gone(checked, gone_ids(ledger, options.collection, index), folder / "gone.parquet", options)
     return replace(checked, report=replace(checked.report, validation_result=None))
-
-
-def _naming_gone(checked: CheckedDeals, gone: Iterable[pa.Array], path: Path, options: SyncOptions) -> CheckedDeals:
-    """``checked`` with the ids of gone deals: all of them in a file of the form of those that are sent, the first for people."""
-    named: list[str] = []
-    count, fingerprint = 0, Fingerprint(options.collection, "delete")
-    with DealsFile(path) as file:
-        for ids in gone:
-            count += len(ids)
-            fingerprint.add(hash_ids(ids).astype(DEAL))
-            file.write(pa.table([ids, pa.nulls(len(ids)), pa.nulls(len(ids))], names=SCHEMA.names).cast(SCHEMA))
-            named += ids[: LISTED - len(named)].to_pylist()
-    found = GoneDeals(path, count, fingerprint.hex()) if count else None
-    return replace(checked, gone=found, stats=replace(checked.stats, gone_ids=tuple(named)))
 
 
 def _give_back() -> None:

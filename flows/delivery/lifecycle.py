@@ -50,8 +50,8 @@ class AcceptedAppend:
 
     @property
     def waited(self) -> float:
-        """Seconds since its acceptance; never fewer than since this run began to wait, though the clock be set back meanwhile."""
-        return max(seconds_since(self.accepted_at), time.monotonic() - self.begun)
+        """Seconds since its acceptance."""
+        return _seconds_waited(self.accepted_at, self.begun)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,8 @@ class InvokedForecast:
 
     @property
     def waited(self) -> float:
-        """As an upload's."""
-        return max(seconds_since(self.accepted_at), time.monotonic() - self.begun)
+        """Seconds since its acceptance."""
+        return _seconds_waited(self.accepted_at, self.begun)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +117,8 @@ class Forecast:
 def _not_ahead(accepted_at: datetime) -> datetime:
     """The moment from which a deadline counts: now, where the clock was ahead at acceptance, else it would not pass for as long."""
     return min(accepted_at, datetime.now(UTC))
+
+
+def _seconds_waited(accepted_at: datetime, begun: float) -> float:
+    """Seconds since an acceptance; never fewer than since this run began to wait, though the clock be set back meanwhile."""
+    return max(seconds_since(accepted_at), time.monotonic() - begun)

@@ -31,6 +31,7 @@ from flows.runtime.best_effort import show
 from flows.ui.chart import Chart, draw, markdown_image
 from flows.ui.inert_text import code, inert
 from flows.ui.provenance import known_as, origin_line, ui_link
+from flows.ui.report import Outcome, certificate, report_text
 from flows.ui.run_name import subject_of_run
 
 ArtifactKind = Literal["report", "progress", "rejected", "gone", "forecast", "certificate"]
@@ -55,6 +56,19 @@ def artifact_key(kind: ArtifactKind, collection: str) -> str:
     if plain != collection:
         plain = f"{plain}-{hashlib.sha256(collection.encode()).hexdigest()[:4]}"
     return f"{kind}-{plain}"
+
+
+def show_outcome(outcome: Outcome) -> None:
+    """The outcome as artifacts, the report last and with links to the others."""
+    collection, entry = outcome.options.collection, outcome.entry
+    shown: list[ArtifactKind] = ["rejected"] if outcome.checked is not None and outcome.checked.quarantined else []
+    if outcome.forecast is not None and outcome.chart is not None:
+        show_forecast(collection, outcome.forecast.invocation_id, outcome.chart)
+        shown.append("forecast")
+    if entry is not None and (outcome.sent or outcome.forecast):
+        show_certificate(collection, certificate(entry))
+        shown.append("certificate")
+    show_report(collection, f"{report_text(outcome, known_as(collection))}\n{links(collection, shown)}", outcome.headline)
 
 
 def links(collection: str, kinds: Iterable[ArtifactKind]) -> str:

@@ -29,7 +29,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
 from deployments.signals import end_on_signals
 from expectations.gx import session  # noqa: F401 - as above
 from flows import tasks
-from flows.deals.content_index_file import INDEX
+from flows.deals.index.index_file import INDEX
 from flows.errors import PrefectAway
 from flows.ledger import store
 from flows.ledger.store import Entry, Ledger

@@ -14,7 +14,8 @@ from openpyxl import load_workbook
 from expectations.rules import CRITICAL_RULES, NO_NUL, Rule
 from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
 from flows.crm import open_export
-from flows.deals.quarantine import QUARANTINE_SCHEMA, open_quarantine, write_workbook
+from flows.deals.quarantine import QUARANTINE_SCHEMA, open_quarantine
+from flows.deals.quarantine_workbook import write_workbook
 from flows.errors import StoppedByGate, StoppedByGuard
 from tests.conftest import sampled
 

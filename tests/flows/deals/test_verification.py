@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
-from flows.deals.content_index import CONTENT_COLUMNS
 from flows.deals.deals_csv import write_deals_csv
+from flows.deals.index.content_index import CONTENT_COLUMNS
 from flows.deals.selection import _newest
 from flows.deals.verification import LISTED, Comparison, Difference, compare
 from flows.errors import UnexpectedAnswer

@@ -14,8 +14,10 @@ import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from flows.deals.content_index_file import INDEX, SCHEMA, DealsFile, deals_held, load_index, merge_into_index
 from flows.deals.guard import BASELINE, load_baseline, save_baseline
+from flows.deals.index.index_file import INDEX, SCHEMA, DealsFile, deals_held
+from flows.deals.index.known_deals import load_index
+from flows.deals.index.merge_completed import merge_into_index
 from flows.delivery.submit import begin_send
 from flows.errors import FileTrouble, LedgerDamaged
 from flows.ledger.forecast_history import FILE, Invoked, add_forecast, read_history
@@ -124,7 +126,7 @@ def test_a_send_in_doubt_whose_deals_nobody_knows_puts_all_in_doubt(ledger: Ledg
 
 
 def load_rows(ledger: Ledger) -> list[list[Any]]:
-    from flows.deals.content_index_file import held  # noqa: PLC0415 - a name of its own above
+    from flows.deals.index.known_deals import held  # noqa: PLC0415 - a name of its own above
 
     return [each.table["content"].to_pylist() for each in held(ledger, "acme", ledger.entries("acme"))]
 

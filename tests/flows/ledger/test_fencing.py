@@ -11,8 +11,9 @@ import pytest
 from prefect._internal.concurrency.cancellation import CancelledError
 
 from flows import tasks
-from flows.deals import content_index_file
-from flows.deals.content_index_file import DealsFile, merge_into_index
+from flows.deals.index import merge_completed
+from flows.deals.index.index_file import DealsFile
+from flows.deals.index.merge_completed import merge_into_index
 from flows.deals.selection import check_against_ledger
 from flows.delivery.lifecycle import AcceptedAppend, InvokedForecast
 from flows.delivery.submit import begin_send
@@ -129,7 +130,7 @@ def test_the_index_of_a_newer_sync_is_not_replaced(ledger: Ledger, tmp_path: Pat
         return 0
 
     ledger.hold("acme", b"mine")
-    monkeypatch.setattr(content_index_file, "deals_held", paused)
+    monkeypatch.setattr(merge_completed, "deals_held", paused)
     with pytest.raises(LockLost):
         merge_into_index(ledger, entry)
     assert not ledger.has("acme", "_index.parquet")

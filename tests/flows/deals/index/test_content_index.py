@@ -14,8 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from expectations.schema import COLUMN_NAMES
-from flows.deals.content_index import DEAL, SAMPLE, Hashes, hash_ids
-from flows.deals.content_index_file import DealsFile, gone_ids, held, load_index, merge_into_index, reconcile_late, rows_of
+from flows.deals.gone_deals import gone_ids
+from flows.deals.index.content_index import DEAL, SAMPLE, Hashes, hash_ids
+from flows.deals.index.index_file import DealsFile, rows_of
+from flows.deals.index.known_deals import held, load_index
+from flows.deals.index.late_uploads import reconcile_late
+from flows.deals.index.merge_completed import merge_into_index
 from flows.delivery.submit import keep_content
 from flows.ledger.store import Entry, Ledger, Sending
 

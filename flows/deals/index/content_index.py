@@ -1,7 +1,7 @@
 """The content index in memory: what the platform is known to hold, a content hash per id.
 
 The content is the row as it is sent, without ``lastSyncedAt``, so that the clock never makes a deal look changed. Of a sample of the
-deals each cell's hash is known too, so that a change can be told by its columns. On disk: ``flows/deals/content_index_file.py``.
+deals each cell's hash is known too, so that a change can be told by its columns. On disk: ``index_file``.
 """
 
 from __future__ import annotations
