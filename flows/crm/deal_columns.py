@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from expectations.formats import one_chunk
 from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
-from flows.crm.dialect import MOMENTS, Recipe, Source
+from flows.crm.dialect import KINDS, MOMENTS, Recipe, Source
 from flows.crm.header_match import Bound
 from flows.crm.inference.currencies import units_of
 from flows.crm.inference.format_inference import FormatInference
@@ -23,7 +23,7 @@ from flows.crm.values.dates import Clock, in_platform_form, letters_behind, to_d
 from flows.crm.values.derivations import derive
 from flows.crm.values.flags import first_unread, to_booleans, unread_flag
 from flows.crm.values.identifiers import plain_ids, rounded
-from flows.crm.values.numbers import to_numbers
+from flows.crm.values.numbers import scaled, to_numbers
 from flows.crm.values.status import Status, tell_status
 from flows.crm.values.zones import Zones
 from flows.errors import ExportUnmappable
@@ -31,7 +31,6 @@ from flows.errors import ExportUnmappable
 DEALS_SCHEMA = pa.schema([(name, pa.string()) for name in COLUMN_NAMES])
 """Deals as they are mapped, and as they are sent: text throughout."""
 
-KINDS = {column.name: column.kind for column in COLUMNS}
 LONGEST_ID = 1000
 """Bytes of an identifier; CRMs have some 40."""
 
@@ -51,7 +50,7 @@ class Mapping:
     filled: dict[str, Counter[str]] = field(default_factory=dict)
     unread: Counter[str] = field(default_factory=Counter)
     _done: dict[str, pa.Array] = field(default_factory=dict)
-    _converted: dict[tuple[str, tuple[str, ...], Kind], tuple[pa.Array, int]] = field(default_factory=dict)
+    _converted: dict[tuple[Source, Kind], tuple[pa.Array, int]] = field(default_factory=dict)
     _status: Status | None = None
 
     def count_in(self, counts: RowCounts) -> None:
@@ -136,6 +135,8 @@ class Mapping:
         return told and len(self.inference.currencies) == 1
 
     def _label(self, source: Source, *, first: bool) -> str:
+        if source.times:
+            return f"derived:{source.times} times {self.bound.header_of(source.names[0])}"
         if source.how == "field":
             return "direct" if first else f"fallback:{self.bound.header_of(source.names[0])}"
         if source.how == "column":
@@ -152,9 +153,10 @@ class Mapping:
             return pa.repeat(pa.scalar(source.names[0], pa.string()), len(self.lines)), 0
         if source.how == "latest":
             return self._latest(source)
-        key = (source.how, source.names, kind)
+        key = (replace(source, during=None), kind)
         if key not in self._converted:
-            self._converted[key] = self._read(source, kind)
+            read, unread = self._read(source, Kind.DECIMAL if source.times else kind)
+            self._converted[key] = (scaled(read, source.times), unread) if source.times else (read, unread)
         return self._converted[key]
 
     def _read(self, source: Source, kind: Kind) -> tuple[pa.Array, int]:

@@ -7,9 +7,7 @@ may say ``extends = "hubspot"`` and override any table's keys.
 
 from __future__ import annotations
 
-import codecs
 import difflib
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,23 +16,28 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from expectations.rules import accepting
-from expectations.schema import COLUMN_NAMES, STATUSES
-from flows.crm.dialect_keys import Misread, check_references, check_tables, one_of
+from expectations.schema import COLUMN_NAMES, COLUMNS, STATUSES, Kind
+from flows.crm.dialect_keys import (
+    Misread,
+    assumed_rules,
+    check_references,
+    check_tables,
+    known_encoding,
+    list_separator,
+    one_of,
+    pattern_of,
+    zone_or_offset,
+)
 from flows.crm.values.cells import known_nulls
 from flows.crm.values.dates import ORDERS, Order
 from flows.crm.values.flags import words_for
 from flows.crm.values.stage_names import stage_key
-from flows.crm.values.zones import OFFSET
 from flows.errors import UsageError
-from flows.runtime.zone_names import checked_zone
 
 LOCAL = "local"
 SHIPPED = resources.files("flows.crm") / "dialects"
 DERIVATIONS = ("first", "count", "mail_domain_of", "number_in", "hundredth_of", "latest", "join", "default")
+KINDS = {column.name: column.kind for column in COLUMNS}
 MOMENTS = {"open": ("open",), "won": ("closed_won",), "lost": ("closed_lost",), "closed": ("closed_won", "closed_lost")}
 
 
@@ -42,12 +45,13 @@ MOMENTS = {"open": ("open",), "won": ("closed_won",), "lost": ("closed_lost",), 
 class Source:
     """One entry of a column's chain: a field, another target column (``@name``), or something derived from fields.
 
-    ``during`` (a key of MOMENTS) limits it to deals that are open, won, lost or closed.
+    ``during`` (a key of MOMENTS) limits it to deals that are open, won, lost or closed. ``times`` is the factor of its numbers.
     """
 
     how: str
     names: tuple[str, ...]
     during: str | None = None
+    times: str | None = None
 
 
 Recipe = tuple[Source, ...]
@@ -262,28 +266,28 @@ def _dialect(name: str, tables: dict[str, Any]) -> Dialect:
         columns=recipes,
         status=tuple(_status_rule(rule) for rule in tables.get("status", [])),
         drops=tuple(_drop(rule) for rule in tables.get("drop", [])),
-        footers=tuple(_pattern(pattern) for pattern in _names(tables.get("footers", {}).get("patterns", []))),
+        footers=tuple(pattern_of(pattern) for pattern in _names(tables.get("footers", {}).get("patterns", []))),
         verbatim=verbatim,
         crm_timezone=dates.get("timezone", LOCAL),
         utc=frozenset(_names(dates.get("utc", []))),
         local=frozenset(_names(dates.get("local", []))),
         date_order=one_of(dates.get("order"), (None, *ORDERS), "dates.order"),
         days=frozenset(_names(dates.get("days", []))),
-        zone_letters={letters: _zone_or_offset(letters, said) for letters, said in dates.get("letters", {}).items()},
+        zone_letters={letters: zone_or_offset(letters, said) for letters, said in dates.get("letters", {}).items()},
         number_style=one_of(numbers.get("style", "proven"), ("point", "comma", "proven"), "numbers.style"),
         nulls=frozenset(_names(cells.get("nulls", []))) | (frozenset() if verbatim else known_nulls()),
         nulls_of={key: frozenset(_names(values)) for key, values in cells.get("nulls_of", {}).items()},
         leading_apostrophe=cells.get("leading_apostrophe", False),
         blank_is_false=frozenset(_names(cells.get("blank_is_false", []))),
         flag_words=words_for(_names(cells.get("true", [])), _names(cells.get("false", []))),
-        list_separator=_separator(cells.get("list_separator", ";")),
+        list_separator=list_separator(cells.get("list_separator", ";")),
         pipeline=tables.get("pipeline", {}).get("field"),
         units=_names(tables.get("currency", {}).get("field", [])),
         converted=_recipe("value", tables.get("currency", {}).get("converted", [])),
         first_of_a_name=tables.get("file", {}).get("first_of_a_name", False),
-        encoding=_encoding(tables.get("file", {}).get("encoding")),
+        encoding=known_encoding(tables.get("file", {}).get("encoding")),
         zip_members=_names(tables.get("zip", {}).get("members", [])),
-        assume_accepted=_assumed(_names(tables.get("assume_accepted", []))),
+        assume_accepted=assumed_rules(_names(tables.get("assume_accepted", []))),
     )
 
 
@@ -302,7 +306,13 @@ def _sources(column: str, entry: Any) -> list[Source]:
         return [Source("column" if entry.startswith("@") else "field", (entry,))]
     during = one_of(entry.get("while"), (None, *MOMENTS), f"columns.{column}.while")
     if "from" in entry:
-        return [replace(source, during=during) for source in _recipe(column, entry["from"])]
+        times = str(entry["times"]) if "times" in entry else None
+        if times and KINDS[column] not in {Kind.DECIMAL, Kind.INTEGER}:
+            raise Misread(f"columns.{column} has `times`, and holds no numbers.")
+        sources = _recipe(column, entry["from"])
+        if times and any(source.how != "field" for source in sources):
+            raise Misread(f"columns.{column} has `times` beside what is no header or field.")
+        return [replace(source, during=during, times=times or source.times) for source in sources]
     how = next(how for how in DERIVATIONS if how in entry)
     return [Source(how, (_value(entry[how]),) if how == "default" else _names(entry[how]), during)]
 
@@ -348,48 +358,9 @@ def _status_rule(rule: dict[str, Any]) -> StatusRule:
         field=rule.get("field"),
         words=tuple((word, one_of(status, STATUSES, "status.words")) for word, status in outcomes.items()),
         patterns=tuple(
-            (_pattern(pattern), one_of(status, STATUSES, "status.patterns")) for status, pattern in rule.get("patterns", {}).items()
+            (pattern_of(pattern), one_of(status, STATUSES, "status.patterns")) for status, pattern in rule.get("patterns", {}).items()
         ),
         known_names=rule.get("known_names", False),
         otherwise=one_of(rule.get("otherwise"), (None, *STATUSES), "status.otherwise"),
         assume=one_of(rule.get("assume"), (None, *STATUSES), "status.assume"),
     )
-
-
-def _zone_or_offset(letters: str, said: str) -> str:
-    if not OFFSET.fullmatch(said):
-        try:
-            checked_zone(said)
-        except UsageError as error:
-            raise Misread(f"dates.letters.{letters} is {said!r}, which is neither an offset such as -06:00 nor a zone. {error}") from error
-    return said
-
-
-def _assumed(rules: tuple[str, ...]) -> tuple[str, ...]:
-    try:
-        accepting(rules)
-    except ValueError as error:
-        raise Misread(f"assume_accepted: {error}.") from error
-    return rules
-
-
-def _encoding(name: str | None) -> str | None:
-    try:
-        return codecs.lookup(name).name if name else None
-    except LookupError as error:
-        raise Misread(f"file.encoding is {name!r}, which is no encoding that Python knows.") from error
-
-
-def _separator(said: str) -> str:
-    if not said:
-        raise Misread("cells.list_separator is empty; it must be what parts the entries of a list.")
-    return said
-
-
-def _pattern(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-        pc.match_substring_regex(pa.nulls(1, pa.string()), pattern)  # an array made of a list would import pandas
-    except (re.error, pa.ArrowInvalid) as error:
-        raise Misread(f"the pattern {pattern!r} is no regular expression that both Python and RE2 know: {error}.") from error
-    return pattern

@@ -5,9 +5,20 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
+import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expectations.rules import accepting
+from flows.crm.values.zones import OFFSET
+from flows.errors import UsageError
+from flows.runtime.zone_names import checked_zone
 
 TEXT, TEXTS, FLAG = "a text", "a text or a list of texts", "true or false"
 RECIPE, ENTRIES = "a field, a table, or a list of these", "any names, each with"
@@ -59,8 +70,8 @@ KEYS: dict[str, dict[str, str]] = {
 REPEATED = ("status", "drop")
 """The tables that are written ``[[name]]``, any number of times."""
 
-ENTRY_KEYS = ("from", "while", "first", "count", "mail_domain_of", "number_in", "hundredth_of", "latest", "join", "default")
-"""The keys of a table in a column's chain: ``while`` beside one of the others."""
+ENTRY_KEYS = ("from", "while", "times", "first", "count", "mail_domain_of", "number_in", "hundredth_of", "latest", "join", "default")
+"""The keys of a table in a column's chain: ``while`` beside one of the others, ``times`` beside ``from``."""
 
 
 class Misread(Exception):
@@ -118,18 +129,24 @@ def _check_entry(where: str, entry: Any) -> None:
         if not isinstance(entry, str):
             raise Misread(f"{where} has {_told(entry)}; it must be {RECIPE}{_in_quotes(entry)}, and a fixed value {{ default = ... }}.")
         return
-    hows = [key for key in entry if key != "while"]
+    hows = [key for key in entry if key not in {"while", "times"}]
     if unknown := [key for key in hows if key not in ENTRY_KEYS]:
         raise Misread(f'{where} has {unknown[0]!r}; known: a field, "@column", or a table with one of {", ".join(ENTRY_KEYS)}.')
     if len(hows) != 1:
         raise Misread(f"{where} has a table with {' and '.join(hows) or 'nothing'} in it; beside `while` it must have one key.")
+    if "times" in entry and ("from" not in entry or isinstance(entry["times"], bool) or not _is_positive(entry["times"])):
+        raise Misread(f"{where}.times stands beside `from`, and is a number above 0, such as {{ from = ..., times = 1000 }}.")
     for key, value in entry.items():
         if key == "from":
             _check(f"{where}.from", value, RECIPE)
-        elif key != "default":
+        elif key not in {"default", "times"}:
             _check(f"{where}.{key}", value, TEXTS)
-        elif isinstance(value, list | dict):
+        elif key == "default" and isinstance(value, list | dict):
             raise Misread(f"{where}.default is {_told(value)}; it must be one value, such as {{ default = 0 }}.")
+
+
+def _is_positive(said: Any) -> bool:
+    return isinstance(said, int | float) and 0 < said < math.inf
 
 
 def one_of(value: Any, allowed: tuple[Any, ...], where: str) -> Any:
@@ -164,3 +181,47 @@ def _in_quotes(said: Any) -> str:
 def _close(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(sorted(known))}."
+
+
+def zone_or_offset(letters: str, said: str) -> str:
+    """The zone or offset that ``letters`` stand for. Raises Misread for what is neither."""
+    if not OFFSET.fullmatch(said):
+        try:
+            checked_zone(said)
+        except UsageError as error:
+            raise Misread(f"dates.letters.{letters} is {said!r}, which is neither an offset such as -06:00 nor a zone. {error}") from error
+    return said
+
+
+def assumed_rules(rules: tuple[str, ...]) -> tuple[str, ...]:
+    """The rules that may be broken. Raises Misread for one that is not assumed."""
+    try:
+        accepting(rules)
+    except ValueError as error:
+        raise Misread(f"assume_accepted: {error}.") from error
+    return rules
+
+
+def known_encoding(name: str | None) -> str | None:
+    """The encoding by the name that Python has for it. Raises Misread."""
+    try:
+        return codecs.lookup(name).name if name else None
+    except LookupError as error:
+        raise Misread(f"file.encoding is {name!r}, which is no encoding that Python knows.") from error
+
+
+def list_separator(said: str) -> str:
+    """The text between the entries of a list. Raises Misread for an empty one."""
+    if not said:
+        raise Misread("cells.list_separator is empty; it must be what parts the entries of a list.")
+    return said
+
+
+def pattern_of(pattern: str) -> str:
+    """The regular expression, which both Python and RE2 know. Raises Misread."""
+    try:
+        re.compile(pattern)
+        pc.match_substring_regex(pa.nulls(1, pa.string()), pattern)  # an array made of a list would import pandas
+    except (re.error, pa.ArrowInvalid) as error:
+        raise Misread(f"the pattern {pattern!r} is no regular expression that both Python and RE2 know: {error}.") from error
+    return pattern

@@ -10,9 +10,10 @@ from expectations.schema import COLUMNS, Kind, Null
 from flows.crm.dialect import LOCAL, Dialect, Drop, Recipe, Source, StatusRule, known_dialects
 from flows.crm.files.contents import Contents
 from flows.crm.files.header_row import Layout, find_layout, folded
+from flows.crm.inference.header_factors import factor_in
 from flows.crm.values.flags import DELETED, Mark, marks_of
 from flows.crm.values.zones import Zones
-from flows.errors import ExportUnmappable, ExportUnreadable
+from flows.errors import ExportUnmappable, ExportUnreadable, quoted
 from flows.runtime.zone_names import checked_zone
 
 _DIRECT = {"field", "latest", "number_in", "hundredth_of"}
@@ -197,6 +198,7 @@ class Bound:
         missing = self.missing
         if not missing:
             self._refuse_merged(location)
+            self._refuse_factors(location)
             return
         lines = "".join(f"\n  {column}: {self._remedy(column)}" for column in missing)
         raise ExportUnmappable(
@@ -244,6 +246,19 @@ class Bound:
                 f"{location}, line {self.layout.header_line}: the header names {', '.join(repeated)} more than once, and the platform"
                 " refuses such a file. Keep one column of each name, and remove or rename the others."
             )
+
+    def _refuse_factors(self, location: str) -> None:
+        """A header that says thousands, or cents, where nothing says that this was seen: what is sent would be that many times wrong."""
+        for column in sorted(_NUMBERS) if not self.dialect.verbatim else ():
+            for source in (*(self.converted if column == "value" else ()), *self.dialect.columns.get(column, ())):
+                header = self.header_of(source.names[0]) if source.how == "field" and not source.times and self.has(source) else ""
+                if header and (factor := factor_in(header)):
+                    raise ExportUnmappable(
+                        f"{location}, line {self.layout.header_line}, column {header!r}: the header says that one in it is {factor}, and"
+                        f" {column} would be sent as the numbers stand. Say in a dialect of your own by what they are taken, 1 if they are"
+                        f' whole, and pass its path as --crm:\n  extends = "{self.dialect.name}"\n  [columns]\n'
+                        f"  {column} = {{ from = {quoted(header)}, times = {factor} }}"
+                    )
 
     def _refuse_merged(self, location: str) -> None:
         """Only the first row of merged cells has what they show; the others would be read as empty."""

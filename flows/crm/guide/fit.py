@@ -216,6 +216,7 @@ def _told(bound: Bound, source: Source) -> str:
     if source.how == "default":
         return f"always {source.names[0]!r}"
     headers = ", ".join(repr(bound.header_of(name)) for name in source.names if bound.position_of(name) is not None)
+    headers = f"{source.times} times {headers}" if source.times else headers
     return f"{headers}{while_}" if source.how == "field" else f"{source.how.replace('_', ' ')} {headers}{while_}"
 
 

@@ -10,6 +10,7 @@ from flows.crm.dialect import Source, known_dialects
 from flows.crm.files.header_row import folded
 from flows.crm.guide.fit import Fit
 from flows.crm.header_match import REQUIRED
+from flows.crm.inference.header_factors import factor_in
 from flows.errors import quoted
 
 _MEANINGS = {column.name: column.meaning for column in COLUMNS}
@@ -42,8 +43,14 @@ def _top(found: Fit, base: str | None) -> Iterator[str]:
         yield f"extends = {quoted(base)} # every table below adds to it or replaces keys of it"
     yield ""
     yield f"# The export's {len(found.headers)} headers:"
-    yield from (f"#   {quoted(header)}" for header in found.headers)
+    yield from (f"#   {quoted(header)}{_factor(header)}" for header in found.headers)
     yield ""
+
+
+def _factor(header: str) -> str:
+    """The form of the entry where a header says thousands, or cents."""
+    factor = factor_in(header)
+    return f" as {{ from = {quoted(header)}, times = {factor} }}, or times = 1 if its numbers are whole" if factor else ""
 
 
 def _extending(found: Fit) -> Iterator[str]:

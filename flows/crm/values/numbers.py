@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Context, Decimal
 from importlib import resources
 from typing import Literal
 
@@ -18,11 +18,14 @@ Style = Literal["point", "comma"]
 
 _PLAIN_DECIMAL = r"^[0-9]+(?:\.[0-9]+)?$"
 _PLAIN_INTEGER = r"^[0-9]+$"
+_PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _EITHER = r"^[1-9][0-9]{0,2}\.[0-9]{3}$"
 _KNOWN = tomllib.loads((resources.files("flows.crm.values") / "words" / "currencies.toml").read_text("utf-8"))
-_CODE, _COUNTRY = ("|".join(_KNOWN[name].split()) for name in ("codes", "countries"))
+ISO_CODES, _COUNTRY = ("|".join(_KNOWN[name].split()) for name in ("codes", "countries"))
+"""The codes of currencies, as a pattern."""
+
 _CURRENCY = (
-    rf"(?:(?:{_COUNTRY}|{_CODE})?[$€£¥₹₽₩₪₺₫₱₴₦]|{_CODE}|[Kk]r\.?|zł|Kč|Ft|lei|Fr\.|Rs\.?|RM|S/\.?|TL|R(?=[ \d])|[Ee]uros?"
+    rf"(?:(?:{_COUNTRY}|{ISO_CODES})?[$€£¥₹₽₩₪₺₫₱₴₦]|{ISO_CODES}|[Kk]r\.?|zł|Kč|Ft|lei|Fr\.|Rs\.?|RM|S/\.?|TL|R(?=[ \d])|[Ee]uros?"
     r"|\u0440\u0443\u0431\.?|\u0433\u0440\u043d\.?|\u043b\u0432\.?|円|元)"  # Cyrillic: roubles, hryvnias, leva
 )
 _LONGEST = 200
@@ -115,6 +118,16 @@ def to_numbers(
         lambda text: parse_number(text.lstrip("'") if apostrophe else text, (lambda: known) if known else style, integer=integer),
     )
     return pc.replace_with_mask(column, odd, pc.coalesce(read, texts)), read.null_count
+
+
+def scaled(column: pa.Array, factor: str) -> pa.Array:
+    """Plain numbers times ``factor``; any other text stays."""
+    exact, times = Context(prec=2 * _LONGEST), Decimal(factor)
+
+    def product(text: str) -> str:
+        return f"{exact.multiply(Decimal(text), times).normalize(exact):f}" if _PLAIN.fullmatch(text) else text
+
+    return by_value(column, product)
 
 
 def _odd(column: pa.Array, known: Style | None, *, integer: bool) -> pa.Array:
