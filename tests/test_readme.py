@@ -97,6 +97,7 @@ def test_its_commands_lead_to_a_scheduled_run(folder: Path, sandbox: Sandbox, in
     real = {
         "127.0.0.1:4200": f"127.0.0.1:{port}",
         "server start": f"server start --port {port}",
+        "dealcast deploy": "dealcast deploy\nprefect --no-prompt deploy --all",  # the same by hand, beside packages of the same names
         "> worker.log 2>&1 &": "> worker.log 2>&1 &\n" + END,
     }
     with _running(commands, sandbox, folder, real) as child:

@@ -113,4 +113,4 @@ def _say_next(project: Project) -> None:
         click.echo(f"Mount {project.path.parent} and DEALCAST_HOME into the pool's pods, and set `ledger` to a bucket: pods forget.")
     if kind in PACKAGES:
         click.echo(f"Its worker needs {PACKAGES[kind]}: pip install {PACKAGES[kind]}")
-    click.echo(f"Next, where DEALCAST_TOKEN is set: (cd / && prefect worker start --pool {pool} --type {kind})")
+    click.echo(f"Next, where DEALCAST_TOKEN is set: prefect worker start --pool {pool} --type {kind}")

@@ -29,7 +29,7 @@ _HOME = "/home/dealcast/.dealcast"
 
 _HEAD = f"""\
 # Made of {NAME} by `dealcast init` and `dealcast deploy`, which write it anew: change that file, not this one.
-# By hand: (cd / && prefect --no-prompt deploy --all --prefect-file FILE), since beside a `flows/` of yours Prefect would import that one.
+# By hand, here: prefect --no-prompt deploy --all. The entrypoints name dealcast's flows, also beside a `flows/` of yours.
 # Runs start in the root folder, so that no module of yours stands in for one of dealcast's: relative paths start from DEALCAST_FOLDER.
 """
 

@@ -37,7 +37,7 @@ def test_each_deployment_has_a_version_tags_a_pool_and_but_for_one_of_many_runs_
         assert deployment["work_pool"]["name"] == "dealcast", name
         if name != "one-of-many":
             assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}, name
-        assert re.fullmatch(r"flows\.\w+\.\w+", deployment["entrypoint"]), "a path entrypoint would put flows/ on sys.path"
+        assert re.fullmatch(r"dealcast_flows\.\w+", deployment["entrypoint"]), "`flows` may be a package of the user's project"
 
 
 def test_each_deployment_that_reads_an_export_stops_at_an_old_one() -> None:
@@ -72,7 +72,7 @@ def test_the_server_takes_the_file_as_it_is_and_again_without_a_trace(deployed: 
 
 def test_the_form_in_the_ui_explains_every_option() -> None:
     """The parameters' schema is what the form is made from: each option with its type, its default and a sentence."""
-    assert declared()["on-demand"]["entrypoint"] == "flows.sync_deals.sync_on_demand"
+    assert declared()["on-demand"]["entrypoint"] == "dealcast_flows.sync_on_demand"
     schema = parameter_schema(sync_on_demand).model_dump_for_openapi()
     shown = schema["properties"]
     assert set(shown) == set(SyncOptions.model_fields)
