@@ -1,4 +1,4 @@
-"""What Prefect imports of dealcast, by a name that no project of a user's has: ``dealcast_flows.sync_deals``.
+"""The flows as Prefect imports them, by a name that no project of a user's has: ``dealcast_flows.sync_deals``.
 
 Prefect puts the working directory before the installed packages, and a project of a user's may have a ``flows/`` there. The wheel has
 this module beside the packages, so that it knows by its own place which ``flows`` is dealcast's.
