@@ -16,13 +16,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled
 
 from flows.crm.guide.remembered import differences
+from flows.deals.check_staged import check_against_ledger
 from flows.deals.gone_deals import keep_gone
 from flows.deals.guard import check_whole, guard, guard_age, guard_deletion, guard_override, guard_reading, load_baseline
 from flows.deals.index.known_deals import names_sent
 from flows.deals.index.merge_completed import set_damaged_aside
 from flows.deals.quarantine import keep_quarantine, stop_beyond_limit
 from flows.deals.records import CheckedDeals, GoneDeals, StagedDeals
-from flows.deals.selection import check_against_ledger
 from flows.deals.staged_file import stage
 from flows.delivery.backoff import MAX_POLLS, POLL_JITTER, SEND_JITTER, honor_retry_after, is_transient, poll_backoff, send_backoff
 from flows.delivery.forecast_files import download

@@ -13,10 +13,10 @@ from rich.table import Table
 from deployments.command_options import checked_options
 from deployments.console import InertConsole
 from expectations import CheckReport, Failure, RuleResult, build_docs
+from flows.deals.check_staged import check_staged
 from flows.deals.index.content_index import ContentIndex
 from flows.deals.quarantine import way_on
 from flows.deals.records import CheckedDeals
-from flows.deals.selection import check_staged
 from flows.deals.staged_file import stage
 from flows.errors import StoppedByGate
 from flows.options import counted

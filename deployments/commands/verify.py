@@ -17,9 +17,9 @@ from deployments.command_options import checked_options
 from deployments.console import InertConsole
 from expectations.check_report import shown_cell
 from expectations.disclosure import shape
+from flows.deals.check_staged import check_staged
 from flows.deals.index.content_index import ContentIndex
 from flows.deals.records import CheckedDeals
-from flows.deals.selection import check_staged
 from flows.deals.staged_file import stage
 from flows.deals.verification import Comparison, Difference, compare
 from flows.errors import printable

@@ -111,7 +111,7 @@ class Extraction:
     @property
     def currency(self) -> str | None:
         """The one currency of the amounts read so far, where the export says it."""
-        return self._row_filters.one_currency()
+        return self._row_filters.one_currency.name()
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
         for _, table in self.tables():
@@ -144,7 +144,7 @@ class Extraction:
     def anew(self) -> Extraction:
         """The same export once more, after `MergedLater`: with the ids that are merged known from its first row on."""
         inference, merged = self._inference, self._row_filters.merged
-        filters = RowFilters(inference, self._row_filters.pipeline, self._row_filters.currency, self._row_filters.limit, merged)
+        filters = RowFilters(inference, self._row_filters.pipeline, self._row_filters.one_currency.chosen, self._row_filters.limit, merged)
         return Extraction(self._local, inference, filters, self._zones, assume_open=self._assume_open)
 
     def close(self) -> None:
@@ -158,7 +158,7 @@ class Extraction:
         self.close()
 
     def _mapping(self, rows: RawRows) -> Mapping:
-        return Mapping(self._inference.bound, self._inference, self._zones, rows.table, rows.lines, self._row_filters.currency)
+        return Mapping(self._inference.bound, self._inference, self._zones, rows.table, rows.lines, self._row_filters.one_currency.chosen)
 
     def _collect_gone(self) -> None:
         """Remember the ids of the rows that the last batch had of deals which the CRM has no more."""

@@ -18,12 +18,11 @@ from expectations.formats import one_chunk
 from flows.crm.dialect import Drop
 from flows.crm.files.header_row import folded
 from flows.crm.files.table_reader import RawRows
-from flows.crm.inference.currencies import amounts_of, signs_of, stated_units_of, units_of
 from flows.crm.inference.format_inference import FormatInference, named
+from flows.crm.one_currency import OneCurrency, listed
 from flows.crm.values.cells import without
 from flows.crm.values.flags import first_unread, is_filled, to_booleans, unread_flag
 from flows.crm.values.identifiers import plain_ids
-from flows.crm.values.numbers import currency_name, may_be_of
 from flows.errors import ExportUnmappable, ExportUnreadable, UsageError, quoted
 
 if TYPE_CHECKING:
@@ -49,17 +48,13 @@ class RowFilters:
     limit: int | None
     merged: frozenset[str] | None = None
     pipelines: Counter[str] = field(default_factory=Counter)
-    _currencies: dict[str | None, set[str]] = field(default_factory=dict)
-    _unnamed: bool = False
     _gone: list[RawRows] = field(default_factory=list)
     _taken: Counter[str | None] = field(default_factory=Counter)
     _ids_before: list[pa.Array] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         dialect = self.inference.bound.dialect
-        self.currency = currency_name(self.currency) if self.currency else None
-        if self.currency and dialect.verbatim:
-            raise UsageError(f"{self.inference.reader.location}, read as {dialect.name}, names no currencies. Leave the currency out.")
+        self.one_currency = OneCurrency(self.inference, self.currency)
         if self.pipeline and not self._has(dialect.pipeline):
             looked = f" (looked for {dialect.headers_of(dialect.pipeline)[0]!r})" if dialect.pipeline else ""
             raise UsageError(
@@ -84,26 +79,18 @@ class RowFilters:
             rows = self._without(rows, counts, drop.why, mask)
         rows = self._without(rows, counts, "blank row", self._blank(rows.table))
         for pipeline, part in self._by_pipeline(rows, counts):
-            yield pipeline, self._limited(pipeline, self._one_currency(pipeline, part, counts), counts)
-
-    def one_currency(self) -> str | None:
-        """The currency of all amounts that were kept, as the export names it; None where it names none, several, or none that is one."""
-        seen = {self.currency} if self.currency else set[str]().union(*self._currencies.values())
-        only = seen.pop() if len(seen) == 1 else ""
-        return only if re.fullmatch(r"[A-Z]{3}|\w{0,3}[^\w\s]", only) else None
+            others = self.one_currency.others(pipeline, part)
+            alike = self._without(part, counts, f"amount not in {self.one_currency.chosen}", others)
+            yield pipeline, self._limited(pipeline, alike, counts)
 
     def finish(self, counts: RowCounts) -> None:
         """Raise UsageError if the chosen pipeline or currency was in no row."""
         chosen = self.pipeline if self.pipeline != ALL else None
         if chosen and counts.rows and chosen not in self.pipelines:
             raise UsageError(
-                f"No pipeline {chosen!r} in {self._where}.{_close(chosen, set(self.pipelines))} It has:{_listed(self.inference.pipelines)}"
+                f"No pipeline {chosen!r} in {self._where}.{_close(chosen, set(self.pipelines))} It has:{listed(self.inference.pipelines)}"
             )
-        currencies = set[str]().union(*self._currencies.values())
-        if self.currency and self._unnamed and not currencies:
-            raise UsageError(f"No amount in {self._where} says its currency, so none can be chosen. Leave the currency out.")
-        if self.currency and currencies and self.currency not in currencies:
-            raise UsageError(f"No amount in {self.currency!r} in {self._where}. It has:{_listed(self.inference.currencies)}")
+        self.one_currency.finish()
 
     @property
     def _where(self) -> str:
@@ -247,7 +234,7 @@ class RowFilters:
             if len(self.pipelines) > 1:
                 raise ExportUnmappable(
                     f"{self._where} holds several pipelines; each needs its own collection."
-                    f" Choose one with --pipeline NAME:{_listed(self.inference.pipelines)}"
+                    f" Choose one with --pipeline NAME:{listed(self.inference.pipelines)}"
                 )
             yield None, rows
 
@@ -256,48 +243,6 @@ class RowFilters:
             if counted["values"] != chosen:
                 why = "no pipeline" if counted["values"] is None else f"pipeline {name_or_shape(counted['values'])}"
                 counts.non_rows[why] += counted["counts"]
-
-    def _one_currency(self, pipeline: str | None, rows: RawRows, counts: RowCounts) -> RawRows:
-        bound = self.inference.bound
-        if bound.dialect.verbatim or (bound.converted and not self.currency) or not len(rows.lines):
-            return rows
-        self._refuse_other_signs(rows)
-        units = units_of(bound, rows.table)
-        seen = self._currencies.setdefault(pipeline, set())
-        seen.update(value for value in pc.unique(units).to_pylist() if value is not None)
-        if self.currency:
-            return self._in_currency(self.currency, units, rows, counts)
-        if len(seen) > 1:
-            raise ExportUnmappable(
-                f"{self._where} holds amounts in several currencies or periods, which do not add up:{_listed(self.inference.currencies)}"
-                "\nExport the converted amount as well, or choose one with --currency."
-            )
-        return rows
-
-    def _refuse_other_signs(self, rows: RawRows) -> None:
-        """Raise ExportUnmappable for an amount with the sign of another currency than its row names."""
-        signs = signs_of(amounts_of(self.inference.bound, rows.table))
-        if not self.inference.bound.units or signs.null_count == len(signs):
-            return
-        stated = stated_units_of(self.inference.bound, rows.table)
-        for unit, sign in {(unit, sign) for unit, sign in zip(stated.to_pylist(), signs.to_pylist(), strict=True) if unit and sign}:
-            if not may_be_of(sign, unit):
-                row = pc.index(pc.and_(pc.equal(stated, unit), pc.equal(signs, sign)), True).as_py()
-                raise ExportUnmappable(
-                    f"{self._where}, line {rows.lines[row]}: the amount has the sign {sign!r}, and its row names {name_or_shape(unit)!r}."
-                    " Make the two one currency in the export, or map the column that is right in a dialect of your own ([currency] field)."
-                )
-
-    def _in_currency(self, currency: str, units: pa.Array, rows: RawRows, counts: RowCounts) -> RawRows:
-        """An amount that names no currency may be in any, unless the export has but one; a deal without amount is in what it names."""
-        amounts = amounts_of(self.inference.bound, rows.table)
-        units = pc.if_else(pc.is_valid(amounts), units, stated_units_of(self.inference.bound, rows.table))
-        unnamed = pc.and_(pc.is_valid(amounts), pc.is_null(units))
-        if pc.any(unnamed).as_py():
-            self._unnamed = True
-            if len(self.inference.currencies) > 1:
-                units = pc.if_else(unnamed, "", units)
-        return self._without(rows, counts, f"amount not in {currency}", pc.not_equal(units, currency))
 
     def _limited(self, pipeline: str | None, rows: RawRows, counts: RowCounts) -> RawRows:
         room = len(rows.lines) if self.limit is None else max(0, self.limit - self._taken[pipeline])
@@ -326,10 +271,6 @@ def _only(rows: RawRows, mask: pa.Array) -> RawRows:
 def _header(cell: str | None) -> str:
     """A header as it stands in a row, without what makes the second of one name, or a blank one, distinct."""
     return re.sub(r"^column \d+$", "", re.sub(r" \(\d+\)$", "", folded(cell or "")))
-
-
-def _listed(counts: Counter[str]) -> str:
-    return "".join(f"\n  {name_or_shape(name)}: {count:,} row{'' if count == 1 else 's'}" for name, count in counts.most_common(20))
 
 
 def _close(name: str, known: set[str]) -> str:

@@ -12,7 +12,8 @@ import pyarrow.csv as pacsv
 
 from expectations.formats import one_chunk
 from flows.deals.guard import LISTED
-from flows.deals.index.content_index import DEAL, ContentIndex, Fingerprint, hash_ids
+from flows.deals.index.content_hash import DEAL, Fingerprint, hash_ids
+from flows.deals.index.content_index import ContentIndex
 from flows.deals.index.index_file import SCHEMA, DealsFile, ids_in
 from flows.deals.index.known_deals import held
 from flows.deals.records import CheckedDeals, GoneDeals

@@ -17,7 +17,7 @@ import pyarrow.csv as pacsv
 
 from expectations.formats import are_null_words
 from expectations.schema import COLUMNS, Kind, Null
-from flows.deals.index.content_index import CONTENT_COLUMNS
+from flows.deals.index.content_hash import CONTENT_COLUMNS
 from flows.errors import UnexpectedAnswer
 
 LISTED = 1000

@@ -27,7 +27,7 @@ _TURN = threading.RLock()
 _STARTED: list[tuple[ProcessPoolExecutor, BaseProcess]] = []
 
 
-def start_data_process(first: str = "flows.deals.selection:import_libraries") -> None:
+def start_data_process(first: str = "flows.deals.check_staged:import_libraries") -> None:
     """Start the process, unless it is alive; it calls the function ``first`` (``module:function``) before anything else."""
     with _TURN:
         if _STARTED and _STARTED[-1][1].is_alive():

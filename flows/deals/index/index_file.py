@@ -22,20 +22,8 @@ import pyarrow.parquet as pq
 
 from expectations.file_profile import HashPile
 from expectations.formats import one_chunk
-from flows.deals.index.content_index import (
-    CELLS_BYTES,
-    CONTENT_COLUMNS,
-    DEAL,
-    IN_DOUBT,
-    Deals,
-    Hashes,
-    Held,
-    Mask,
-    among,
-    cells_of,
-    hash_ids,
-    sampled,
-)
+from flows.deals.index.content_hash import CELLS_BYTES, CONTENT_COLUMNS, DEAL, Deals, Hashes, Mask, cells_of, hash_ids, sampled
+from flows.deals.index.content_index import IN_DOUBT, Held, among
 from flows.ledger.checksums import named_if_damaged, require_sound_parquet, seal_parquet
 from flows.ledger.store import CONTENT, OLD_CONTENT, PIECE, Ledger
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.file_profile import HashPile
-from flows.deals.index.content_index import ContentIndex, Hashes, Held, among, hash_ids
+from flows.deals.index.content_hash import Hashes, hash_ids
+from flows.deals.index.content_index import ContentIndex, Held, among
 from flows.deals.index.index_file import INDEX, OLD_INDEX, SCHEMA, deals_held, stored, write_index
 from flows.ledger.store import CONTENT, OLD_CONTENT, Entry, Ledger
 

@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.crm import fit, load_dialect
+from flows.deals.check_staged import check_staged
 from flows.deals.id_spellings import refuse_held_spellings
 from flows.deals.index.content_index import ContentIndex
-from flows.deals.selection import check_staged
 from flows.deals.staged_file import stage
 from flows.errors import DealcastError, StoppedByGate
 from flows.options import SyncOptions

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from deployments.cli import main
 from flows.crm import fit, load_dialect, skeleton
+from flows.deals.check_staged import check_staged
 from flows.deals.index.content_index import ContentIndex
 from flows.deals.quarantine import way_on
-from flows.deals.selection import check_staged
 from flows.deals.staged_file import stage
 from flows.errors import ExportUnmappable, UsageError
 from flows.options import SyncOptions

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from flows.deals.check_staged import check_staged
 from flows.deals.id_spellings import EQUAL_ROWS, spelling_keys
 from flows.deals.index.content_index import ContentIndex
 from flows.deals.records import CheckedDeals
-from flows.deals.selection import check_staged
 from flows.deals.staged_file import stage
 from flows.errors import ExportUnmappable
 from flows.options import SyncOptions

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
+from flows.deals.check_staged import _newest
 from flows.deals.deals_csv import write_deals_csv
-from flows.deals.index.content_index import CONTENT_COLUMNS
-from flows.deals.selection import _newest
+from flows.deals.index.content_hash import CONTENT_COLUMNS
 from flows.deals.verification import LISTED, Comparison, Difference, compare
 from flows.errors import UnexpectedAnswer
 

@@ -11,10 +11,10 @@ import pytest
 from prefect._internal.concurrency.cancellation import CancelledError
 
 from flows import tasks
+from flows.deals.check_staged import check_against_ledger
 from flows.deals.index import merge_completed
 from flows.deals.index.index_file import DealsFile
 from flows.deals.index.merge_completed import merge_into_index
-from flows.deals.selection import check_against_ledger
 from flows.delivery.lifecycle import AcceptedAppend, InvokedForecast
 from flows.delivery.submit import begin_send
 from flows.errors import FileTrouble, LockLost

@@ -15,7 +15,7 @@ import pytest
 
 from expectations.schema import COLUMN_NAMES
 from flows.deals.gone_deals import gone_ids
-from flows.deals.index.content_index import DEAL, SAMPLE, Hashes, hash_ids
+from flows.deals.index.content_hash import DEAL, SAMPLE, Hashes, hash_ids
 from flows.deals.index.index_file import DealsFile, rows_of
 from flows.deals.index.known_deals import held, load_index
 from flows.deals.index.late_uploads import reconcile_late

@@ -29,7 +29,8 @@ from flows.deals.deals_csv import CsvRows, DealsCsv
 from flows.deals.gone_deals import gone_ids, name_gone
 from flows.deals.guard import ExportStats, load_baseline
 from flows.deals.id_spellings import Spellings, merge_equal_rows, refuse_held_spellings
-from flows.deals.index.content_index import ContentIndex, Deals, Fingerprint, Hashes, Mask, Places, deals_of, hash_ids
+from flows.deals.index.content_hash import Deals, Fingerprint, Hashes, Mask, deals_of, hash_ids
+from flows.deals.index.content_index import ContentIndex, Places
 from flows.deals.index.index_file import DealsFile, ids_in, rows_of
 from flows.deals.index.known_deals import load_index, name_deals
 from flows.deals.quarantine import open_quarantine, quarantined
