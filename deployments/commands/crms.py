@@ -72,8 +72,8 @@ def show_fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID, w
     if matches:
         console.print(_columns(found, crm or found.chosen.name))
         console.print(f"{found.zones}", highlight=False, markup=False, soft_wrap=True)
-    if found.cut_short:
-        console.print(f"{found.cut_short}.", highlight=False, markup=False, soft_wrap=True)
+    for warning in found.warnings:
+        console.print(f"{warning}.", highlight=False, markup=False, soft_wrap=True)
     _say_more(found)
     if write is not None:
         again = f"dealcast crms {_for_a_shell(location)} --crm {_for_a_shell(str(write))}"
@@ -99,7 +99,7 @@ def _as_object(found: Fit, code: int) -> dict[str, Any]:
         "columns": columns if found.chosen.matches else [],
         "times": str(found.zones),
         "undecided_stages": {name_or_shape(stage): deals for stage, deals in found.undecided.items()},
-        "remarks": [found.cut_short] if found.cut_short else [],
+        "remarks": list(found.warnings),
         "ids": [list(map(name_or_shape, headers)) for headers in found.ids],
         "trouble": found.trouble,
     }

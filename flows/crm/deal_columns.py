@@ -25,7 +25,7 @@ from flows.crm.values.flags import first_unread, to_booleans, unread_flag
 from flows.crm.values.identifiers import plain_ids, rounded
 from flows.crm.values.numbers import scaled, to_numbers
 from flows.crm.values.status import Status, tell_status
-from flows.crm.values.zones import Zones
+from flows.crm.values.zones import TimesOfDay, Zones
 from flows.errors import ExportUnmappable
 
 DEALS_SCHEMA = pa.schema([(name, pa.string()) for name in COLUMN_NAMES])
@@ -33,6 +33,9 @@ DEALS_SCHEMA = pa.schema([(name, pa.string()) for name in COLUMN_NAMES])
 
 LONGEST_ID = 1000
 """Bytes of an identifier; CRMs have some 40."""
+
+_CLOSING = ("closedDatetime", "expectedClosureDatetime")
+"""The dates whose month a forecast is made of."""
 
 _IDENTIFIERS = ("id", "companyId", "contactId")
 
@@ -49,6 +52,7 @@ class Mapping:
     currency: str | None = None
     filled: dict[str, Counter[str]] = field(default_factory=dict)
     unread: Counter[str] = field(default_factory=Counter)
+    serials: set[str] = field(default_factory=set)
     _done: dict[str, pa.Array] = field(default_factory=dict)
     _converted: dict[tuple[Source, Kind], tuple[pa.Array, int]] = field(default_factory=dict)
     _status: Status | None = None
@@ -58,6 +62,9 @@ class Mapping:
         for name, filled in self.filled.items():
             counts.filled.setdefault(name, Counter()).update(filled)
         counts.unread.update(+self.unread)
+        counts.serials |= self.serials
+        for name in _CLOSING:
+            counts.times_of_day.setdefault(name, TimesOfDay()).see(self.column(name))
         if not self.bound.dialect.verbatim:
             counts.undecided.update(self.status.undecided)
             counts.stages.update(self.status.stages)
@@ -177,6 +184,8 @@ class Mapping:
             read, unread = to_datetimes(column, self._clock(name), self.inference.dates.of, days=name in self.bound.dialect.days)
             if unread:
                 self._refuse_letters(name, read)
+            if self.serials and self.inference.reader.contents.traits.get("from_1904"):
+                self._refuse_serials(name, column)
             return read, unread
         if kind in {Kind.DECIMAL, Kind.INTEGER}:
             sign = self.inference.numbers
@@ -199,8 +208,20 @@ class Mapping:
                     f'  letters = {{ {letters} = "America/Chicago" }} # a zone keeps its summer time, an offset such as "-06:00" has none'
                 )
 
+    def _refuse_serials(self, name: str, column: pa.Array) -> None:
+        """Raise ExportUnmappable for a plain number as a date in a workbook that counts days from 1904."""
+        row = pc.index(pc.match_substring_regex(column, r"^\s*[0-9]{5}(?:[.,][0-9]+)?\s*$"), True).as_py()
+        if row >= 0:
+            raise ExportUnmappable(
+                f"{self.inference.reader.location}, line {self.lines[row]}, column {self.bound.header_of(name)!r}: the date is a plain"
+                " number, and this workbook counts days from 1904, where most do from 1900. Format the column as dates, see that they are"
+                " right, and save again."
+            )
+
     def _clock(self, name: str) -> Clock:
-        return Clock(self.zones.of(self.bound.header_of(name)), self.zones.sent_in, self.inference.now, self.bound.dialect.zone_letters)
+        header = self.bound.header_of(name)
+        zone = self.zones.of(header)
+        return Clock(zone, self.zones.sent_in, self.inference.now, self.bound.dialect.zone_letters, header, self.serials)
 
     def _latest(self, source: Source) -> tuple[pa.Array, int]:
         parts = [self._part(Source("field", (name,)), Kind.DATETIME) for name in source.names if self.bound.position_of(name) is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 from expectations.schema import COLUMNS, Kind, Null
 from flows.crm.dialect import LOCAL, Dialect, Drop, Recipe, Source, StatusRule, known_dialects
@@ -12,6 +13,7 @@ from flows.crm.files.contents import Contents
 from flows.crm.files.header_row import Layout, find_layout, folded
 from flows.crm.inference.header_factors import factor_in
 from flows.crm.values.flags import DELETED, Mark, marks_of
+from flows.crm.values.numbers import currency_name, may_be_one
 from flows.crm.values.zones import Zones
 from flows.errors import ExportUnmappable, ExportUnreadable, quoted
 from flows.runtime.zone_names import checked_zone
@@ -198,6 +200,8 @@ class Bound:
         missing = self.missing
         if not missing:
             self._refuse_merged(location)
+            self._refuse_unvalued(location)
+            self._refuse_formats(location)
             self._refuse_factors(location)
             return
         lines = "".join(f"\n  {column}: {self._remedy(column)}" for column in missing)
@@ -262,12 +266,33 @@ class Bound:
 
     def _refuse_merged(self, location: str) -> None:
         """Only the first row of merged cells has what they show; the others would be read as empty."""
-        for first, last, begin, end in self.contents.merged:
+        for first, last, begin, end in self.contents.traits.get("merged", ()):
             position = next((position for position in self.wanted if begin <= position <= end), None)
             if first >= self.layout.first_line and position is not None:
                 raise ExportUnmappable(
                     f"{location}, line {first}, column {self.layout.headers[position]!r}: the cells down to line {last} are merged, so that"
                     " only the first has the value. Unmerge them, fill in every row, and save again."
+                )
+
+    def _refuse_unvalued(self, location: str) -> None:
+        """A formula that was written without its value would be read as an empty cell."""
+        for row, position in self.contents.traits.get("unvalued", ()):
+            if row >= self.layout.first_line and position in self.wanted:
+                raise ExportUnmappable(
+                    f"{location}, line {row}, column {self.layout.headers[position]!r}: the cell has a formula and no value: what wrote it"
+                    " does not calculate. Open the workbook in a spreadsheet program, save it there, and export again."
+                )
+
+    def _refuse_formats(self, location: str) -> None:
+        """Amounts that are shown in several currencies by the format of their cells alone do not add up."""
+        positions = {self.position_of(name) for name in self.names_for({"value"})} if not (self.units or self.converted) else set()
+        shown = [(row, currency_name(sign)) for position, sign, row in self.contents.traits.get("money", ()) if position in positions]
+        for (row, one), (other_row, other) in pairwise(sorted(shown)):
+            if row >= self.layout.first_line and not may_be_one(one, other):
+                raise ExportUnmappable(
+                    f"{location}, line {other_row}: the amount is formatted as {other}, and that of line {row} as {one}, which do not add"
+                    " up. Add a column that names the currency of each, name it as [currency] field in a dialect of your own, and choose"
+                    " one with --currency."
                 )
 
     def _other_dialect(self) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from expectations.schema import COLUMN_NAMES
+from flows.crm.values.zones import TimesOfDay
 
 ASSUMED = "assumed:"
 """The label, in ``filled``, of a value that nothing in the export says; the reason follows it."""
@@ -19,7 +20,8 @@ class RowCounts:
     ``fallback:<header or column>``, ``derived:<from what>``, ``default:<value>``, ``assumed:<why>``, ``raised:<column>``. ``unread`` counts
     cells that could not be converted and keep their text for the gate to name. ``undecided`` are the stages that decide no outcome, with
     their deals, ``stages`` those that do, ``contradictions`` the deals whose stage says another outcome than their flags; ``overdue`` deals
-    are open only because nothing says otherwise, and should have closed before now. ``cut_short`` warns of a last line that may be.
+    are open only because nothing says otherwise, and should have closed before now. ``warnings`` are of what nobody sees in the rows: a
+    last line that may be cut short. ``serials`` are the headers of dates that are the day numbers of a spreadsheet.
     """
 
     rows: int = 0
@@ -33,7 +35,18 @@ class RowCounts:
     contradictions: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     overdue: int = 0
-    cut_short: str = ""
+    warnings: tuple[str, ...] = ()
+    serials: set[str] = field(default_factory=set)
+    times_of_day: dict[str, TimesOfDay] = field(default_factory=dict)
+
+    @property
+    def dates_in_doubt(self) -> tuple[str, ...]:
+        """Warnings of dates that may be others than they look: day numbers, and midnights of another zone."""
+        serials = (
+            f"plain numbers as dates ({', '.join(map(repr, sorted(self.serials)))}) are read as a spreadsheet's days, counted from 1900"
+        )
+        shifted = [f"{name}: {times}" for name, times in self.times_of_day.items() if times.shifted]
+        return (*([serials] if self.serials else []), *shifted)
 
     @property
     def assumed_statuses(self) -> int:

@@ -46,8 +46,8 @@ class StagedDeals:
     """The part of that which the user said."""
     currency: str | None = None
     """The one currency of the amounts, where the export says it."""
-    cut_short: str = ""
-    """A warning of the last line, where it may be cut short."""
+    warnings: tuple[str, ...] = ()
+    """Warnings of what nobody sees in the rows: hidden ones, a last line that may be cut short."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ class StagedDeals:
             said.append(
                 f"{counted(self.gone, 'deal')} {'is' if self.gone == 1 else 'are'} gone from the CRM: deleted, or merged into another"
             )
-        return (*said, self.cut_short) if self.cut_short else tuple(said)
+        return (*said, *self.warnings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,7 +178,7 @@ class _Staging:
             dict(counts.contradictions),
             counts.short_rows,
             currency=extraction.currency,
-            cut_short=counts.cut_short,
+            warnings=counts.warnings,
         )
 
 

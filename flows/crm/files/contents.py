@@ -10,7 +10,8 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import BinaryIO, cast
 
 from flows.crm.files.encodings import BOMS, CHUNK, encoding_of, refuse_twice, said_encoding, unmarked_utf16
 from flows.crm.files.joined_parts import joined, same_header
-from flows.crm.files.workbooks import Merged, SheetRow, open_sheets
+from flows.crm.files.workbooks import SheetRow, Traits, open_sheets
 from flows.crm.values.cells import NUMERIC_CELL
 from flows.errors import ExportUnreadable
 from flows.settings import load_settings
@@ -57,8 +58,9 @@ class Contents:
     """A table's text. Either ``open`` gives UTF-8 bytes without BOM, any number of times, or ``rows`` a sheet's rows.
 
     ``member`` is the file of an archive or the sheet of a workbook that is read, ``unread`` the filled sheets that are not.
-    ``sheets`` has all filled sheets of a workbook, this one too; ``merged`` the sheet's cells that are merged over several rows;
-    ``guess`` the letters beyond ASCII where the encoding is a guess.
+    ``sheets`` has all filled sheets of a workbook, this one too; ``traits`` what the sheet's rows do not show; ``cuts`` has, once
+    the text was read, the lines in which a part of it ends without a line end; ``guess`` the letters beyond ASCII where the encoding
+    is a guess.
     """
 
     encoding: str
@@ -68,7 +70,8 @@ class Contents:
     unread: tuple[str, ...] = ()
     guess: str | None = None
     sheets: tuple[Contents, ...] = ()
-    merged: tuple[Merged, ...] = ()
+    traits: Traits = field(default_factory=dict)
+    cuts: AbstractSet[int] = frozenset()
 
 
 def form_of(encoding: str, separator: str | None, member: str | None, unread: Sequence[str], guess: str | None = None) -> str:
@@ -114,7 +117,7 @@ def _contents(path: Path, location: str, members: tuple[str, ...], said: str | N
         if head.startswith(_BOOKS[1]):
             _refuse_packed_book(path, location)
         sheets = tuple(
-            Contents("workbook", None, sheet.rows, sheet.name, sheet.others, merged=sheet.merged) for sheet in open_sheets(path, location)
+            Contents("workbook", None, sheet.rows, sheet.name, sheet.others, traits=sheet.traits) for sheet in open_sheets(path, location)
         )
         for sheet in sheets if said is None else ():
             refuse_twice(_first_rows(sheet), f"{location} (sheet {sheet.member!r})")
@@ -174,9 +177,10 @@ def _member(path: Path, location: str, members: tuple[str, ...], said: str | Non
     name = ", followed by ".join(info.filename for info in chosen)
     if Path(name).suffix.lower() in {".xlsx", ".xls", ".xlsm", ".ods"}:
         raise ExportUnreadable(f"{location} holds the workbook {name}. Unpack it and give the workbook itself.")
-    raw = parts[0] if len(parts) == 1 else partial(joined, parts)
+    cuts = set[int]()
+    raw = parts[0] if len(parts) == 1 else partial(joined, parts, cuts)
     contents = _text(raw, f"{location} ({name})", said)
-    return replace(contents, member=name)
+    return replace(contents, member=name, cuts=cuts)
 
 
 def _opened_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:

@@ -26,9 +26,9 @@ def same_header(parts: Sequence[Opener]) -> bool:
     return len(headers) == 1 and any(separator in next(iter(headers)) for separator in (b",", b";", b"\t", b"|"))
 
 
-def joined(parts: Sequence[Opener]) -> BinaryIO:
-    """The parts, one after the other."""
-    return io.BufferedReader(_Joined(parts), 1 << 20)
+def joined(parts: Sequence[Opener], cuts: set[int]) -> BinaryIO:
+    """The parts, one after the other; ``cuts`` takes the lines that are a part's last and have no line end."""
+    return io.BufferedReader(_Joined(parts, cuts), 1 << 20)
 
 
 def parts_of(newest: Path) -> list[Path]:
@@ -66,8 +66,8 @@ def _first_line(part: Opener) -> bytes:
 class _Joined(io.RawIOBase):
     """Streams one after the other, with a line break between where a part ends without one."""
 
-    def __init__(self, parts: Sequence[Opener]) -> None:
-        self._parts = iter(parts)
+    def __init__(self, parts: Sequence[Opener], cuts: set[int]) -> None:
+        self._parts, self._cuts, self._line = iter(parts), cuts, 1
         self._stream: BinaryIO | None = None
         self._last = b"\n"
 
@@ -84,10 +84,13 @@ class _Joined(io.RawIOBase):
                 if self._last not in b"\r\n":
                     buffer[0] = ord("\n")
                     self._last = b"\n"
+                    self._cuts.add(self._line)
+                    self._line += 1
                     return 1
             if read := self._stream.read(len(buffer)):
                 buffer[: len(read)] = read
                 self._last = read[-1:]
+                self._line += read.count(b"\n")
                 return len(read)
             self._stream.close()
             self._stream = None

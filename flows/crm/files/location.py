@@ -33,6 +33,8 @@ class LocalExport:
     modified: datetime | None
     copies: ExitStack
     """The folder that keeps a fetched copy, private and removed with it."""
+    cuts: frozenset[int] = frozenset()
+    """The lines in which a part of it ends without a line end."""
 
     @cached_property
     def _found(self) -> os.stat_result:
@@ -140,10 +142,11 @@ def _found(location: str, copies: ExitStack) -> LocalExport:
 
 def _joined(parts: list[Path], newest: Path, copies: ExitStack) -> LocalExport:
     whole = copies.enter_context(staging_folder(load_settings().home_folder)) / newest.name
-    with joined([part_opener(part) for part in parts]) as text, whole.open("wb") as sink:
+    cuts = set[int]()
+    with joined([part_opener(part) for part in parts], cuts) as text, whole.open("wb") as sink:
         shutil.copyfileobj(text, sink)
     named = ", followed by ".join([str(parts[0]), *(part.name for part in parts[1:])])
-    return LocalExport(named, whole, datetime.fromtimestamp(newest.stat().st_mtime, UTC), copies)
+    return LocalExport(named, whole, datetime.fromtimestamp(newest.stat().st_mtime, UTC), copies, frozenset(cuts))
 
 
 def _newest(pattern: str) -> Path:

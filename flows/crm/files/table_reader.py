@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -111,7 +112,15 @@ class TableReader:
         except DAMAGED as error:
             raise damaged(self.location, error) from error
 
-    def cut_short(self) -> str:
+    def warnings(self, cuts: AbstractSet[int] = frozenset()) -> tuple[str, ...]:
+        """Warnings of what the rows do not show: hidden ones, and lines that may be cut short, with those of ``cuts``."""
+        parts = [f"line {line}, the last of its part, has no line end and may be cut short" for line in sorted(cuts | self.contents.cuts)]
+        count, _, last = self.contents.traits.get("hidden") or (0, 0, 0)
+        are = "is" if count == 1 else "are"
+        hidden = f"{count:,} of the sheet's rows {are} hidden, and read as the others are" if last >= self.layout.first_line else ""
+        return tuple(filter(None, (hidden, *parts, self._cut_short())))
+
+    def _cut_short(self) -> str:
         """A warning of a last line that may be cut short, since it alone has no line end, with its last cell's form; empty for others."""
         try:
             found = line_without_end(self.contents.open) if self.contents.open is not None else None

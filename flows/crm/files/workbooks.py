@@ -10,10 +10,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from flows.crm.files import sheet_parser
 from flows.crm.values.cells import NUMERIC_CELL
@@ -22,7 +22,8 @@ from flows.runtime.atomic_files import private_folder
 from flows.settings import load_settings
 
 SheetRow = tuple[int, list[str]]
-Merged = tuple[int, int, int, int]
+Traits = dict[str, Any]
+"""Facts of a sheet that its rows do not show, by name, as `flows.crm.files.sheet_parser` finds it."""
 
 _TIMES_ITS_SIZE = 32
 """Memory that a workbook may take beyond the setting; those of deals take some ten times their size."""
@@ -33,15 +34,12 @@ _NEEDED = ("PATH", "LANG", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A sheet that is not empty, and the names of the ``others``. ``rows`` gives its rows anew.
-
-    ``merged`` are its cells that are merged over several rows: first and last row, first and last position.
-    """
+    """A sheet that is not empty, and the names of the ``others``. ``rows`` gives its rows anew, ``traits`` is what they do not show."""
 
     name: str
     others: tuple[str, ...]
     rows: Callable[[], Iterator[SheetRow]]
-    merged: tuple[Merged, ...] = ()
+    traits: Traits = field(default_factory=dict)
 
 
 def open_sheets(path: Path, location: str) -> list[Sheet]:
@@ -58,13 +56,13 @@ def open_sheets(path: Path, location: str) -> list[Sheet]:
         raise ExportUnreadable(f"{location} is a workbook without any cell filled. Export again.")
     names = [name for name, _, _ in filled]
     return [
-        Sheet(name, tuple(other for other in names if other != name), partial(_rows, spool, place), merged)
-        for name, place, merged in filled
+        Sheet(name, tuple(other for other in names if other != name), partial(_rows, spool, place), traits)
+        for name, place, traits in filled
     ]
 
 
-def _parsed(path: Path, location: str, spool: IO[bytes]) -> list[tuple[str, int, tuple[Merged, ...]]]:
-    """The name of each filled sheet, where in ``spool`` its rows begin, and what is merged in it."""
+def _parsed(path: Path, location: str, spool: IO[bytes]) -> list[tuple[str, int, Traits]]:
+    """The name of each filled sheet, where in ``spool`` its rows begin, and what these do not show."""
     megabytes = max(load_settings().workbook_limit, _TIMES_ITS_SIZE * path.stat().st_size >> 20)
     seconds = max(1, megabytes // _MB_A_SECOND)
     told = {
@@ -85,7 +83,7 @@ def _parsed(path: Path, location: str, spool: IO[bytes]) -> list[tuple[str, int,
             env={name: os.environ[name] for name in _NEEDED if name in os.environ},
         )
     if ended.returncode == 0:
-        return [(name, place, tuple(merged)) for name, place, merged in json.loads(ended.stdout)]
+        return [(name, place, traits) for name, place, traits in json.loads(ended.stdout)]
     if ended.returncode in {sheet_parser.TOO_LARGE, -signal.SIGABRT, -signal.SIGXCPU, -signal.SIGXFSZ, -signal.SIGKILL}:
         raise ExportUnreadable(
             f"{location} is a workbook that takes more than {megabytes:,} MB of memory or {seconds} s of the processor to open; "

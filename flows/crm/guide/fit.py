@@ -88,8 +88,8 @@ class Fit:
     undecided: Mapped[str, int] = field(default_factory=dict)
     """The stages of the sample that say no outcome, with their deals."""
     ids: tuple[tuple[str, ...], ...] = ()
-    cut_short: str = ""
-    """A warning of the last line, where it may be cut short."""
+    warnings: tuple[str, ...] = ()
+    """Warnings of hidden rows, and of a last line that may be cut short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID) -> Fit
         ids = () if best.can_fill("id") else tuple(find_ids(reader))
         form = form_of(contents.encoding, best.layout.separator, contents.member, contents.unread, contents.guess)
         told = local.location, form, best.layout.headers, ranking, _dialect_fit(best), columns, zones, trouble, undecided, ids
-        return Fit(*told, reader.cut_short())
+        return Fit(*told, reader.warnings(local.cuts))
     finally:
         local.close()
 

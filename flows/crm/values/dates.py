@@ -108,12 +108,17 @@ Readings = dict[Order, tuple[str, str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """In which zones times are read and told, and when "now" is, for two-digit years; ``letters`` have the zones that the user says."""
+    """In which zones times are read and told, and when "now" is, for two-digit years; ``letters`` have the zones that the user says.
+
+    ``serials`` takes the ``header`` of a column with a spreadsheet's day numbers.
+    """
 
     crm: str
     collection: str
     now: datetime
     letters: Mapping[str, str] = field(default_factory=dict)
+    header: str = ""
+    serials: set[str] = field(default_factory=set)
 
 
 def to_datetimes(column: pa.Array, clock: Clock, order: Callable[[str], Order], *, days: bool = False) -> tuple[pa.Array, int]:
@@ -210,18 +215,19 @@ def to_iso(text: str, clock: Clock, order: Callable[[str], Order]) -> str | None
     if _NONE.fullmatch(text):
         return NO_DAYS[0]
     try:
-        read = _number(text) or _written(text, clock, order)
+        read = _number(text, clock) or _written(text, clock, order)
     except (ValueError, OverflowError):
         return None
     return read if read is None or weekdays is None or date.fromisoformat(read[:10]).weekday() in weekdays else None
 
 
-def _number(text: str) -> str | None:
+def _number(text: str, clock: Clock) -> str | None:
     if found := _UNIX.fullmatch(text):
         return datetime.fromtimestamp(int(found["seconds"]), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     found = _SERIAL.fullmatch(text)
     if found is None or int(found["serial"]) not in _SERIALS:
         return None
+    clock.serials.add(clock.header)
     time = _SERIAL_ZERO + timedelta(days=int(found["serial"]), seconds=round(float(f"0.{found['fraction'] or 0}") * 86_400))
     return time.isoformat() if found["fraction"] else time.date().isoformat()
 

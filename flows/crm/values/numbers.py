@@ -183,6 +183,11 @@ def may_be_of(sign: str, unit: str) -> bool:
     return sign in words or not codes or (several is not None and any(code in several for code in codes))
 
 
+def may_be_one(sign: str, other: str) -> bool:
+    """True if two signs or codes can stand for one currency, as `$` and `CAD`."""
+    return sign == other or any(len(code) == 3 and may_be_of(each, code) for each, code in ((sign, other), (other, sign)))
+
+
 def _match(text: str) -> re.Match[str] | None:
     if len(text) > _LONGEST:
         return None

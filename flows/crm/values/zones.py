@@ -39,6 +39,44 @@ class Zones:
         return {"read_as": self.read_as, "columns": dict(self.columns), "sent_in": self.sent_in}
 
 
+_SOME, _ENOUGH = 100, 20
+_MIDNIGHT = "00:00:00"
+
+
+@dataclass
+class TimesOfDay:
+    """The times of day in a column, for as long as they may be midnights that another zone has shifted to the day before."""
+
+    seen: set[str] = field(default_factory=set)
+    rows: int = 0
+    possible: bool = True
+
+    def see(self, column: pa.Array) -> None:
+        """Take down the times of a batch; a look at the first of them ends it for most columns."""
+        for part in (column.slice(0, _SOME), column) if self.possible else ():
+            times = pc.unique(pc.utf8_slice_codeunits(part.drop_null(), 11, 19)).to_pylist()
+            self.possible = self.possible and len(times) <= 2 and _MIDNIGHT not in times and len(self.seen | set(times)) <= 2
+            if not self.possible:
+                return
+        if self.possible:
+            self.seen.update(times)
+            self.rows += len(column) - column.null_count
+
+    @property
+    def shifted(self) -> bool:
+        """True if all of many times are an evening's hour, or that and the next, as midnights are further west."""
+        hours = sorted(self.seen)
+        single = len(hours) == 1 and hours[0] in {"18:30:00", "21:00:00", "22:00:00", "23:00:00"}
+        pair = len(hours) == 2 and hours[0] >= "12" and int(hours[1][:2]) - int(hours[0][:2]) == 1 and hours[0][2:] == hours[1][2:]
+        return self.possible and self.rows >= _ENOUGH and (single or pair)
+
+    def __str__(self) -> str:
+        return (
+            f"every time is {' or '.join(sorted(self.seen))}, as midnights further east are, so that days and months may be those before."
+            " Where the export's times are UTC, say --crm-timezone UTC; else see that the collection's zone is that of its users"
+        )
+
+
 def in_zone(times: pa.Array, zone: str) -> pa.Array:
     """Times without a zone as instants in ``zone``; an hour that a clock shows twice is the first, one that it skips the next."""
     return pc.assume_timezone(times, zone, ambiguous="earliest", nonexistent="latest")

@@ -1,0 +1,73 @@
+"""Dates that may be others than they look, and parts that may be cut: read, and told."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flows.deals.staged_file import stage
+from flows.options import SyncOptions
+from tests.flows.crm.conftest import DEAL, Export, extract
+
+
+def _many(*closes: str) -> Export:
+    deals = [DEAL | {"Record ID": str(n), "Close Date": closes[n % len(closes)].format(day=n % 28 + 1)} for n in range(40)]
+    return Export(deals)
+
+
+@pytest.mark.parametrize(
+    ("closes", "hours"),
+    [
+        (("2026-12-{day:02d} 22:00:00", "2026-06-{day:02d} 23:00"), "22:00:00 or 23:00:00"),
+        (("2026-12-{day:02d}T23:00:00Z",), "23:00:00"),
+        (("2026-12-{day:02d}T18:30:00.000Z",), "18:30:00"),
+        (("2026-12-{day:02d}T20:00:00Z", "2026-06-{day:02d}T21:00:00Z", ""), "20:00:00 or 21:00:00"),
+    ],
+)
+def test_midnights_of_a_zone_further_east_are_told(closes: tuple[str, ...], hours: str, tmp_path: Path) -> None:
+    location = _many(*closes).write(tmp_path / "deals.csv")
+    (warning,) = extract(location)[1].warnings
+    assert warning.startswith(f"expectedClosureDatetime: every time is {hours}, as midnights further east are")
+    remarks = stage(SyncOptions(export=location, crm="hubspot", collection="acme"), tmp_path, "UTC").remarks
+    assert remarks[-1] == warning
+
+
+@pytest.mark.parametrize(
+    "closes",
+    [
+        ("2026-12-{day:02d} 22:00", "2026-12-{day:02d}"),
+        ("2026-12-{day:02d} 22:00", "2026-12-{day:02d} 22:30"),
+        ("2026-12-{day:02d} 17:00",),
+        ("2026-12-{day:02d} 08:00", "2026-12-{day:02d} 09:00"),
+        ("2026-12-{day:02d} 22:00", "2026-12-{day:02d} 23:00", "2026-12-{day:02d} 09:15"),
+        ("",),
+    ],
+)
+def test_other_times_of_day_are_no_midnights(closes: tuple[str, ...], tmp_path: Path) -> None:
+    assert extract(_many(*closes).write(tmp_path / "deals.csv"))[1].warnings == ()
+
+
+def test_midnights_of_the_collection_s_zone_and_a_few_are_not_told(export: Export, tmp_path: Path) -> None:
+    instants = _many("2026-12-{day:02d}T23:00:00Z").write(tmp_path / "deals.csv")
+    frame, counts = extract(instants, timezone="Europe/Berlin")
+    assert (frame["expectedClosureDatetime"][0], counts.warnings) == ("2026-12-02T00:00:00", ())
+    assert extract(export.each(Close_Date="2026-12-01 22:00").write(tmp_path / "few.csv"))[1].warnings == ()
+
+
+def test_a_part_whose_last_line_has_no_end_may_be_cut(export: Export, tmp_path: Path) -> None:
+    parts = [replace(export, deals=[DEAL | {"Record ID": f"{part}{n}"} for n in range(2)]).text() for part in range(3)]
+    told = ["line 6, the last of its part, has no line end and may be cut short"]
+    with zipfile.ZipFile(tmp_path / "deals.zip", "w") as archive:
+        for number, text in enumerate((parts[0], parts[1].removesuffix("\n"), parts[2]), start=1):
+            archive.writestr(f"deals-{number}.csv", text)
+    frame, counts = extract(str(tmp_path / "deals.zip"))
+    assert (len(frame), list(counts.warnings)) == (6, told)
+    for number, text in enumerate((parts[0].removesuffix("\n"), parts[1]), start=1):
+        path = tmp_path / f"deals-{number}.csv"
+        path.write_text(text)
+        os.utime(path, (1_700_000_000 + number, 1_700_000_000 + number))
+    assert extract(str(tmp_path / "deals-*.csv"))[1].warnings == ("line 3, the last of its part, has no line end and may be cut short",)
