@@ -79,11 +79,13 @@ class FailedUploads:
         raise UploadPostponed(f"{why}. {self._when(backoff)}")
 
     def after_failure(self, error: PlatformUnreachable | PlatformBusy, backoff: float) -> PlatformUnavailable:
-        """The error with which an upload that went out and was not accepted ends its attempt: the first is sent once more in this run."""
+        """The error with which an upload that went out and was not accepted ends its attempt: the first is sent once more in this run.
+
+        That is the run's last, so it waits for ``backoff`` seconds although the platform may ask for fewer.
+        """
         if self.count > 1:
             return UploadPostponed(f"{error} {self._when(backoff)}")
-        if error.retry_after is None:
-            error.retry_after = backoff
+        error.retry_after = max(error.retry_after or 0.0, backoff)
         return error
 
     def _wait(self, backoff: float) -> float:

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deployments.sandbox import Sandbox
 from flows.delivery import submit
+from flows.delivery.backoff import SEND_JITTER, honor_retry_after, send_backoff
 from flows.delivery.submit import send_once, send_upload
 from flows.errors import FileTrouble, PlatformUnavailable, PlatformUnreachable, Transient, UploadPostponed
 from flows.ledger.store import Entry, Ledger, Sending
 from flows.nostradamus import Nostradamus
 from flows.settings import load_settings
+from tests.conftest import sampled
 
 if TYPE_CHECKING:
     from tests.flows.conftest import Asked, Fault
@@ -88,7 +91,13 @@ def run(ledger: Ledger, collection: str, platform: Nostradamus, write_deals: Cal
     count = iter(range(1000))
     csv = write_deals(3)
 
-    def attempts(content: str = "same", retries: int = 10, **settings: Any) -> list[PlatformUnavailable]:
+    def attempts(
+        content: str = "same",
+        retries: int = 10,
+        failed: Callable[[PlatformUnavailable], None] = lambda _: None,
+        client: Callable[[], Nostradamus] = lambda: platform,
+        **settings: Any,
+    ) -> list[PlatformUnavailable]:
         number = next(count)
         monkeypatch.setattr(submit, "_this_run", lambda: f"run {number}")
         errors: list[PlatformUnavailable] = []
@@ -103,13 +112,14 @@ def run(ledger: Ledger, collection: str, platform: Nostradamus, write_deals: Cal
                     ledger,
                     entry,
                     record,
-                    lambda: platform.append(collection, csv).id,
-                    platform=platform,
+                    lambda: client().append(collection, csv).id,
+                    platform=client(),
                     settings=load_settings().model_copy(update=settings),
                 )
                 break
             except PlatformUnavailable as error:
                 errors.append(error)
+                failed(error)
                 if not isinstance(error, Transient):
                     break
         return errors
@@ -166,6 +176,59 @@ def test_the_wait_doubles_and_the_error_says_until_when(run: Run, fault: Fault, 
     run(upload_backoff=0.0)
     [later] = run(upload_backoff=10.0)
     assert _wait(later) == 2 * _wait(error) == 10.0 * 2**5
+
+
+AWAY: dict[str, tuple[str, dict[str, int]]] = {
+    "503, asks for a second": ("status", {"status": 503, "retry_after": 1}),
+    "refused": ("refused", {}),
+    "502": ("status", {"status": 502}),
+    "503": ("status", {"status": 503}),
+    "503, asks for nothing": ("status", {"status": 503, "retry_after": 0}),
+    "504": ("status", {"status": 504}),
+    "429, asks for a second": ("status", {"status": 429, "retry_after": 1}),
+    "taken in, 500": ("status_after_commit", {"status": 500}),
+    "dropped": ("drop", {}),
+}
+
+
+@pytest.mark.parametrize("everything", [False, True], ids=["uploads", "everything"])
+@pytest.mark.parametrize(("kind", "how"), sampled(AWAY, 2))
+def test_an_outage_of_a_minute_costs_one_more_upload_at_most_and_ends_in_its_run(
+    run: Run,
+    fault: Fault,
+    asked: Asked,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    how: dict[str, int],
+    everything: bool,
+) -> None:
+    """It begins as the file goes out, and ends 60 s later, on a clock that the waits alone move, each as short as it can be."""
+    for name in ("UPLOAD_BACKOFF", "SEND_RETRIES", "POLL_DELAY", "POLL_DELAY_MAX"):
+        monkeypatch.delenv(f"DEALCAST_{name}", raising=False)
+    settings, waits = load_settings(), iter(send_backoff(load_settings()))
+    passed: list[float] = []
+    monkeypatch.setattr("flows.delivery.backoff.interruptible_sleep", passed.append)
+    nobody, there = Nostradamus("http://127.0.0.1:9", "token"), Nostradamus(sandbox.url, sandbox.token)
+
+    def failed(error: PlatformUnavailable) -> None:
+        if isinstance(error, Transient):
+            honor_retry_after(error)
+        passed.append(next(waits) * (1 - SEND_JITTER))
+        if sum(passed) >= 60:
+            sandbox.control("DELETE", "faults")
+
+    if kind != "refused":
+        fault(kind, "*/append", "POST", count=None, **how)
+    if everything and kind != "refused":
+        fault("status", "/api/collection", status=503, count=None)
+    with nobody, there:
+        errors = run(
+            retries=settings.send_retries, failed=failed, client=lambda: nobody if kind == "refused" and sum(passed) < 60 else there
+        )
+    assert all(isinstance(error, Transient) for error in errors)
+    assert sum(passed) >= 60
+    assert asked("POST", "*/append") == (1 if kind == "refused" else 2)
 
 
 def _wait(error: PlatformUnavailable) -> float:
