@@ -261,7 +261,7 @@ def invoke_forecast(completed: CompletedAppend | BaseException) -> InvokedForeca
         def post() -> str:
             ledger.require_lock(entry.collection)
             earlier = [other.forecast for other in ledger.entries(entry.collection)]
-            return require_new(platform.invoke(entry.collection, **args).id, earlier)
+            return require_new(platform.invoke(entry.collection, **args).id, earlier, lambda sent: platform.invocation(sent).status)
 
         forecast = send_once(entry.forecast, record, post, what=f"forecast of {entry.collection}", policy=settings.on_unknown)
     say("invoke", f"forecast of {counted(args['horizon'], 'month')} invoked as {forecast.id}", invocation_id=forecast.id)

@@ -29,11 +29,15 @@ from flows.nostradamus import UploadRequest
 from flows.nostradamus.models import one_line
 from flows.nostradamus.validation_errors import columns, describe, fallen
 from flows.runtime.atomic_files import private_folder, write_whole
+from flows.runtime.step_log import say
 from flows.runtime.thread_interruption import is_interrupted
 from flows.settings import Settings
 
 _GRACE = 60.0
 """Seconds after 202 in which a 404 only means that the platform's parts do not agree yet (A)."""
+
+_NAMED = 12
+"""Columns that a sentence names."""
 
 _STALLED = 5.0
 """Times the usual time, after which a wait is worth a word."""
@@ -54,7 +58,8 @@ def poll_append(accepted: AcceptedAppend, settings: Settings, ledger: Ledger) ->
     answer = _ask(accepted, entry, settings)
     if answer.status == "completed":
         completed_at = datetime.now(UTC)
-        upload = entry.upload.model_copy(update={"state": "completed", "completed_at": completed_at})
+        odd = _errors_with(answer, accepted, settings.out_folder(options_of(entry)))
+        upload = entry.upload.model_copy(update={"state": "completed", "completed_at": completed_at, "reason": odd})
         ledger.write(entry.model_copy(update={"upload": upload}))
         return CompletedAppend(accepted, answer, completed_at)
     if answer.status == "error":
@@ -155,6 +160,19 @@ def _overdue(sent: AcceptedAppend | InvokedForecast, status: str, settings: Sett
         f"{settings.deadline:.0f} s. The platform may yet finish it. Resume later with "
         f"`dealcast resume --collection {sent.collection}`, or allow more time with DEALCAST_DEADLINE."
     )
+
+
+def _errors_with(answer: UploadRequest, accepted: AcceptedAppend, folder: Path) -> str | None:
+    """A sentence, also logged, on a ``completed`` that has validation errors, which the contract knows of ``error`` alone; else None."""
+    if not answer.validation_errors:
+        return None
+    named = ", ".join(map(one_line, columns(answer)[:_NAMED])) or "none is named"
+    said = (
+        f"{accepted.name} is completed, yet its answer has validation errors (columns: {named}): perhaps not all of its deals are in. "
+        f"`dealcast verify` compares; the whole answer is in {_keep(answer, folder)}."
+    )
+    say("await", said, request_id=accepted.request_id)
+    return said
 
 
 def _keep(answer: UploadRequest, folder: Path) -> Path:

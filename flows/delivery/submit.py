@@ -169,7 +169,8 @@ def send_upload(
 
     def send() -> str:
         ledger.require_lock(entry.collection)
-        return require_new(post(), (earlier.upload for earlier in entries if earlier.mode == entry.mode))
+        same = (earlier.upload for earlier in entries if earlier.mode == entry.mode)
+        return require_new(post(), same, lambda sent: platform.upload_status(entry.collection, sent, mode=entry.mode).status)
 
     try:
         return send_once(entry.upload, record, send, what=f"{entry.mode} to {entry.collection}", policy=settings.on_unknown)
@@ -180,15 +181,20 @@ def send_upload(
         raise failed.after_failure(error, settings.upload_backoff) from error
 
 
-def require_new(identifier: str, earlier: Iterable[Sending | None]) -> str:
-    """``identifier``, under which a POST was accepted.
+def require_new(identifier: str, earlier: Iterable[Sending | None], status: Callable[[str], str]) -> str:
+    """``identifier``, under which a POST was accepted; one that is known is new where ``status`` says that it has not completed.
 
     Raises:
         OutcomeUnknown: it is that of an ``earlier`` one that has completed: followed, it would report what was just sent as completed.
     """
     if any(sending is not None and sending.id == identifier and sending.completed_at for sending in earlier):
+        with suppress(PlatformUnavailable, PlatformRefused):
+            if status(identifier) in ("queued", "in_progress", "error"):  # a platform whose numbers begin again
+                return identifier
         raise OutcomeUnknown(
-            f"The POST was answered with the id of an earlier one that has completed, {identifier}: it may or may not have been accepted."
+            f"The POST was answered with the id of an earlier one that has completed, {identifier}: it may or may not have been accepted. "
+            f"If the platform was set up anew and gives out its ids again, `dealcast forget COLLECTION --in-flight` forgets the earlier "
+            "ones, and the next sync sends every deal."
         )
     return identifier
 

@@ -54,12 +54,16 @@ class Outcome:
         if self.checked is not None and self.options.dry_run:
             return f"dry run: {counted(self.checked.rows, 'deal')} would be sent, {self.checked.quarantined:,} quarantined{self._gone}"
         sent = (
-            f"{counted(self.rows_sent, 'deal')} sent, {self.entry.quarantined:,} quarantined{self._gone}"
+            f"{counted(self.rows_sent, 'deal')} sent{self._oddly}, {self.entry.quarantined:,} quarantined{self._gone}"
             if self.sent and self.entry
             else f"nothing new to send{self.left_out}"
         )
         forecast = f", {self.forecast.unread or f'forecast of {self._months}: {self._total}{self._moved}'}" if self.forecast else ""
         return f"{sent}{forecast}{self.not_delivered}"
+
+    @property
+    def _oddly(self) -> str:
+        return " (completed with validation errors)" if self.entry is not None and self.entry.upload.reason else ""
 
     @property
     def short(self) -> str:
@@ -309,7 +313,8 @@ def _platform(entry: Entry, *, sent: bool) -> str:
         if sent
         else f"nothing new; the last {entry.mode} was request {code(str(entry.upload.id))}"
     )
-    return f"## What the platform said\n\n{said}"
+    odd = f"\n\n{inert(entry.upload.reason)}" if entry.upload.reason else ""
+    return f"## What the platform said\n\n{said}{odd}"
 
 
 def _iso(moment: Any) -> str | None:

@@ -71,6 +71,22 @@ def test_the_id_of_an_earlier_invocation_is_no_acceptance(sync: Sync, write_deal
     assert asked("POST", "/api/invocation") == 3
 
 
+def test_a_completed_with_validation_errors_is_told(
+    sync: Sync, write_deals: WriteDeals, fault: Fault, told: list[str], home: Path, collection: str
+) -> None:
+    """The contract knows them of `error` alone: perhaps some deals are not in."""
+    report = [{"DATA": {"DATAFRAME_CHECK": [{"column": "value", "check": "positive", "error": "failure cases: 681234.13"}]}}]
+    fault("altered", "*/append/*", fields={"status": "completed", "validationErrors": report}, count=1)
+    state = sync(write_deals(), forecast="never")
+    assert "3 deals sent (completed with validation errors)" in str(state.message)
+    (said,) = (line for line in told if "yet its answer has validation errors (columns: value)" in line)
+    assert "`dealcast verify`" in said
+    assert "681234" not in " ".join(told)
+    folder = home / "forecasts" / collection
+    assert said in (folder / "report.md").read_text().replace("\\", "")
+    assert "681234.13" in (folder / "rejection.json").read_text()
+
+
 def test_each_look_is_a_retried_attempt_with_its_progress_as_message(
     sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, task_states: TaskStates, told: list[str]
 ) -> None:

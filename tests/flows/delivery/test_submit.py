@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,8 @@ import pytest
 from deployments.sandbox import Sandbox
 from flows.delivery import submit
 from flows.delivery.backoff import SEND_JITTER, honor_retry_after, send_backoff
-from flows.delivery.submit import send_once, send_upload
-from flows.errors import FileTrouble, PlatformUnavailable, PlatformUnreachable, Transient, UploadPostponed
+from flows.delivery.submit import require_new, send_once, send_upload
+from flows.errors import FileTrouble, OutcomeUnknown, PlatformUnavailable, PlatformUnreachable, Transient, UploadPostponed
 from flows.ledger.store import Entry, Ledger, Sending
 from flows.nostradamus import Nostradamus
 from flows.settings import load_settings
@@ -75,9 +76,34 @@ def test_the_id_of_an_earlier_upload_is_no_acceptance(ledger: Ledger, collection
     assert (known := ledger.read(collection, "second")) is not None
     assert (known.upload.state, known.upload.id, known.in_doubt) == ("unknown", None, True)
     assert send("request-2").id == "request-2"
+    assert "`dealcast forget" in str(known.upload.reason)
     delete = entry.model_copy(update={"mode": "delete"})
     accepted = send_upload(ledger, delete, lambda _: None, lambda: "request-1", platform=platform, settings=load_settings())
     assert accepted.id == "request-1", "requests of another kind have an address of their own, and perhaps numbers"
+
+
+@pytest.mark.parametrize(("word", "taken"), [("queued", True), ("in_progress", True), ("error", True), ("completed", False)])
+def test_a_known_id_is_of_a_new_request_while_that_has_not_completed(word: str, taken: bool) -> None:
+    """A platform that was set up anew numbers from one again."""
+    now = datetime.now(UTC)
+    earlier = [None, Sending(state="completed", intended_at=now, id="1", accepted_at=now, completed_at=now)]
+    with nullcontext() if taken else pytest.raises(OutcomeUnknown, match="dealcast forget"):
+        assert require_new("1", earlier, lambda _: word) == "1"
+
+
+def test_a_request_of_a_known_id_is_followed_to_its_own_end(
+    ledger: Ledger, collection: str, sandbox: Sandbox, fault: Fault, asked: Asked, platform: Nostradamus, write_deals: Callable[..., Path]
+) -> None:
+    """As the platform answers it: at work, so it is none that has completed."""
+    now, csv = datetime.now(UTC), write_deals(3)
+    fault("stuck", "*/append", "POST")
+    request = platform.append(collection, csv).id
+    first = Sending(state="completed", intended_at=now, id=request, accepted_at=now, completed_at=now)
+    ledger.write(_entry(collection, "first", ledger).model_copy(update={"upload": first}))
+    entry = _entry(collection, "second", ledger)
+    sent = send_upload(ledger, entry, lambda _: None, lambda: request, platform=platform, settings=load_settings())
+    assert (sent.state, sent.id, asked("GET", "*/append/*")) == ("accepted", request, 1)
+    sandbox.control("DELETE", "faults")
 
 
 @pytest.fixture
