@@ -45,8 +45,8 @@ class Settings(BaseSettings):
     upload_backoff: float = Field(
         75.0,
         ge=0,
-        description="seconds until an upload that went out and was not accepted is sent once more; later runs send it once each, and from "
-        "the third failure on wait this long, then twice as long each time",
+        description="seconds until an upload that went out and was not accepted is sent once more, later if the platform asks for that; "
+        "later runs send it once each, and from the third failure on wait this long, then twice as long each time",
     )
     on_unknown: Literal["resend", "stop"] = Field(
         "resend", description="what to do where a send got no answer: `resend`, or `stop` with exit 8"

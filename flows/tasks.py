@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -27,7 +26,7 @@ from flows.deals.staged_file import stage
 from flows.delivery.backoff import MAX_POLLS, POLL_JITTER, SEND_JITTER, honor_retry_after, is_transient, poll_backoff, send_backoff
 from flows.delivery.forecast_files import download
 from flows.delivery.forecast_gate import CompletedAppend
-from flows.delivery.forecast_months import check_first_month, oddities
+from flows.delivery.forecast_months import check_first_month, judged
 from flows.delivery.lifecycle import AcceptedAppend, CompletedForecast, Forecast, InvokedForecast
 from flows.delivery.poll import poll_append, poll_forecast
 from flows.delivery.submit import begin_send, record_upload, require_new, send_once, send_upload
@@ -251,7 +250,7 @@ def invoke_forecast(completed: CompletedAppend | BaseException) -> InvokedForeca
     entry = ledger.known(completed.accepted.collection, completed.accepted.fingerprint)
     args = entry.wanted or {}
     if args.get("first_month") is None and (entry.forecast is None or entry.forecast.state == "unsent"):
-        check_first_month(entry.export.get("newest_deal"), _today(ledger, entry.collection))
+        check_first_month(entry.export.get("newest_deal"), _day(ledger, entry.collection, datetime.now(UTC)))
 
     def record(forecast: Sending) -> None:
         ledger.write(entry.model_copy(update={"forecast": forecast}))
@@ -291,10 +290,9 @@ def download_forecast(finished: CompletedForecast, options: SyncOptions) -> Fore
     ledger = Ledger(settings.ledger_url)
     with _reached(settings) as platform:
         forecast = download(platform, finished.invoked.invocation_id, folder, partial(ledger.require_lock, options.collection))
-    if not forecast.unread:
-        today, (months, revenues) = _today(ledger, options.collection), zip(*forecast.months, strict=True)
-        notes = oddities(months, options.horizon, today, first_month=options.first_month, revenues=revenues)
-        forecast = replace(forecast, notes=tuple(notes))
+    invoked = finished.invoked
+    wanted = ledger.known(invoked.collection, invoked.fingerprint).wanted or options.forecast_args or {}
+    forecast = judged(forecast, wanted, _day(ledger, invoked.collection, invoked.accepted_at))
     said = forecast.unread or f"forecast of {counted(len(forecast.months), 'month')}"
     say("download", f"{said} in {folder}{''.join(f'; {note}' for note in forecast.notes)}", months=len(forecast.months))
     return forecast
@@ -374,7 +372,6 @@ def _reached(settings: Settings) -> Iterator[Nostradamus]:
             raise
 
 
-def _today(ledger: Ledger, collection: str) -> date:
-    """The day in the collection's zone."""
-    zone = ledger.line(collection, ledgers.TIMEZONE) or "UTC"
-    return datetime.now(ZoneInfo(zone)).date()
+def _day(ledger: Ledger, collection: str, moment: datetime) -> date:
+    """The day of a moment in the collection's zone."""
+    return moment.astimezone(ZoneInfo(ledger.line(collection, ledgers.TIMEZONE) or "UTC")).date()

@@ -1,15 +1,19 @@
-"""The months of a forecast: whether it would begin now, and what is odd about those that came."""
+"""The months of a forecast: whether it would begin now, whether those that came are those asked for, and what is odd about them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
+from flows.delivery.lifecycle import Forecast
 from flows.errors import StoppedByGuard
 from flows.options import counted
 
 _YEAR = 12
+_NAMED = 12
+"""Months that a sentence names."""
 
 
 def check_first_month(newest_deal: Sequence[Any] | None, today: date) -> None:
@@ -38,27 +42,45 @@ def check_first_month(newest_deal: Sequence[Any] | None, today: date) -> None:
     raise StoppedByGuard(f"No forecast was invoked: {begins}, {why}, or say from when to predict: --first-month {_month(running)}.")
 
 
-def oddities(
-    months: Sequence[str], horizon: int, today: date, *, first_month: str | None = None, revenues: Sequence[float] = ()
-) -> list[str]:
-    """Remarks on the ``months`` (``YYYY-MM-DD``) that were predicted, and on their ``revenues``.
+def judged(forecast: Forecast, wanted: Mapping[str, Any], made_on: date) -> Forecast:
+    """``forecast`` with remarks on its months; one of other months than ``wanted`` is kept, and not read, so that no sum of it is told.
 
-    That is past ones, the running one, holes, another number than ``horizon``, another first one than asked for, and negative revenue.
+    Args:
+        forecast: as it was downloaded.
+        wanted: the arguments of its invocation: `horizon`, and `first_month` or None.
+        made_on: the day of the invocation in the collection's zone.
     """
+    if forecast.unread:
+        return forecast
+    months, first_month = [month for month, _ in forecast.months], wanted.get("first_month")
+    if wrong := wrong_months(months, int(wanted["horizon"]), made_on, first_month=first_month):
+        return replace(forecast, months=(), unread=f"forecast kept, not read: {'; '.join(wrong)}")
+    return replace(forecast, notes=tuple(remarks(forecast.months, made_on)))
+
+
+def wrong_months(months: Sequence[str], horizon: int, today: date, *, first_month: str | None = None) -> list[str]:
+    """Say what keeps ``months`` (``YYYY-MM-DD``) from being ``horizon`` months in a row, from ``first_month``, or the running one, on."""
     numbers, running = sorted({_number(month) for month in months}), today.year * _YEAR + today.month - 1
     said = []
-    if past := [number for number in numbers if number < running]:
+    if first_month is None and (past := [number for number in numbers if number < running]):
         said.append(f"{len(past)} of its months are past, from {_month(past[0])} on")
-    if running in numbers:
-        said.append(f"{_month(running)} is the running month: a part of its revenue is in the data already")
     if numbers and (holes := sorted(set(range(numbers[0], numbers[-1])) - set(numbers))):
-        said.append(f"it has no prediction for {', '.join(map(_month, holes))}")
+        said.append(f"it has no prediction for {', '.join(map(_month, holes[:_NAMED]))}{' ...' if len(holes) > _NAMED else ''}")
     if numbers and first_month is not None and _month(numbers[0]) != first_month:
         said.append(f"it begins in {_month(numbers[0])}, {first_month} was asked for")
-    if negative := [month[:7] for month, revenue in zip(months, revenues, strict=False) if revenue < 0]:
-        said.append(f"it has negative revenue for {', '.join(negative)}")
     if len(numbers) != horizon:
         said.append(f"it has {counted(len(numbers), 'month')}, {horizon} were asked for")
+    return said
+
+
+def remarks(predictions: Sequence[tuple[str, float]], today: date) -> list[str]:
+    """Say what is odd about predictions of the right months: the running one, and negative revenue."""
+    running = f"{today:%Y-%m}"
+    said = []
+    if running in [month[:7] for month, _ in predictions]:
+        said.append(f"{running} is the running month: a part of its revenue is in the data already")
+    if negative := [month[:7] for month, revenue in predictions if revenue < 0]:
+        said.append(f"it has negative revenue for {', '.join(negative)}")
     return said
 
 

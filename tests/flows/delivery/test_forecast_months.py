@@ -1,12 +1,14 @@
-"""When a forecast would begin, and what is odd about the months that came."""
+"""When a forecast would begin, and whether the months that came are those asked for."""
 
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 
-from flows.delivery.forecast_months import check_first_month, oddities
+from flows.delivery.forecast_months import check_first_month, judged, wrong_months
+from flows.delivery.lifecycle import Forecast
 from flows.errors import StoppedByGuard
 
 TODAY = date(2026, 11, 27)
@@ -44,22 +46,39 @@ def test_the_turn_of_the_year_is_a_month_like_others() -> None:
     ("months", "horizon", "said"),
     [
         (["2026-12-01", "2027-01-01"], 2, []),
+        (["2026-11-01", "2026-12-01"], 2, []),
         (["2024-09-01", "2024-10-01"], 2, ["2 of its months are past, from 2024-09 on"]),
-        (["2026-11-01", "2026-12-01"], 2, ["2026-11 is the running month: a part of its revenue is in the data already"]),
         (["2026-12-01", "2027-02-01"], 2, ["it has no prediction for 2027-01"]),
         (["2026-12-01"], 3, ["it has 1 month, 3 were asked for"]),
         ([], 1, ["it has 0 months, 1 were asked for"]),
     ],
 )
-def test_what_is_odd_is_said(months: list[str], horizon: int, said: list[str]) -> None:
-    assert oddities(months, horizon, TODAY) == said
+def test_what_is_wrong_is_said(months: list[str], horizon: int, said: list[str]) -> None:
+    assert wrong_months(months, horizon, TODAY) == said
 
 
-def test_a_forecast_of_other_months_than_asked_for_or_below_zero_is_told() -> None:
-    said = oddities(["2027-01-01", "2027-02-01"], 1, TODAY, first_month="2026-12", revenues=[5.0, -3.0])
-    assert said == [
-        "it begins in 2027-01, 2026-12 was asked for",
-        "it has negative revenue for 2027-02",
-        "it has 2 months, 1 were asked for",
-    ]
-    assert oddities(["2026-12-01"], 1, TODAY, first_month="2026-12", revenues=[5.0]) == []
+def test_a_month_that_was_asked_for_may_be_past() -> None:
+    assert wrong_months(["2024-09-01", "2024-10-01"], 2, TODAY, first_month="2024-09") == []
+    assert wrong_months(["2027-01-01"], 1, TODAY, first_month="2026-12") == ["it begins in 2027-01, 2026-12 was asked for"]
+
+
+def forecast(*months: tuple[str, float], unread: str = "") -> Forecast:
+    return Forecast("i", Path(), {}, months, unread)
+
+
+def test_a_forecast_of_other_months_than_asked_for_is_kept_and_not_read() -> None:
+    """Its sum would be told, drawn and delivered as that of the months asked for."""
+    found = judged(forecast(("2027-01-01", 5.0), ("2027-02-01", 3.0)), {"horizon": 1, "first_month": "2026-12"}, TODAY)
+    assert found.unread == "forecast kept, not read: it begins in 2027-01, 2026-12 was asked for; it has 2 months, 1 were asked for"
+    assert found.months == ()
+    unread = forecast(unread="no table")
+    assert judged(unread, {"horizon": 1}, TODAY) is unread
+
+
+def test_the_running_month_and_negative_revenue_are_remarks() -> None:
+    found = judged(forecast(("2026-11-01", 5.0), ("2026-12-01", -3.0)), {"horizon": 2, "first_month": None}, TODAY)
+    assert (found.unread, len(found.months)) == ("", 2)
+    assert found.notes == (
+        "2026-11 is the running month: a part of its revenue is in the data already",
+        "it has negative revenue for 2026-12",
+    )

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 from openpyxl import Workbook
 
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from tests.flows.conftest import Asked, Fault, Sync, WriteDeals
 
 Row = dict[str, Any]
-MONTHS = (("2026-12-01", 1000.5), ("2027-01-01", 0.0), ("2027-02-01", 2500.0))
+_NEXT = pd.period_range(pd.Timestamp.now() + pd.DateOffset(months=1), periods=3, freq="M")
+FIRST, SECOND, THIRD = (f"{month}-01" for month in _NEXT)
+MONTHS = ((FIRST, 1000.5), (SECOND, 0.0), (THIRD, 2500.0))
 FLAGS = {"primaryResult": True, "status": "completed", "jsonAvailable": True, "csvAvailable": True, "xlsxAvailable": True}
 
 
@@ -82,14 +85,14 @@ SHAPES = {
     "named as the data": Shape(rows("closedDate", "estimatedRevenue")),
     "names of no meaning": Shape(rows("ds", "yhat")),
     "a third column of text": Shape(rows("closedDate", "amount", currency="EUR")),
-    "a null revenue": Shape([*KNOWN[:2], {"month": "2027-02-01", "revenue": None}], unread="columns month, revenue"),
+    "a null revenue": Shape([*KNOWN[:2], {"month": THIRD, "revenue": None}], unread="columns month, revenue"),
     "semicolons": Shape(KNOWN, separator=";"),
     "a bare array": Shape(KNOWN, around=list),
     "no xlsx": Shape(KNOWN, answer=flags(xlsxAvailable=False), missing=("xlsx",)),
     "a message that is an object": Shape(KNOWN, answer={"message": {"text": "done", "code": 7}}),
     "two columns of numbers": Shape(rows("ds", "yhat", upper=9.5), unread="columns ds, yhat, upper"),
     "a known name among them": Shape(rows("month", "Revenue", upper=9.5, lower=1)),
-    "a format in which one date is odd": Shape(KNOWN, own={"csv": b"month,revenue\n2026-12-01,1000.5\nJan 2027,0\n2027-02-01,2500\n"}),
+    "a format in which one date is odd": Shape(KNOWN, own={"csv": f"month,revenue\n{FIRST},1000.5\nJan 2027,0\n{THIRD},2500\n".encode()}),
     "a redirect for a format": Shape(KNOWN, missing=("xlsx",), status=302),
     "flags that say nothing": Shape(KNOWN, answer={"invocationResults": {}}, missing=("csv",)),
 }
