@@ -30,6 +30,9 @@ from flows.ledger.store import CONTENT, OLD_CONTENT, PIECE, Ledger
 INDEX = "_index"
 OLD_INDEX = "_known"
 
+_NEWEST = "newest"
+"""In an index's metadata: the number of the newest sync that is in it."""
+
 ROWS = 10_000
 """Rows that are read, and written, together."""
 
@@ -42,10 +45,11 @@ SCHEMA = pa.schema(
 class DealsFile:
     """A Parquet file of deals being written; use as a context manager."""
 
-    def __init__(self, sink: Path | IO[bytes]) -> None:
+    def __init__(self, sink: Path | IO[bytes], *, newest: int | None = None) -> None:
         self._file: IO[bytes] = sink.open("w+b") if isinstance(sink, Path) else sink
         self._owned = isinstance(sink, Path)
         self._writer = pq.ParquetWriter(self._file, SCHEMA, compression="zstd", use_dictionary=False, write_statistics=False)
+        self._writer.add_key_value_metadata({} if newest is None else {_NEWEST: str(newest)})
         self._waiting: list[pa.Table] = []
         self._rows = 0
 
@@ -94,25 +98,35 @@ def ids_in(content: Path) -> Iterator[pa.Array]:
 
 def deals_held(ledger: Ledger, collection: str) -> int:
     """Number of deals in the index's Parquet file, by its footer."""
+    return read_footer(ledger, collection)[0]
+
+
+def read_footer(ledger: Ledger, collection: str) -> tuple[int, int | None]:
+    """Of the index's Parquet file: its deals, and the number of the newest sync in it; None where there is none, or it does not say."""
     file = f"{INDEX}{CONTENT}"
     with suppress(FileNotFoundError), named_if_damaged(ledger.where(collection, file)), ledger.open(collection, file) as source:
-        return int(pq.ParquetFile(source).metadata.num_rows)
-    return 0
+        found = pq.ParquetFile(source).metadata
+        newest = (found.metadata or {}).get(_NEWEST.encode())
+        return int(found.num_rows), newest and int(newest)
+    return 0, None
 
 
-def write_index(ledger: Ledger, collection: str, deals: Iterable[Held], in_all: int) -> int:
-    """Replace the index: deals with a name as Parquet, cells of a sample of ``in_all`` alone; the others as they were. Their number."""
+def write_index(ledger: Ledger, collection: str, deals: Iterable[Held], more: int, number: int | None = None) -> int:
+    """Replace the index, with a sync of this ``number``: deals with a name as Parquet, the others as they were. Their number.
+
+    Cells are kept of a sample alone, of as many deals as it had and ``more``.
+    """
     unnamed: list[bytes] = []
-    count = 0
+    count, (before, newest) = 0, read_footer(ledger, collection)
     with tempfile.TemporaryFile() as file:
-        with DealsFile(file) as parquet:
+        with DealsFile(file, newest=newest if number is None else max(number, newest or 0)) as parquet:
             for rows in deals:
                 count += len(rows.ids)
                 if rows.table["id"].null_count:
                     has_name = rows.table["id"].is_valid().to_numpy()
                     unnamed.append(as_old(rows.only(~has_name)).tobytes())
                     rows = rows.only(has_name)  # noqa: PLW2901 - the rest of them
-                parquet.write(_thinned(rows, in_all))
+                parquet.write(_thinned(rows, before + more))
         file.seek(0)
         ledger.stream(collection, f"{INDEX}{CONTENT}", iter(partial(file.read, PIECE), b""))
     if unnamed:

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from expectations.file_profile import HashPile
 from flows.deals.index.content_hash import Hashes, hash_ids
 from flows.deals.index.content_index import ContentIndex, Held, among
-from flows.deals.index.index_file import INDEX, OLD_INDEX, SCHEMA, deals_held, stored, write_index
+from flows.deals.index.index_file import INDEX, OLD_INDEX, SCHEMA, read_footer, stored, write_index
+from flows.errors import LedgerDamaged
 from flows.ledger.store import CONTENT, OLD_CONTENT, Entry, Ledger
 
 
@@ -27,8 +28,12 @@ def held(ledger: Ledger, collection: str, entries: Sequence[Entry] = ()) -> Iter
     may have left.
 
     Raises:
-        LedgerDamaged: a file of them is.
+        LedgerDamaged: a file of them is, or the index is older than the newest sync of ``entries`` that was in it: a run that was paused
+            just as it replaced the index did so over a newer one.
     """
+    newest = read_footer(ledger, collection)[1]
+    if newest is not None and newest < max((entry.number for entry in entries if entry.indexed), default=0):
+        raise LedgerDamaged(ledger.where(collection, f"{INDEX}{CONTENT}"))
     doubtful = [entry for entry in entries if entry.in_doubt]
     index = stored(ledger, collection, INDEX, OLD_INDEX)
     if not doubtful:
@@ -67,7 +72,7 @@ def name_deals(ledger: Ledger, collection: str, names: Sequence[pa.Array]) -> No
             filled = pc.if_else(pa.array(which), texts.take(pa.array(place)), rows.table["id"])
             yield Held(rows.ids, rows.table.set_column(0, SCHEMA.field("id"), filled))
 
-    write_index(ledger, collection, named(), deals_held(ledger, collection) + len(ids))
+    write_index(ledger, collection, named(), len(ids))
 
 
 def has_content(ledger: Ledger, entry: Entry) -> bool:

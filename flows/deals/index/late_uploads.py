@@ -9,7 +9,7 @@ import numpy as np
 
 from expectations.file_profile import HashPile
 from flows.deals.index.content_index import ContentIndex, Held, among
-from flows.deals.index.index_file import INDEX, OLD_INDEX, as_old, deals_held, stored, write_index
+from flows.deals.index.index_file import INDEX, OLD_INDEX, as_old, stored, write_index
 from flows.deals.index.known_deals import deals_sent, has_content, ids_as_sent, once
 from flows.deals.index.merge_completed import forget_content
 from flows.ledger.store import Entry, Ledger
@@ -58,5 +58,5 @@ def _doubt_late(ledger: Ledger, entry: Entry) -> int:
             count += len(new.ids)
             yield new.in_doubt(np.full(len(new.ids), fill_value=True))
 
-    write_index(ledger, entry.collection, doubted(), deals_held(ledger, entry.collection) + len(own))
+    write_index(ledger, entry.collection, doubted(), len(own))
     return count

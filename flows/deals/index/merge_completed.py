@@ -11,7 +11,7 @@ import numpy as np
 
 from flows.deals.guard import BASELINE, save_baseline
 from flows.deals.index.content_index import Held, among
-from flows.deals.index.index_file import INDEX, OLD_INDEX, deals_held, write_index
+from flows.deals.index.index_file import INDEX, OLD_INDEX, write_index
 from flows.deals.index.known_deals import deals_sent, held, ids_as_sent, once
 from flows.errors import LedgerDamaged
 from flows.ledger.store import CONTENT, OLD_CONTENT, Entry, Ledger
@@ -66,7 +66,7 @@ def merge_into_index(ledger: Ledger, entry: Entry) -> Entry:
     if entry.mode != "override":
         kept = (rows.only(~among(rows.ids, own)) for rows in held(ledger, entry.collection, earlier))
     sent = () if entry.deletes else once(deals_sent(ledger, entry, as_sent), own)
-    count = write_index(ledger, entry.collection, chain(kept, sent), deals_held(ledger, entry.collection) + len(own))
+    count = write_index(ledger, entry.collection, chain(kept, sent), len(own), entry.number)
     if not entry.export.get("limited"):
         save_baseline(ledger, entry.collection, entry.export | ({"vanished": 0} if entry.mode == "override" else {}))
     for other in earlier:

@@ -12,7 +12,7 @@ from prefect._internal.concurrency.cancellation import CancelledError
 
 from flows import tasks
 from flows.deals.check_staged import check_against_ledger
-from flows.deals.index import merge_completed
+from flows.deals.index import index_file
 from flows.deals.index.index_file import DealsFile
 from flows.deals.index.merge_completed import merge_into_index
 from flows.delivery.lifecycle import AcceptedAppend, InvokedForecast
@@ -125,12 +125,12 @@ def test_the_index_of_a_newer_sync_is_not_replaced(ledger: Ledger, tmp_path: Pat
         pass
     entry = ledger.write(begin_send(ledger, entry_of("mine", datetime.now(UTC)), content))
 
-    def paused(*_: Any) -> int:
+    def paused(*_: Any) -> tuple[int, None]:
         ledger.put("acme", HOLDER, ANOTHER)
-        return 0
+        return 0, None
 
     ledger.hold("acme", b"mine")
-    monkeypatch.setattr(merge_completed, "deals_held", paused)
+    monkeypatch.setattr(index_file, "read_footer", paused)
     with pytest.raises(LockLost):
         merge_into_index(ledger, entry)
     assert not ledger.has("acme", "_index.parquet")

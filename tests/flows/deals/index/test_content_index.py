@@ -19,8 +19,9 @@ from flows.deals.index.content_hash import DEAL, SAMPLE, Hashes, hash_ids
 from flows.deals.index.index_file import DealsFile, rows_of
 from flows.deals.index.known_deals import held, load_index
 from flows.deals.index.late_uploads import reconcile_late
-from flows.deals.index.merge_completed import merge_into_index
+from flows.deals.index.merge_completed import merge_into_index, set_damaged_aside
 from flows.delivery.submit import keep_content
+from flows.errors import LedgerDamaged
 from flows.ledger.store import Entry, Ledger, Sending
 
 if TYPE_CHECKING:
@@ -111,6 +112,32 @@ def test_a_completed_append_adds_and_replaces(ledger: Ledger, tmp_path: Path) ->
     merge_into_index(ledger, sent(ledger, tmp_path, ["a", "b"], 1))
     merge_into_index(ledger, sent(ledger, tmp_path, ["b", "c"], 2, after=1))
     assert contents(ledger) == {"a": 1, "b": 2, "c": 2}
+
+
+def test_an_index_that_a_paused_run_put_in_place_of_a_newer_one_is_made_anew(ledger: Ledger, tmp_path: Path) -> None:
+    """Its last look at the lock was before the pause: what the export went back to meanwhile would be taken for held."""
+    for number, value in enumerate((1, 2), start=1):
+        entry = ledger.write(sent(ledger, tmp_path, ["a"], value, after=number).model_copy(update={"number": number}))
+        before = ledger.get(COLLECTION, "_index.parquet")
+        merge_into_index(ledger, entry)
+    assert before is not None
+    assert contents(ledger) == {"a": 2}
+    ledger.put(COLLECTION, "_index.parquet", before)
+    with pytest.raises(LedgerDamaged) as caught:
+        contents(ledger)
+    assert "Every deal is sent again" in set_damaged_aside(ledger, COLLECTION, caught.value)
+    assert contents(ledger) == {}
+
+
+def test_an_index_without_a_number_is_as_new_as_any(ledger: Ledger, tmp_path: Path) -> None:
+    """One of an earlier version has none, until a sync is merged into it."""
+    merge_into_index(ledger, sent(ledger, tmp_path, ["a"]).model_copy(update={"number": 7}))
+    with DealsFile(tmp_path / "old.parquet") as file:
+        file.write(pq.read_table(ledger.where(COLLECTION, "_index.parquet")))
+    ledger.put(COLLECTION, "_index.parquet", (tmp_path / "old.parquet").read_bytes())
+    assert contents(ledger) == {"a": 1}
+    merge_into_index(ledger, sent(ledger, tmp_path, ["b"], after=1).model_copy(update={"number": 8}))
+    assert contents(ledger) == {"a": 1, "b": 1}
 
 
 def test_a_completed_delete_removes_what_it_named(ledger: Ledger, tmp_path: Path) -> None:
