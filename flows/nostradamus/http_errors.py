@@ -79,6 +79,12 @@ def failure(error: httpx.HTTPError, *, repeatable: bool) -> DealcastError:
     except RuntimeError:  # httpx raises it where no request was attached
         where, host, secret = "request", "the platform", ""
     why = (str(error) or type(error).__name__).replace(secret or "\0", _REDACTED)
+    if "CERTIFICATE_VERIFY_FAILED" in why:
+        reason = why.partition("verify failed: ")[2].partition(" (_ssl")[0] or why
+        return PlatformUnreachable(
+            f"{where}: {host} has a certificate that is not trusted{_through(error)} ({reason}); nothing was sent. "
+            "Check DEALCAST_PLATFORM_URL and this machine's clock; a company's own authority goes into a file that SSL_CERT_FILE names."
+        )
     if isinstance(error, _NOT_SENT):
         return PlatformUnreachable(
             f"{where}: {host} cannot be reached{_through(error)} ({why}); nothing was sent. Check DEALCAST_PLATFORM_URL and the network."

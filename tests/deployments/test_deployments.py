@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ def declared() -> dict[str, dict[str, Any]]:
 
 def test_each_deployment_has_a_version_tags_a_pool_and_but_for_one_of_many_runs_one_at_a_time() -> None:
     for name, deployment in declared().items():
-        assert deployment["version"], name
+        assert deployment["version"] == version("dealcast"), name
         assert "dealcast" in deployment["tags"], name
         assert deployment["work_pool"]["name"] == "dealcast", name
         if name != "one-of-many":

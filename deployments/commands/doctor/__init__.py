@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -17,9 +19,11 @@ from uuid import uuid4
 import click
 import httpx
 
-from deployments.commands.doctor.prefect_findings import Finding, prefect_findings
+from deployments.commands.doctor.finding import Finding
+from deployments.commands.doctor.prefect_findings import prefect_findings
 from deployments.console import InertConsole
 from deployments.project.config_file import Project
+from flows.crm.dialect import load_dialect
 from flows.crm.files.location import fetch
 from flows.errors import DealcastError, FileTrouble, NotFound, StoppedByGuard, UsageError
 from flows.ledger.store import Ledger
@@ -44,14 +48,19 @@ class Sync(NamedTuple):
     """Id or name of a collection that the token must see; None: any."""
     max_age: float
     """Hours that the export may be old."""
+    crm: str | None = None
+    """Name or file of the dialect; None: it is not examined."""
 
 
 def syncs_of(project: Project | None, export: str | None, collection: str | None, max_age: float) -> list[Sync]:
     """List the sync of the command line or, where it names neither export nor collection, those of the `dealcast.toml`."""
     if project is None or not project.collections or export or collection:
-        return [Sync(export, collection, max_age)]
+        return [Sync(export, collection, max_age, project.options(collection).get("crm") if project else None)]
     of_file = project.collections.items()
-    return [Sync(said.get("export"), name, _hours(said["max_age"]) if said.get("max_age") else max_age) for name, said in of_file]
+    return [
+        Sync(said.get("export"), name, _hours(said["max_age"]) if said.get("max_age") else max_age, said.get("crm"))
+        for name, said in of_file
+    ]
 
 
 def _hours(age: str) -> float:
@@ -88,6 +97,7 @@ def examine(syncs: Sequence[Sync]) -> Iterator[Finding]:
         yield _failure("settings", error)
         return
     yield _variables()
+    yield from _installations()
     if settings.config:
         yield Finding("config", "ok", f"{settings.config} is read; `dealcast config show` prints what holds.")
     yield _folder("home", settings.home_folder)
@@ -96,8 +106,11 @@ def examine(syncs: Sequence[Sync]) -> Iterator[Finding]:
     yield from _platform(settings, [sync.collection for sync in syncs if sync.collection])
     yield from prefect_findings()
     for sync in syncs:
+        of = f"of {sync.collection}: " if len(syncs) > 1 else ""
+        if sync.crm is not None:
+            yield _dialect(sync.crm, of)
         if sync.export is not None:
-            yield _export(sync, f"of {sync.collection}: " if len(syncs) > 1 else "")
+            yield _export(sync, of)
 
 
 def _failure(check: str, error: DealcastError) -> Finding:
@@ -114,6 +127,23 @@ def _variables() -> Finding:
     if unknown := unknown_variables():
         return Finding("settings", "warning", f"{', '.join(unknown)}: no such setting.", "See the settings in deployments/README.md.")
     return Finding("settings", "ok", "every DEALCAST_... variable is known.")
+
+
+def _installations() -> Iterator[Finding]:
+    """Other commands of the name that the shell's PATH has, which may be of another version."""
+    mine = Path(sys.executable).with_name("dealcast").resolve()
+    places = {(Path(folder) / "dealcast").resolve() for folder in os.environ.get("PATH", "").split(os.pathsep) if folder}
+    if others := sorted(str(each) for each in places - {mine} if each.is_file() and os.access(each, os.X_OK)):
+        remedy = "Keep one, or see that `dealcast --version` of each says the same: shell, cron and workers may take different ones."
+        yield Finding("installed", "warning", f"PATH has {', '.join(others)} besides {mine}.", remedy)
+
+
+def _dialect(crm: str, of: str) -> Finding:
+    try:
+        name = load_dialect(crm).name
+    except DealcastError as error:
+        return _failure("dialect", error)
+    return Finding("dialect", "ok", f"{of}{name} can be read.")
 
 
 def _folder(check: str, folder: Path) -> Finding:

@@ -6,31 +6,18 @@ import ipaddress
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from deployments.commands.doctor.finding import Finding
+from deployments.commands.doctor.stale_deployments import stale_deployments
 from flows.errors import UsageError
 from flows.runtime.prefect_settings import load_prefect, refresh_prefect
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-
-Status = Literal["ok", "warning", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The finding on one part; ``code`` is the exit code of the error that a sync would end with."""
-
-    check: str
-    status: Status
-    message: str
-    remedy: str = ""
-    code: int = 0
-
 
 _SETUP = "See deployments/README.md, Schedule it on your Prefect server."
 _USAGE = 2
@@ -47,6 +34,7 @@ def prefect_findings() -> Iterator[Finding]:
 
     context = get_settings_context()
     url, profile = context.settings.api.url, context.profile.name
+    yield from _profile(profile)
     if not url:
         yield Finding("prefect", "ok", "no server is set: each command starts a temporary one.", "For schedules, set PREFECT_API_URL.")
         return
@@ -64,6 +52,16 @@ def prefect_findings() -> Iterator[Finding]:
                 yield from _last_run(client)
         except (httpx.HTTPError, RuntimeError) as error:
             yield _unreachable(error, url, profile)
+
+
+def _profile(taken: str) -> Iterator[Finding]:
+    """The profile that the user means, where Prefect has taken another one."""
+    from prefect.settings import load_profiles  # noqa: PLC0415 - prefect takes seconds to import
+
+    wanted = os.environ.get("PREFECT_PROFILE") or load_profiles().active_name
+    if wanted not in (None, taken):
+        remedy = "`prefect profile ls` shows those that there are, `prefect profile use NAME` takes one; or unset PREFECT_PROFILE."
+        yield Finding("profile", "warning", f"there is no profile {wanted}: Prefect takes {taken}.", remedy)
 
 
 def require_server() -> None:
@@ -166,6 +164,7 @@ def _deployed(client: SyncPrefectClient) -> Iterator[Finding]:
         yield Finding("deployments", "warning", f"paused: {', '.join(paused)}.", "Resume them in the UI.")
     else:
         yield Finding("deployments", "ok", f"{len(deployments)} are on the server.")
+    yield from stale_deployments(deployments, local=_is_loopback(client.api_url))
     pools = sorted({each.work_pool_name for each in deployments if each.work_pool_name})
     for pool in pools:
         yield from _pool(client, pool)
@@ -242,6 +241,8 @@ def _pool(client: SyncPrefectClient, name: str) -> Iterator[Finding]:
         return
     workers = _online(client, name)
     if not workers:
-        yield Finding("worker", "failed", f"none polls {name}.", f"Run `prefect worker start --pool {name}`.", _USAGE)
+        elsewhere = sorted(other.name for other in client.read_work_pools() if other.name != name and _online(client, other.name))
+        others = f"; one polls {', '.join(elsewhere)}" if elsewhere else ""
+        yield Finding("worker", "failed", f"none polls {name}{others}.", f"Run `prefect worker start --pool {name}`.", _USAGE)
     else:
         yield Finding("worker", "ok", f"{', '.join(workers)}.")

@@ -199,6 +199,67 @@ def test_a_deployment_without_a_worker(lonely: Stage, examine: Examine, prefect_
     assert {"leases", "automations"} <= set(found)
 
 
+@pytest.fixture
+def outdated(lonely: Stage, tmp_path: Path) -> Iterator[Stage]:
+    """The stage with a deployment as a version that is gone wrote it; its folder has moved, and somebody has switched off its schedule."""
+    flow = lonely.ask("flows/", {"name": "sync-deals"})["id"]
+    body = {
+        "name": "acme-incremental",
+        "flow_id": flow,
+        "work_pool_name": "lonely",
+        "tags": ["dealcast"],
+        "version": "0.0.9",
+        "entrypoint": "flows.hourly.sync_hourly",
+        "job_variables": {"env": {"DEALCAST_FOLDER": str(tmp_path / "moved")}},
+        "schedules": [{"active": False, "schedule": {"cron": "0 * * * *", "timezone": "UTC"}}],
+    }
+    made = lonely.ask("deployments/", body)["id"]
+    yield lonely
+    httpx.delete(f"{lonely.url}/api/deployments/{made}", trust_env=False).raise_for_status()
+
+
+def test_a_deployment_of_another_version_is_told_with_all_that_it_lacks(
+    outdated: Stage, examine: Examine, prefect_url: Callable[[str], None], tmp_path: Path
+) -> None:
+    prefect_url(f"{outdated.url}/api")
+    found = examine(code=2)
+    assert found["flow"]["message"] == "the flow of acme-incremental is not in this version of dealcast."
+    assert found["version"]["message"].startswith("acme-incremental: deployed by another version than ")
+    assert found["folder"]["message"] == f"acme-incremental: its relative paths start from {tmp_path / 'moved'}, which is not there."
+    assert {found[each]["remedy"] for each in ("flow", "version", "folder")} == {
+        "Run `dealcast deploy` again, where its dealcast.toml lies."
+    }
+    assert (found["schedule"]["status"], found["schedule"]["message"]) == ("warning", "switched off: acme-incremental.")
+
+
+def test_a_worker_of_another_pool_is_named(lonely: Stage, examine: Examine, prefect_url: Callable[[str], None]) -> None:
+    lonely.ask("work_pools/", {"name": "other", "type": "process"})
+    lonely.ask("work_pools/other/workers/heartbeat", {"name": "one"})
+    prefect_url(f"{lonely.url}/api")
+    try:
+        message = examine(code=2)["worker"]["message"]
+    finally:
+        httpx.delete(f"{lonely.url}/api/work_pools/other", trust_env=False).raise_for_status()
+    assert message.startswith("none polls lonely; one polls ")
+    assert "other" in message
+
+
+def test_a_profile_that_is_not_there(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_PROFILE", "production")
+    found = examine()["profile"]
+    assert "no profile production" in found["message"]
+    assert "prefect profile use" in found["remedy"]
+
+
+def test_another_command_of_the_name(examine: Examine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    other = tmp_path / "dealcast"
+    other.write_text("#!/bin/sh\n")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{tmp_path}")
+    assert "installed" not in examine(), "it cannot be run"
+    other.chmod(0o755)
+    assert str(other) in examine()["installed"]["message"]
+
+
 def test_heartbeats_that_a_deployment_has_are_not_missed_here(
     lonely: Stage, examine: Examine, prefect_url: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,9 +372,29 @@ def test_without_arguments_all_of_the_file_is_examined(
     assert [line.split()[0] for line in lines if "the token sees no collection globex" in line] == ["failed"]
     assert [line.split()[0] for line in lines if f"{tmp_path}/nowhere.csv" in line] == ["failed"]
     assert len([line for line in lines if "last sync" in line]) == 2
+    assert [line.split()[0] for line in lines if "canonical can be read" in line] == ["ok", "ok"]
     alone = dealcast("doctor", "--config", file, "--collection", collection).stdout
     assert "globex" not in alone
     assert "found" in alone
+
+
+@pytest.mark.parametrize(("crm", "part"), [("own.toml", "own.toml"), ("hubspott", "Did you mean 'hubspot'?")])
+def test_a_dialect_that_is_not_there(
+    examine: Examine,  # noqa: ARG001 - it sets Prefect's settings
+    dealcast: Dealcast,
+    collection: str,
+    write_deals: WriteDeals,
+    tmp_path: Path,
+    crm: str,
+    part: str,
+) -> None:
+    file = tmp_path / "dealcast.toml"
+    file.write_text(f'[collections.{collection}]\nexport = "{write_deals()}"\ncrm = "{crm}"\n')
+    found = json.loads(dealcast("doctor", "--config", file, "--json", code=2).stdout)["checks"]
+    (wrong,) = [each for each in found if each["check"] == "dialect"]
+    assert wrong["status"] == "failed"
+    assert part in wrong["message"] + wrong["remedy"]
+    assert wrong["remedy"]
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,14 @@ def test_every_failure_of_httpx_has_a_meaning(kind: type[httpx.HTTPError]) -> No
     assert "4711" not in str(sent)
 
 
+def test_a_certificate_that_is_not_trusted_is_named_with_what_helps() -> None:
+    text = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:1006)"
+    error = failure(httpx.ConnectError(text, request=httpx.Request("GET", "https://platform.example/api/collection")), repeatable=True)
+    assert isinstance(error, PlatformUnreachable)
+    assert "platform.example has a certificate that is not trusted (certificate has expired); nothing was sent." in str(error)
+    assert "SSL_CERT_FILE" in str(error)
+
+
 def test_a_failure_without_a_request_or_a_text_is_told_too() -> None:
     assert "ReadTimeout" in str(failure(httpx.ReadTimeout(""), repeatable=True))
 
