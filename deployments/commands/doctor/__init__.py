@@ -19,7 +19,7 @@ from uuid import uuid4
 import click
 import httpx
 
-from deployments.commands.doctor.finding import Finding
+from deployments.commands.doctor.findings import Finding
 from deployments.commands.doctor.prefect_findings import prefect_findings
 from deployments.console import InertConsole
 from deployments.project.config_file import Project

@@ -11,7 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from deployments.commands.doctor.finding import Finding
+from deployments.commands.doctor.findings import Finding
 from deployments.commands.doctor.stale_deployments import stale_deployments
 from flows.errors import UsageError
 from flows.runtime.prefect_settings import load_prefect, refresh_prefect

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deployments.commands.doctor.finding import Finding
+from deployments.commands.doctor.findings import Finding
 from deployments.project.prefect_file import shipped
 from flows.errors import UsageError
 

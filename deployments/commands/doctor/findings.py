@@ -1,4 +1,4 @@
-"""What a doctor's examination of one part ends with."""
+"""The finding of a doctor on one part: its status, what it is, and the remedy."""
 
 from __future__ import annotations
 
