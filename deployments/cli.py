@@ -92,7 +92,7 @@ def main(config: str | None) -> None:  # noqa: ARG001 - each command reads it
 )
 @guard_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N deals (of each pipeline), for a trial.")
-@click.option("--dry-run", is_flag=True, help="Read and check; send nothing.")
+@click.option("--dry-run", is_flag=True, help="Read, check and guard as the sync would, with its exit codes; send nothing.")
 @click.option(
     "--forecast", type=click.Choice(["if-new", "always", "never"]), default="if-new", show_default=True, help="When to invoke one."
 )

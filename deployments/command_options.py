@@ -179,6 +179,13 @@ _GUARD_OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
         {"is_flag": True, "help": "Go on although the export is read differently (zones, dialect, ...) than by the last sync."},
     ),
     (
+        "--forget-reading",
+        {
+            "is_flag": True,
+            "help": "Take no zone, date order, decimal sign, filter or default from the last sync: what is said now counts.",
+        },
+    ),
+    (
         "--max-age",
         {"metavar": "DURATION", "help": "Exit with 7 where the export's file, or its newest change, is older: 36h, 7d."},
     ),

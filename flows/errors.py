@@ -40,6 +40,7 @@ import errno
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -221,10 +222,27 @@ class UploadPostponed(Terminal, PlatformUnavailable):
     """Uploads went out and were not accepted: the next one is left to a later run."""
 
 
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """A reason of the guard's to stop, what else a user may do about it, and the option by which one who has looked accepts it."""
+
+    why: str
+    accept: str
+    remedy: str = ""
+
+
 class StoppedByGuard(DealcastError):
     """The export as a whole looks wrong beside the last completed sync; nothing was sent."""
 
     exit_code = 7
+
+    @classmethod
+    def at(cls, what: str, objections: Sequence[Objection]) -> StoppedByGuard:
+        """``what`` was stopped, and all the ``objections`` at once: nobody is stopped by one that another one hid."""
+        remedies = " ".join(dict.fromkeys(each.remedy for each in objections if each.remedy))
+        accept = " and ".join(dict.fromkeys(each.accept for each in objections if each.accept))
+        again = f"If the export is right, run it again with {accept}." if accept else ""
+        return cls(" ".join(filter(None, (f"{what}: {'; '.join(each.why for each in objections)}.", remedies, again))))
 
 
 class OutcomeUnknown(Terminal, DealcastError):

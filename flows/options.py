@@ -179,6 +179,9 @@ class SyncOptions(BaseModel):
     )
     limit: int | None = Field(None, ge=1, description="take only the first deals of the export (of each of its pipelines), for a trial")
     accept_reading_change: bool = Field(False, description="go on although the export is read differently than by the last completed sync")
+    forget_reading: bool = Field(
+        False, description="take no zone, date order, decimal sign, filter or default from the last completed sync: what is said now counts"
+    )
     max_age: str | None = Field(
         None, description="stop where the file, or its newest change, is older: a number with m, h, d or w, such as 36h or 7d"
     )
@@ -188,7 +191,7 @@ class SyncOptions(BaseModel):
     missing_limit: str | None = Field(
         None, description="the most gone deals to delete at once: a number, or a share such as 5%; default: 1%, or 20 where that is more"
     )
-    dry_run: bool = Field(False, description="read and check, send nothing")
+    dry_run: bool = Field(False, description="read, check and guard as a sync would, and end as it would; send nothing")
     forecast: Literal["if-new", "always", "never"] = Field(
         "if-new", description="invoke a forecast after new data, after every sync, or never"
     )

@@ -16,17 +16,26 @@ from prefect.utilities.annotations import opaque
 from pydantic import ValidationError
 
 from flows.crm import known_dialects
-from flows.crm.guide.remembered import with_remembered
+from flows.crm.guide.remembered import remembered, with_remembered
 from flows.deals.guard import load_baseline, save_baseline
 from flows.deals.index.late_uploads import reconcile_late
 from flows.deals.index.merge_completed import merge_completed, set_damaged_aside
 from flows.deals.records import CheckedDeals, StagedDeals
 from flows.delivery.forecast_gate import CompletedAppend
 from flows.delivery.lifecycle import AcceptedAppend, Forecast
-from flows.errors import AppendRejected, DealcastError, LedgerDamaged, NotFound, UsageError
+from flows.errors import AppendRejected, DealcastError, ExportError, LedgerDamaged, NotFound, UsageError
 from flows.ledger.collection_lock import lock_collection
 from flows.ledger.store import TIMEZONE, Entry, Ledger
-from flows.ledger.unfinished import find_unfinished, forget_wait, how_to_resume, mark_lost, options_of, stop_if_unknown, want_forecast
+from flows.ledger.unfinished import (
+    find_unfinished,
+    forget_wait,
+    how_to_resume,
+    mark_lost,
+    options_of,
+    owes_forecast,
+    stop_if_unknown,
+    want_forecast,
+)
 from flows.options import SyncOptions, checked_id, is_id
 from flows.runtime import data_process
 from flows.runtime.atomic_files import require_own
@@ -118,17 +127,15 @@ def sync_export(options: SyncOptions, deals: StagedDeals | None = None, *, alone
     load_settings().forecast_targets(options)  # a wrong one is told before anything is sent
     data_process.start_data_process()
     options = load_settings().from_folder(options.model_copy(update={"collection": id_of(options.collection)}))
-    with open_run(options.collection) as run:
-        options = _with_baseline(options, run)
-        if not options.dry_run:
-            reconcile_pending(options.collection, run)
+    with open_run(options.collection) as run, _with_baseline(options, run) as options:
+        reconcile_pending(options.collection, run, dry_run=options.dry_run)
         deals = deals or extract_deals(options, run.folder, run.steps.find_collection(options))
         checked = check_deals(deals, options, run.folder)
         if alone:
             data_process.end_data_process()  # the platform may take hours
+        guard_export(_whole(checked), options)
         if options.dry_run:
             return _report(Outcome(options, run.out_folder(options), checked))
-        guard_export(_whole(checked), options)
         if not checked.rows and not checked.deletes(options):
             return _nothing_new(options, checked, run)
         accepted = run.steps.submit_append(_whole(checked), options) if checked.rows else None
@@ -137,13 +144,24 @@ def sync_export(options: SyncOptions, deals: StagedDeals | None = None, *, alone
         return deliver(run.ledger.known(accepted.collection, accepted.fingerprint), options, checked, run)
 
 
-def _with_baseline(options: SyncOptions, run: Run) -> SyncOptions:
-    """The options, and where they say nothing how the last export was read; where nobody knows that any more, all is sent again."""
+@contextmanager
+def _with_baseline(options: SyncOptions, run: Run) -> Iterator[SyncOptions]:
+    """The options, and where they say nothing how the last export was read; what stops by that says where it is from.
+
+    Where nobody knows that any more, all is sent again.
+    """
     try:
-        return with_remembered(options, load_baseline(run.ledger, options.collection))
+        taken = with_remembered(options, load_baseline(run.ledger, options.collection))
     except LedgerDamaged as error:
         say("ledger", set_damaged_aside(run.ledger, options.collection, error))
-        return options.model_copy(update={"full": True})
+        taken = options.model_copy(update={"full": True})
+    if told := remembered(options, taken):
+        say("reading", told)
+    try:
+        yield taken
+    except (UsageError, ExportError) as error:
+        error.args = (f"{error} {told}".rstrip(),)
+        raise
 
 
 def id_of(collection: str, *, ask: bool = True) -> str:
@@ -199,7 +217,7 @@ def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: Run) -> FlowE
     last, args = run.ledger.last_completed(options.collection), options.forecast_args
     if checked.stats.deals and not checked.is_part(options):
         save_baseline(run.ledger, options.collection, checked.remembered)
-    if last is not None and (not last.certified or (args is not None and (last.wanted != args or options.forecast == "always"))):
+    if last is not None and owes_forecast(last, options):
         now = last.model_copy(update={"export": last.export | {"newest_deal": checked.stats.newest_deal}})
         return deliver(want_forecast(run.ledger, now, args, again=last.certified), options, checked, run, sent=False)
     outcome = _report(Outcome(options, run.out_folder(options), checked, last))
@@ -214,10 +232,17 @@ def _nothing_new(options: SyncOptions, checked: CheckedDeals, run: Run) -> FlowE
     )
 
 
-def reconcile_pending(collection: str, run: Run) -> None:
-    """Learn what became of uploads that an earlier run left: nothing is compared, let alone sent, before that is known."""
+def reconcile_pending(collection: str, run: Run, *, dry_run: bool = False) -> None:
+    """Learn what became of uploads that an earlier run left: nothing is compared, let alone sent, before that is known.
+
+    A ``dry_run`` waits for none, and says which a sync would wait for.
+    """
     for entry in run.ledger.entries(collection):
         _stop_if_unknown(entry, run)
+        if dry_run:
+            if entry.upload.state == "accepted":
+                say("reconcile", f"a sync first waits for the {entry.mode} {entry.upload.id}, until when nobody knows what it changed")
+            continue
         if entry.upload.state == "accepted":
             state = run.steps.await_append(AcceptedAppend.of(entry, run.ledger), return_state=True)
             error = None if state.is_completed() else state.result(raise_on_failure=False)
@@ -227,7 +252,7 @@ def reconcile_pending(collection: str, run: Run) -> None:
                 raise error
         if not entry.finished:
             merge_completed(run.ledger, entry.collection, entry.fingerprint)
-    for told in reconcile_late(run.ledger, collection, run.settings.deadline):
+    for told in reconcile_late(run.ledger, collection, run.settings.deadline) if not dry_run else ():
         say("reconcile", told)
 
 

@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
 from pydantic import ValidationError
 
-from flows.crm.guide.remembered import with_remembered
+from flows.crm.guide.remembered import remembered, with_remembered
 from flows.deals.guard import load_baseline
 from flows.deals.records import StagedDeals
 from flows.deals.staged_file import stage_pipelines
@@ -125,7 +125,10 @@ def _remembered(options: SyncOptions) -> SyncOptions:
     """The options, and where they say nothing how the collection's last export was read; a damaged ledger is the sync's to tell."""
     with suppress(LedgerDamaged):
         ledger = Ledger(load_settings().ledger_url)
-        return with_remembered(options, load_baseline(ledger, id_of(options.collection, ask=False)))
+        taken = with_remembered(options, load_baseline(ledger, id_of(options.collection, ask=False)))
+        if told := remembered(options, taken):
+            say("reading", f"pipeline {options.pipeline}: {told}")
+        return taken
     return options
 
 

@@ -17,22 +17,41 @@ from prefect.states import Cancelled
 from flows.crm.guide.remembered import differences
 from flows.deals.check_staged import check_against_ledger
 from flows.deals.gone_deals import keep_gone
-from flows.deals.guard import check_whole, guard, guard_age, guard_deletion, guard_override, guard_reading, load_baseline
+from flows.deals.guard import (
+    STOPPED,
+    check_whole,
+    load_baseline,
+    object_to_age,
+    object_to_deletion,
+    object_to_override,
+    object_to_reading,
+    object_to_whole,
+)
 from flows.deals.index.known_deals import names_sent
 from flows.deals.index.merge_completed import set_damaged_aside
 from flows.deals.quarantine import keep_quarantine, stop_beyond_limit
-from flows.deals.records import CheckedDeals, GoneDeals, StagedDeals
+from flows.deals.records import CheckedDeals, StagedDeals, deletion_of, entry_of
 from flows.deals.staged_file import stage
 from flows.delivery.backoff import MAX_POLLS, POLL_JITTER, SEND_JITTER, honor_retry_after, is_transient, poll_backoff, send_backoff
 from flows.delivery.forecast_files import download
 from flows.delivery.forecast_gate import CompletedAppend
-from flows.delivery.forecast_months import check_first_month, judged
+from flows.delivery.forecast_months import NOT_INVOKED, check_first_month, judged, object_to_first_month
 from flows.delivery.lifecycle import AcceptedAppend, CompletedForecast, Forecast, InvokedForecast
 from flows.delivery.poll import poll_append, poll_forecast
 from flows.delivery.submit import begin_send, record_upload, require_new, send_once, send_upload
-from flows.errors import LedgerDamaged, PlatformBusy, PlatformUnreachable, StoppedByGate, UnexpectedAnswer, UsageError
+from flows.errors import (
+    LedgerDamaged,
+    Objection,
+    PlatformBusy,
+    PlatformUnreachable,
+    StoppedByGate,
+    StoppedByGuard,
+    UnexpectedAnswer,
+    UsageError,
+)
 from flows.ledger import store as ledgers
 from flows.ledger.store import Entry, Ledger, Sending
+from flows.ledger.unfinished import owes_forecast
 from flows.nostradamus import Collection, Nostradamus
 from flows.options import SyncOptions, age_of, counted
 from flows.runtime.atomic_files import remove_halves
@@ -58,7 +77,7 @@ def find_collection(options: SyncOptions) -> str:
     """The collection's timezone: as asked, as the platform's list says (A), or as remembered in the ledger.
 
     Every sync asks, whatever it finds to send later: one that says that all is well has reached the platform, with a token that it
-    takes, for a collection that it knows. Only a dry run, which sends nothing, is content with what is remembered.
+    takes, for a collection that it knows. Only a dry run without a token is content with what is remembered, and says so.
 
     Raises:
         UsageError: nobody says a zone; nothing is remembered then.
@@ -67,7 +86,8 @@ def find_collection(options: SyncOptions) -> str:
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
     zone = options.timezone or (ledger.line(options.collection, ledgers.TIMEZONE) or "")
-    if options.dry_run and (zone or not settings.has_token):
+    if options.dry_run and not settings.has_token:
+        say("collection", "the platform is not asked, since there is no token; a sync asks it first")
         return checked_zone(zone or "UTC")
     with _reached(settings) as platform:
         found = _known_collection(platform, options)
@@ -158,22 +178,47 @@ def check_deals(deals: StagedDeals, options: SyncOptions, folder: Path) -> Check
 
 @task(task_run_name="guard_export", **UNCACHED)
 def guard_export(checked: CheckedDeals, options: SyncOptions) -> None:
-    """Stop an export that as a whole is not to be trusted, unless told to accept it: empty, shrunk, old, changed, read differently."""
-    staged, stats, ledger = checked.staged, checked.stats, Ledger(load_settings().ledger_url)
+    """Stop an export that as a whole is not to be trusted, unless told to accept it: empty, shrunk, old, changed, read differently.
+
+    A dry run also stops where the sync would stop later, at the forecast.
+
+    Raises:
+        StoppedByGuard: all that is objected to is in its message, a forecast that would not begin now too.
+        UsageError: gone deals are to be deleted by a part of an export.
+    """
+    ledger = Ledger(load_settings().ledger_url)
+    if options.missing == "delete" and options.mode == "append":
+        check_whole(options, quarantine=checked.staged.export.quarantine)
+    objections = _object(checked, options, ledger)
+    to_forecast = _object_to_forecast(checked, options, ledger) if objections or options.dry_run else []
+    if objections or to_forecast:
+        raise StoppedByGuard.at(STOPPED if objections else NOT_INVOKED, objections + to_forecast)
+
+
+def _object(checked: CheckedDeals, options: SyncOptions, ledger: Ledger) -> list[Objection]:
+    """The guard's objections to sending this export."""
+    staged, stats, found = checked.staged, checked.stats, list[Objection]()
     if options.max_age and not staged.export.quarantine:
-        guard_age(age_of(options.max_age), staged.export.modified, stats.newest_update, now=datetime.now(UTC), local_now=staged.synced_at)
+        times = {"now": datetime.now(UTC), "local_now": staged.synced_at}
+        found += object_to_age(age_of(options.max_age), staged.export.modified, stats.newest_update, **times)
     before, begun = load_baseline(ledger, options.collection), ledger.read(options.collection, checked.fingerprint)
     other = differences(staged.reading, before and before.get("reading"))
-    guard_reading(other, stats, accept=options.accept_reading_change)
+    found += object_to_reading(other, stats, accept=options.accept_reading_change)
     if (whole := options.mode == "override" or not checked.is_part(options)) or not staged.export.quarantine:
         before = before and before | ({"newest_update": None} if other else {})  # read differently, a time is neither older nor newer
-        accepted = options.accept_change or (begun is not None and not begun.finished) or (bool(other) and options.accept_reading_change)
-        guard(stats, before, accept_shrink=options.accept_shrink or not whole, accept_change=accepted)
+        accepted = options.accept_change or (begun is not None and not begun.finished) or bool(other)
+        found += object_to_whole(stats, before, accept_shrink=options.accept_shrink or not whole, accept_change=accepted)
     if options.missing == "delete" and options.mode == "append":
-        check_whole(options, quarantine=staged.export.quarantine)
-        guard_deletion(stats, options.missing_limit)
-    if options.mode == "override":
-        guard_override(options.export, checked.rows + checked.unchanged)
+        found += object_to_deletion(stats, options.missing_limit)
+    return found + (object_to_override(options.export, checked.rows + checked.unchanged) if options.mode == "override" else [])
+
+
+def _object_to_forecast(checked: CheckedDeals, options: SyncOptions, ledger: Ledger) -> list[Objection]:
+    """The objection to the forecast that a sync of this export would invoke, if it would."""
+    invokes = checked.rows or checked.deletes(options) or owes_forecast(ledger.last_completed(options.collection), options)
+    if not invokes or options.first_month is not None or options.forecast_args is None:
+        return []
+    return object_to_first_month(checked.stats.newest_deal, _day(ledger, options.collection, datetime.now(UTC)))
 
 
 @task(task_run_name="submit_append", **_RETRIED)
@@ -181,7 +226,7 @@ def submit_append(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend
     """Checked deals -> append request: one POST, written down before and after (S: 202 answers an UploadRequest)."""
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
-    entry = begin_send(ledger, _entry_of(checked, options), checked.content)
+    entry = begin_send(ledger, entry_of(checked, options), checked.content)
     show_progress(options.collection, 45, f"sending {counted(checked.rows, 'deal')}")
 
     def post(platform: Nostradamus) -> str:
@@ -200,7 +245,7 @@ def submit_delete(checked: CheckedDeals, options: SyncOptions) -> AcceptedAppend
     if checked.gone is None:
         raise UsageError("No deal is gone from the export: nothing is deleted.")
     gone = checked.gone
-    entry = begin_send(ledger, _deletion_of(_entry_of(checked, options), checked, gone), gone.path)
+    entry = begin_send(ledger, deletion_of(entry_of(checked, options), checked, gone), gone.path)
     ids = names_sent(ledger, entry)
     show_progress(options.collection, 48, f"deleting {len(ids):,} gone deals")
 
@@ -329,31 +374,6 @@ class Steps:
         self.invoke_forecast = invoke_forecast.with_options(**sends)
         self.await_forecast = await_forecast.with_options(**polls)
         self.download_forecast = download_forecast.with_options(**sends)
-
-
-def _entry_of(checked: CheckedDeals, options: SyncOptions) -> Entry:
-    """A new entry of the ledger for what this sync sends."""
-    return Entry(
-        fingerprint=checked.fingerprint,
-        collection=options.collection,
-        mode=options.mode,
-        created_at=datetime.now(UTC),
-        export={"limited": checked.is_part(options), **checked.remembered},
-        csv_sha256=checked.sha256,
-        rows=checked.rows,
-        quarantined=checked.quarantined,
-        unchanged=checked.unchanged,
-        totals=checked.totals,
-        upload=Sending(state="unsent", intended_at=datetime.now(UTC)),
-        wanted=options.forecast_args,
-        options=options.model_dump(),
-    )
-
-
-def _deletion_of(entry: Entry, checked: CheckedDeals, gone: GoneDeals) -> Entry:
-    """The same for what it deletes; gone deals without a name stay."""
-    changes = {"fingerprint": gone.fingerprint, "mode": "delete", "rows": gone.count, "csv_sha256": "", "totals": {}}
-    return entry.model_copy(update={**changes, "export": entry.export | {"vanished": checked.stats.gone - gone.count}})
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from flows.deals.guard import CLOCKS_APART, guard_age, in_words, load_baseline
+from flows.deals.guard import CLOCKS_APART, in_words, load_baseline, object_to_age
 from flows.errors import FileTrouble, LedgerDamaged, NotFound, StoppedByGuard, printable
 from flows.ledger.store import HOLDER, TIMEZONE, Entry, Ledger
 from flows.nostradamus import Nostradamus
@@ -141,17 +141,10 @@ def _staleness(export: Mapping[str, Any] | None, zone: str | None, max_age: str 
         local = now.astimezone(ZoneInfo(zone or "UTC")).replace(tzinfo=None)
     except ZoneInfoNotFoundError:
         local = now.replace(tzinfo=None)
-    try:
-        guard_age(
-            age_of(max_age),
-            datetime.fromisoformat(modified) if modified else None,
-            export.get("newest_update"),
-            now=now,
-            local_now=local,
-        )
-    except StoppedByGuard as old:
-        return str(old).partition(": ")[2]
-    return None
+    objections = object_to_age(
+        age_of(max_age), datetime.fromisoformat(modified) if modified else None, export.get("newest_update"), now=now, local_now=local
+    )
+    return "; ".join(f"{each.why}. {each.remedy}" for each in objections) or None
 
 
 def _ask(found: Sequence[dict[str, Any]], platform: Nostradamus) -> None:

@@ -17,12 +17,15 @@ from deployments.command_options import checked_options
 from deployments.console import InertConsole
 from expectations.check_report import shown_cell
 from expectations.disclosure import shape
+from flows.crm.guide.remembered import with_remembered
 from flows.deals.check_staged import check_staged
+from flows.deals.guard import load_baseline
 from flows.deals.index.content_index import ContentIndex
 from flows.deals.records import CheckedDeals
 from flows.deals.staged_file import stage
 from flows.deals.verification import Comparison, Difference, compare
 from flows.errors import printable
+from flows.ledger.store import Ledger
 from flows.options import counted, is_id
 from flows.runtime.atomic_files import private_folder, write_whole
 from flows.runtime.staging_area import staging_folder
@@ -41,6 +44,8 @@ _SHOWN = 20
 def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"], timezone: str | None, **values: Any) -> int:
     """Compare what the collection holds with what a full sync of the export would send; nothing is sent.
 
+    Where nothing is said, the export is read as by the collection's last completed sync.
+
     Deals that the gate refuses are not expected on the platform. Deals held beyond the export's are what earlier
     appends left: they are counted, and a difference only with ``mode`` ``override``.
 
@@ -56,10 +61,11 @@ def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"
     options = checked_options("collections verify", {**values, "collection": collection, "mode": mode, "full": True})
     with settings.platform() as platform, staging_folder(settings.home_folder) as folder:
         found = None if timezone else platform.collection(collection)
-        zone = timezone or zone_of(collection, found.timezone if found else None)
+        asked = collection if is_id(collection) else (found or platform.collection(collection)).id
+        options = with_remembered(options, load_baseline(Ledger(settings.ledger_url), asked))
+        zone = timezone or options.timezone or zone_of(collection, found.timezone if found else None)
         staged = stage(options, folder, zone)
         checked = check_staged(staged, options, ContentIndex, folder, settings.extra_suite)
-        asked = collection if is_id(collection) else (found or platform.collection(collection)).id
         platform.dump(asked, folder / "dump.csv")
         compared = compare(folder / "dump.csv", checked.csv, zone)
     file = _keep(compared, settings.out_folder(options.model_copy(update={"collection": asked})))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flows.errors import StoppedByGuard, UsageError
+from flows.errors import Objection, UsageError
 from flows.ledger.store import Ledger
 from flows.options import SyncOptions
 
@@ -27,7 +27,9 @@ CLOCKS_APART = timedelta(days=1)
 LISTED = 200
 """Ids of gone deals whose forms are shown; a file has them all."""
 
-_STOPPED = "The guard stopped the sync, nothing was sent"
+STOPPED = "The guard stopped the sync, nothing was sent"
+"""The beginning of its messages."""
+
 _COLUMNS = 3
 
 
@@ -90,28 +92,22 @@ def load_won(ledger: Ledger, collection: str) -> dict[str, float]:
     return dict(last.export.get("won_by_month", {})) if last else {}
 
 
-def guard(now: ExportStats, before: Mapping[str, Any] | None, *, accept_shrink: bool = False, accept_change: bool = False) -> None:
-    """Compare an export with the one of the last completed sync of its collection, ``before``.
+def object_to_whole(
+    now: ExportStats, before: Mapping[str, Any] | None, *, accept_shrink: bool = False, accept_change: bool = False
+) -> list[Objection]:
+    """Objections to an export beside the one of the last completed sync of its collection, ``before``.
 
-    Raises:
-        StoppedByGuard: it is empty, older, or smaller by more than :data:`SHRINK_LIMIT`, or more than :data:`CHANGE_LIMIT` of the known
-            deals are new or changed in it; the message has the numbers, the columns, and the file of ids.
+    It is empty, older, or smaller by more than :data:`SHRINK_LIMIT`, or more than :data:`CHANGE_LIMIT` of the known deals are new or
+    changed in it; they name the numbers, the columns, and the file of ids.
     """
-    shrunk = [] if accept_shrink else _shrunk(now, before)
-    changed = [] if accept_change or before is None else _changed(now)
-    if shrunk or changed:
-        accept = " and ".join((["--accept-shrink"] if shrunk else []) + (["--accept-change"] if changed else []))
-        raise StoppedByGuard(f"{_STOPPED}: {'; '.join(shrunk + changed)}. If the export is right, run it again with {accept}.")
+    shrunk = [] if accept_shrink else [Objection(why, "--accept-shrink") for why in _shrunk(now, before)]
+    changed = [] if accept_change or before is None else [Objection(why, "--accept-change") for why in _changed(now)]
+    return shrunk + changed
 
 
-def guard_override(export: str, deals: int) -> None:
-    """Stop an override by no deals.
-
-    Raises:
-        StoppedByGuard: none of the export's deals passes the gate.
-    """
-    if not deals:
-        raise StoppedByGuard(f"No deal of {export} can be sent, and an override by none would empty the collection: nothing was sent.")
+def object_to_override(export: str, deals: int) -> list[Objection]:
+    """The objection to an override by no deals: none of the export's passes the gate."""
+    return [] if deals else [Objection(f"no deal of {export} can be sent, and an override by none would empty the collection", "")]
 
 
 def _shrunk(now: ExportStats, before: Mapping[str, Any] | None) -> list[str]:
@@ -140,38 +136,35 @@ def _changed(now: ExportStats) -> list[str]:
     return [f"{many}{_most(now)}; another setting of the export looks just like that"]
 
 
-def guard_reading(differences: Sequence[str], now: ExportStats, *, accept: bool = False) -> None:
-    """Check that an export is read as by the last completed sync; ``differences`` name what is not.
+def object_to_reading(differences: Sequence[str], now: ExportStats, *, accept: bool = False) -> list[Objection]:
+    """The objection to an export that is read differently than by the last completed sync, if some deals change by it.
 
-    Raises:
-        StoppedByGuard: some deals change by it; the message has their number.
+    ``differences`` name what is read differently.
     """
-    if differences and not accept and now.known and (now.changed or now.added or now.gone):
-        raise StoppedByGuard(
-            f"{_STOPPED}: the export is read differently than by the last completed sync ({'; '.join(differences)}), and "
-            f"{now.changed:,} of {now.known:,} known deals change, {now.added:,} are new, {now.gone:,} are gone{_most(now)}. "
-            "Give the options of before, or run it again with --accept-reading-change if the new ones are right."
-        )
+    if not differences or accept or not now.known or not (now.changed or now.added or now.gone):
+        return []
+    why = (
+        f"the export is read differently than by the last completed sync ({'; '.join(differences)}), and "
+        f"{now.changed:,} of {now.known:,} known deals change, {now.added:,} are new, {now.gone:,} are gone{_most(now)}"
+    )
+    return [Objection(why, "--accept-reading-change", "If it was read right before, give the options of before.")]
 
 
-def guard_deletion(now: ExportStats, limit: str | None) -> None:
-    """Check how many gone deals `--missing delete` would delete; :meth:`CheckedDeals.deletes` says whether any are.
+def object_to_deletion(now: ExportStats, limit: str | None) -> list[Objection]:
+    """The objection to the number of gone deals that `--missing delete` would delete.
 
     Args:
         now: the export.
         limit: the most deals to delete, a number such as ``50`` or a share of the known ones such as ``5%``; by default
             :data:`MISSING_LIMIT` of them, or :data:`MISSING_LEAST` where that is more.
-
-    Raises:
-        StoppedByGuard: more are gone; the message names the file of their ids.
     """
     allowed = missing_allowance(now.known, limit)
-    if now.gone > allowed:
-        raise StoppedByGuard(
-            f"{_STOPPED}: {now.gone:,} of {now.known:,} known deals are gone from the export and would be "
-            f"deleted, at most {allowed:,} may be{_named(now)}. If they are to go, run it again with "
-            f"--missing-limit {now.gone}; else with --missing keep."
-        )
+    if now.gone <= allowed:
+        return []
+    why = (
+        f"{now.gone:,} of {now.known:,} known deals are gone from the export and would be deleted, at most {allowed:,} may be{_named(now)}"
+    )
+    return [Objection(why, f"--missing-limit {now.gone}", "If they are to stay, use --missing keep.")]
 
 
 def check_whole(options: SyncOptions, *, quarantine: bool) -> None:
@@ -191,42 +184,43 @@ def check_whole(options: SyncOptions, *, quarantine: bool) -> None:
 
 
 def missing_allowance(known: int, limit: str | None) -> int:
-    """Number of the ``known`` deals that a ``limit``, as for :func:`guard_deletion`, lets be deleted."""
+    """Number of the ``known`` deals that a ``limit``, as for :func:`object_to_deletion`, lets be deleted."""
     if limit is None:
         return max(MISSING_LEAST, int(known * MISSING_LIMIT))
     return int(known * float(limit[:-1]) / 100) if limit.endswith("%") else int(limit)
 
 
-def guard_age(max_age: timedelta, modified: datetime | None, newest_update: str | None, *, now: datetime, local_now: datetime) -> None:
-    """Check that an export is fresh.
+def object_to_age(
+    max_age: timedelta, modified: datetime | None, newest_update: str | None, *, now: datetime, local_now: datetime
+) -> list[Objection]:
+    """The objection to an export that is old, or of which nobody knows how old it is.
 
     Args:
-        max_age: the age above which it is not.
+        max_age: the age above which it is not fresh.
         modified: when the file was written, aware; None where nobody knows.
         newest_update: its newest change, naive, in the collection's zone.
         now: this moment, aware.
         local_now: the same, naive, in the collection's zone.
-
-    Raises:
-        StoppedByGuard: the file, or its newest change, is older, or nobody knows how old it is; the message has the times.
     """
     if modified is not None and modified - now > CLOCKS_APART:
         modified = None  # of the future: it says nothing
     if modified is None and newest_update is None:
-        raise StoppedByGuard(
-            f"{_STOPPED}: nobody knows how old the export is: its place tells no time of the file, or one of the future, and none of "
-            "its deals has a change that is not of the future. Look at the export, or leave --max-age out."
+        why = (
+            "nobody knows how old the export is: its place tells no time of the file, or one of the future, and none of "
+            "its deals has a change that is not of the future"
         )
-    old = []
-    if modified is not None and now - modified > max_age:
-        old.append(f"the file is of {modified.astimezone(UTC):%Y-%m-%d %H:%M} UTC, {in_words(now - modified)} ago")
-    if newest_update is not None and (age := local_now - datetime.fromisoformat(newest_update)) > max_age:
-        old.append(f"its newest change is of {newest_update}, {in_words(age)} ago")
-    if old:
-        raise StoppedByGuard(
-            f"{_STOPPED}: the export is older than {in_words(max_age)}: {'; '.join(old)}. "
-            "Look why no newer export arrives, or allow more with --max-age."
-        )
+        return [Objection(why, "", "Look at the export, or leave --max-age out.")]
+    ages = {}
+    if modified is not None:
+        ages[f"the file is of {modified.astimezone(UTC):%Y-%m-%d %H:%M} UTC, {in_words(now - modified)} ago"] = now - modified
+    if newest_update is not None:
+        age = local_now - datetime.fromisoformat(newest_update)
+        ages[f"its newest change is of {newest_update}, {in_words(age)} ago"] = age
+    old = [said for said, age in ages.items() if age > max_age]
+    if not old:
+        return []
+    enough = f"--max-age {max(ages.values()) // timedelta(hours=1) + 1}h"
+    return [Objection(f"the export is older than {in_words(max_age)}: {', and '.join(old)}", enough, "Look why no newer export arrives.")]
 
 
 def in_words(age: timedelta) -> str:

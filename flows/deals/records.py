@@ -15,6 +15,7 @@ from flows.crm import ExportFacts
 from flows.crm.guide.remembered import Reading
 from flows.crm.row_counts import ASSUMED
 from flows.deals.guard import ExportStats
+from flows.ledger.store import Entry, Sending
 from flows.options import SyncOptions, counted
 
 _LOST = "lost:"
@@ -138,3 +139,28 @@ class CheckedDeals:
     def is_part(self, options: SyncOptions) -> bool:
         """True for a trial's deals (``--limit``) or those of a fixed quarantine: no measure for other exports."""
         return options.limit is not None or self.staged.export.quarantine
+
+
+def entry_of(checked: CheckedDeals, options: SyncOptions) -> Entry:
+    """A new entry of the ledger for what this sync sends."""
+    return Entry(
+        fingerprint=checked.fingerprint,
+        collection=options.collection,
+        mode=options.mode,
+        created_at=datetime.now(UTC),
+        export={"limited": checked.is_part(options), **checked.remembered},
+        csv_sha256=checked.sha256,
+        rows=checked.rows,
+        quarantined=checked.quarantined,
+        unchanged=checked.unchanged,
+        totals=checked.totals,
+        upload=Sending(state="unsent", intended_at=datetime.now(UTC)),
+        wanted=options.forecast_args,
+        options=options.model_dump(),
+    )
+
+
+def deletion_of(entry: Entry, checked: CheckedDeals, gone: GoneDeals) -> Entry:
+    """The same for what it deletes; gone deals without a name stay."""
+    changes = {"fingerprint": gone.fingerprint, "mode": "delete", "rows": gone.count, "csv_sha256": "", "totals": {}}
+    return entry.model_copy(update={**changes, "export": entry.export | {"vanished": checked.stats.gone - gone.count}})

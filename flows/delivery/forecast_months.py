@@ -8,8 +8,11 @@ from datetime import date
 from typing import Any
 
 from flows.delivery.lifecycle import Forecast
-from flows.errors import StoppedByGuard
+from flows.errors import Objection, StoppedByGuard
 from flows.options import counted
+
+NOT_INVOKED = "No forecast was invoked"
+"""The beginning of a message where the forecast alone was stopped."""
 
 _YEAR = 12
 _NAMED = 12
@@ -19,27 +22,35 @@ _NAMED = 12
 def check_first_month(newest_deal: Sequence[Any] | None, today: date) -> None:
     """Check that a forecast without a first month of the user's own begins in the running month or the next.
 
+    Raises:
+        StoppedByGuard: :func:`object_to_first_month` objects.
+    """
+    if objections := object_to_first_month(newest_deal, today):
+        raise StoppedByGuard.at(NOT_INVOKED, objections)
+
+
+def object_to_first_month(newest_deal: Sequence[Any] | None, today: date) -> list[Objection]:
+    """The objection to a forecast that would begin earlier or later than now; it names the deal, its age, and the remedy.
+
     Args:
         newest_deal: date, line and column of the newest creation or closing in the data: the platform predicts from the month after
             it (D; A: that these two columns count). None where nobody knows: nothing is checked.
         today: the day in the collection's zone.
-
-    Raises:
-        StoppedByGuard: it would begin earlier or later; the message names the deal, its age, and the remedy.
     """
     if newest_deal is None:
-        return
+        return []
     moment, line, column = newest_deal
     newest, running = _number(str(moment)), today.year * _YEAR + today.month - 1
     if running - 1 <= newest <= running:
-        return
-    begins = f"it would begin in {_month(newest + 1)}"
+        return []
     if newest > running:
-        why = f"since {column} in line {line} of the export is in {_month(newest)}, in the future. Fix that deal in the CRM"
+        why = f"since {column} in line {line} of the export is in {_month(newest)}, in the future"
+        remedy = "Fix that deal in the CRM."
     else:
         age = (today - date.fromisoformat(str(moment)[:10])).days
-        why = f"since the newest deal (line {line}, {column}) is of {_month(newest)}, {age} days ago. Export again with newer deals"
-    raise StoppedByGuard(f"No forecast was invoked: {begins}, {why}, or say from when to predict: --first-month {_month(running)}.")
+        why = f"since the newest deal (line {line}, {column}) is of {_month(newest)}, {age} days ago"
+        remedy = "Export again with newer deals."
+    return [Objection(f"the forecast would begin in {_month(newest + 1)}, {why}", f"--first-month {_month(running)}", remedy)]
 
 
 def judged(forecast: Forecast, wanted: Mapping[str, Any], made_on: date) -> Forecast:

@@ -57,6 +57,14 @@ def want_forecast(ledger: Ledger, entry: Entry, args: dict[str, Any] | None, *, 
     return ledger.write(entry.model_copy(update={"wanted": args, "forecast": None, "certified": False}))
 
 
+def owes_forecast(last: Entry | None, options: SyncOptions) -> bool:
+    """True if a sync with nothing to send still has the ``last`` completed one's forecast to download, or another to invoke."""
+    if last is None or not last.certified:
+        return last is not None
+    args = options.forecast_args
+    return args is not None and (last.wanted != args or options.forecast == "always")
+
+
 def mark_lost(ledger: Ledger, entry: Entry, why: str) -> Entry:
     """Record that the platform no longer knows an accepted upload: its outcome is unknown."""
     lost = entry.upload.model_copy(update={"state": "unknown", "id": None, "accepted_at": None, "reason": why})

@@ -118,6 +118,8 @@ class Outcome:
     def _gone(self) -> str:
         if self.deleted:
             return f", {self.deleted:,} gone and deleted"
+        if self.options.dry_run and self.checked is not None and self.checked.gone is not None and self.checked.deletes(self.options):
+            return f", {self.checked.gone.count:,} gone would be deleted"
         return f", {self.checked.stats.gone:,} gone" if self.checked is not None and self.checked.stats.gone else ""
 
     @property

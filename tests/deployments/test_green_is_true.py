@@ -92,7 +92,7 @@ def test_a_forecast_of_months_that_are_over_is_not_invoked(sync: Callable[..., R
     old = dict.fromkeys(("creationDatetime", "addDatetime", "closedDatetime", "lastUpdateDatetime"), "2024-08-10T09:00:00")
     deals = write_deals(3, **old, currentStageStartDatetime="2024-08-10T09:00:00")
     for _ in range(2):  # once more it is still owed, and no green
-        ended("Failed", sync(deals, code=7), "it would begin in 2024-09", f"--first-month {datetime.now():%Y-%m}")  # noqa: DTZ005 - near enough
+        ended("Failed", sync(deals, code=7), "would begin in 2024-09", f"--first-month {datetime.now():%Y-%m}")  # noqa: DTZ005 - near enough
     assert sandbox.control("GET", "requests?method=POST&path=/api/invocation") == []
 
 

@@ -49,15 +49,22 @@ def _given(options: SyncOptions) -> dict[str, str | None]:
 def with_remembered(options: SyncOptions, before: Mapping[str, Any] | None) -> SyncOptions:
     """``options``, each choice that they leave open taken from the last completed sync's baseline ``before``.
 
-    A choice made for another dialect is none for this one.
+    A choice made for another dialect is none for this one; ``forget_reading`` takes none.
     """
-    if before is None or (before.get("reading") or {}).get("dialect") != load_dialect(options.crm).name:
+    if options.forget_reading or before is None or (before.get("reading") or {}).get("dialect") != load_dialect(options.crm).name:
         return options
     known = {name: value for name, value in (before.get("said") or {}).items() if name in SyncOptions.model_fields}
     taken: dict[str, Any] = {name: value for name, value in known.items() if not getattr(options, name)}
     if "default" in taken:
         taken["default"] = tuple(taken["default"].splitlines())
     return options.model_copy(update=taken)
+
+
+def remembered(options: SyncOptions, taken: SyncOptions) -> str:
+    """A sentence on the choices that ``taken`` has from the last completed sync beyond ``options``; empty where there is none."""
+    made = said(options)
+    names = ", ".join(f"{name} {value}".replace("\n", "; ") for name, value in said(taken).items() if name not in made)
+    return f"As by the last completed sync, since nothing else was said: {names}; --forget-reading takes nothing from it." if names else ""
 
 
 def differences(now: Reading, before: Mapping[str, Any] | None) -> list[str]:

@@ -15,6 +15,8 @@ from deployments.cli import main
 from deployments.commands.verify import DIFFERS
 from deployments.sandbox import Sandbox
 from expectations.schema import COLUMN_NAMES
+from flows.deals.guard import save_baseline
+from flows.ledger.store import Ledger
 from flows.nostradamus import Nostradamus
 from tests.conftest import wait_for
 
@@ -78,6 +80,14 @@ def test_what_was_sent_is_equal(verify: Verify, write: Write) -> None:
     result = verify(write({"id": "c"}, {"id": "a"}, {"id": "b"}))
     assert result.exit_code == 0, result.output
     assert "equal: the collection holds 3 deals, a sync of the export would send 3; 3 are the same" in result.output
+
+
+def test_the_export_is_read_as_the_last_sync_read_it(verify: Verify, write: Write, collection: str, tmp_path: Path) -> None:
+    reading = {"reading": {"dialect": "canonical"}, "said": {"crm_timezone": "Asia/Tokyo"}}
+    save_baseline(Ledger(str(tmp_path / "home" / "ledger")), collection, reading)
+    export = write({"id": "a"}, {"id": "b"}, {"id": "c"})
+    assert verify(export).exit_code == DIFFERS
+    assert verify(export, "--crm-timezone", "Europe/Rome").exit_code == 0, "what is said counts"
 
 
 def test_a_changed_cell_is_shown_by_its_form_and_kept_as_it_is(verify: Verify, write: Write) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.crm.guide.remembered import differences, reading_of, said, with_remembered
+from flows.crm.guide.remembered import differences, reading_of, remembered, said, with_remembered
 from flows.options import SyncOptions
 
 
@@ -46,6 +46,39 @@ def test_what_is_said_counts() -> None:
     taken = with_remembered(options(crm_timezone="UTC"), before)
     assert taken.crm_timezone == "UTC"
     assert differences(reading_of(taken, "Europe/Rome"), before["reading"]) == ["crm_timezone was Europe/Rome, is UTC"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("pipeline", "Sales"),
+        ("currency", "EUR"),
+        ("crm_timezone", "Europe/Rome"),
+        ("date_order", "day-first"),
+        ("decimal", "comma"),
+        ("closed_date", "stage"),
+        ("default", ("value=0", "name=none")),
+    ],
+)
+def test_what_was_said_can_be_unsaid(name: str, value: object) -> None:
+    """And what is taken without a word is told, with the way to take it no longer."""
+    before = baseline(**{name: value})
+    taken = with_remembered(options(), before)
+    assert getattr(taken, name) == value
+    told = remembered(options(), taken)
+    assert f"{name} {'; '.join(value) if isinstance(value, tuple) else value}; --forget-reading takes nothing from it." in told
+    unsaid = with_remembered(options(forget_reading=True), before)
+    assert unsaid == options(forget_reading=True)
+    assert remembered(options(forget_reading=True), unsaid) == ""
+    [difference] = differences(reading_of(unsaid, "Europe/Rome"), before["reading"])
+    assert difference.startswith(f"{name} was ")
+    assert difference.endswith(f"is {'local' if name == 'crm_timezone' else 'not given'}")
+
+
+def test_what_is_said_again_is_not_told() -> None:
+    taken = with_remembered(options(currency="EUR"), baseline(currency="EUR", decimal="comma"))
+    assert "currency" not in remembered(options(currency="EUR"), taken)
+    assert "decimal comma" in remembered(options(currency="EUR"), taken)
 
 
 def test_a_choice_made_for_another_dialect_is_none_for_this_one() -> None:

@@ -7,9 +7,18 @@ from typing import Any
 
 import pytest
 
-from flows.deals.guard import ExportStats, check_whole, guard, guard_age, guard_deletion, in_words, old_in_words
-from flows.errors import StoppedByGuard, UsageError
-from flows.options import SyncOptions
+from flows.deals.guard import (
+    ExportStats,
+    check_whole,
+    in_words,
+    object_to_age,
+    object_to_deletion,
+    object_to_reading,
+    object_to_whole,
+    old_in_words,
+)
+from flows.errors import Objection, StoppedByGuard, UsageError
+from flows.options import SyncOptions, age_of
 
 
 def stats(**values: Any) -> ExportStats:
@@ -36,46 +45,65 @@ BEFORE = stats().as_baseline()
     ],
 )
 def test_a_fifth_in_any_direction_stops(now: dict[str, Any], stops: bool) -> None:
-    if stops:
-        with pytest.raises(StoppedByGuard):
-            guard(stats(**now), BEFORE)
-    else:
-        guard(stats(**now), BEFORE)
+    assert bool(object_to_whole(stats(**now), BEFORE)) == stops
 
 
 def test_a_change_is_named_by_the_columns_that_changed_most() -> None:
     columns = {"value": 1, "closedDatetime": 478, "addDatetime": 400, "stage": 2}
-    with pytest.raises(StoppedByGuard) as stopped:
-        guard(stats(changed=478, compared=478, columns=columns), BEFORE)
-    assert "478 of 480 known deals changed and 0 are new" in str(stopped.value)
-    assert "closedDatetime of 478 of 478, addDatetime of 400 of 478, stage of 2 of 478 deals" in str(stopped.value)
-    assert "--accept-change" in str(stopped.value)
-    assert "--accept-shrink" not in str(stopped.value)
+    [found] = object_to_whole(stats(changed=478, compared=478, columns=columns), BEFORE)
+    assert "478 of 480 known deals changed and 0 are new" in found.why
+    assert "closedDatetime of 478 of 478, addDatetime of 400 of 478, stage of 2 of 478 deals" in found.why
+    assert found.accept == "--accept-change"
 
 
 def test_many_new_deals_are_told_with_their_number() -> None:
     """The sibling: nothing changed, and no column is named; a share of the known ones stops, whatever its kind."""
-    with pytest.raises(StoppedByGuard, match="0 of 480 known deals changed and 144 are new, more than 20% at once") as stopped:
-        guard(stats(deals=624, value=624.0, added=144), BEFORE)
-    assert "--accept-change" in str(stopped.value)
-    assert "columns" not in str(stopped.value)
+    [found] = object_to_whole(stats(deals=624, value=624.0, added=144), BEFORE)
+    assert "0 of 480 known deals changed and 144 are new, more than 20% at once" in found.why
+    assert found.accept == "--accept-change"
+    assert "columns" not in found.why
 
 
 def test_each_doubt_is_accepted_by_its_own_option() -> None:
     both = stats(deals=100, changed=100)
-    for accepted in ({"accept_shrink": True}, {"accept_change": True}):
-        with pytest.raises(StoppedByGuard):
-            guard(both, BEFORE, **accepted)
-    guard(both, BEFORE, accept_shrink=True, accept_change=True)
+    for accepted, left in (("accept_shrink", "--accept-change"), ("accept_change", "--accept-shrink")):
+        assert {each.accept for each in object_to_whole(both, BEFORE, **{accepted: True})} == {left}
+    assert object_to_whole(both, BEFORE, accept_shrink=True, accept_change=True) == []
+
+
+def test_all_that_is_objected_to_is_in_one_message_with_all_the_options() -> None:
+    now = stats(deals=100, value=100.0, changed=100, gone=380)
+    objections = [
+        *object_to_age(DAY, NOW - 3 * DAY, "2026-11-20T13:00:00", now=NOW, local_now=datetime(2026, 11, 27, 13)),  # noqa: DTZ001 - naive
+        *object_to_reading(["decimal was point, is comma"], now),
+        *object_to_whole(now, BEFORE, accept_change=True),
+        *object_to_deletion(now, None),
+    ]
+    message = str(StoppedByGuard.at("Nothing was sent", objections))
+    assert "run it again with --max-age 169h and --accept-reading-change and --accept-shrink and --missing-limit 380." in message
+    assert message.count("--accept-shrink") == 1
+    assert all(each.why in message and each.remedy in message for each in objections)
+
+
+def test_what_nothing_accepts_names_no_option() -> None:
+    assert str(StoppedByGuard.at("Nothing was sent", [Objection("it is empty", "")])) == "Nothing was sent: it is empty."
+
+
+def test_another_reading_by_which_no_deal_changes_is_none() -> None:
+    assert object_to_reading(["decimal was point, is comma"], stats()) == []
+    assert object_to_reading(["decimal was point, is comma"], stats(changed=1), accept=True) == []
+    assert object_to_reading([], stats(changed=1)) == []
+    [found] = object_to_reading(["decimal was point, is comma"], stats(changed=1))
+    assert found.accept == "--accept-reading-change"
 
 
 def test_the_first_export_is_measured_by_nothing() -> None:
-    guard(stats(known=5, added=475), None)
+    assert object_to_whole(stats(known=5, added=475), None) == []
 
 
 def test_gone_deals_are_named() -> None:
-    with pytest.raises(StoppedByGuard, match=r"97 of 480 deals sent before are not in it \(their ids are in /out/gone.csv\)"):
-        guard(stats(gone=97, gone_ids=("a", "b", *map(str, range(95))), gone_file="/out/gone.csv"), BEFORE)
+    [found] = object_to_whole(stats(gone=97, gone_ids=("a", "b", *map(str, range(95))), gone_file="/out/gone.csv"), BEFORE)
+    assert found.why == "97 of 480 deals sent before are not in it (their ids are in /out/gone.csv)"
 
 
 @pytest.mark.parametrize(
@@ -93,14 +121,11 @@ def test_gone_deals_are_named() -> None:
 )
 def test_a_deletion_is_limited_by_a_share_and_a_number(known: int, gone: int, limit: str | None, stops: bool) -> None:
     now = stats(known=known, gone=gone, gone_ids=("deal-1", "deal-2"), gone_file="/out/gone.csv")
-    if not stops:
-        guard_deletion(now, limit)
-        return
-    with pytest.raises(StoppedByGuard) as stopped:
-        guard_deletion(now, limit)
-    assert f"--missing-limit {gone}" in str(stopped.value)
-    assert "their ids are in /out/gone.csv" in str(stopped.value)
-    assert "deal-1" not in str(stopped.value)
+    found = object_to_deletion(now, limit)
+    assert [each.accept for each in found] == [f"--missing-limit {gone}"] * stops
+    for each in found:
+        assert "their ids are in /out/gone.csv" in each.why
+        assert "deal-1" not in each.why
 
 
 @pytest.mark.parametrize(
@@ -138,18 +163,17 @@ DAY = timedelta(days=1)
 )
 def test_an_old_export_stops_with_the_times(modified: datetime | None, newest: str | None, says: str | None) -> None:
     arguments: dict[str, Any] = {"now": NOW, "local_now": datetime(2026, 11, 27, 13)}  # noqa: DTZ001 - naive, in the collection's zone
-    if says is None:
-        guard_age(DAY, modified, newest, **arguments)
-        return
-    with pytest.raises(StoppedByGuard, match=says) as stopped:
-        guard_age(DAY, modified, newest, **arguments)
-    assert "--max-age" in str(stopped.value)
+    found = object_to_age(DAY, modified, newest, **arguments)
+    assert bool(found) == (says is not None)
+    for each in found:
+        assert str(says) in each.why
+        assert object_to_age(age_of(each.accept.removeprefix("--max-age ")), modified, newest, **arguments) == [], "it is enough"
 
 
 @pytest.mark.parametrize("modified", [None, NOW + 2 * DAY], ids=["no time", "a time of the future"])
 def test_an_export_of_which_nobody_knows_how_old_it_is_does_not_count_as_fresh(modified: datetime | None) -> None:
-    with pytest.raises(StoppedByGuard, match="nobody knows how old"):
-        guard_age(DAY, modified, None, now=NOW, local_now=datetime(2026, 11, 27, 13))  # noqa: DTZ001 - naive, in the collection's zone
+    [found] = object_to_age(DAY, modified, None, now=NOW, local_now=datetime(2026, 11, 27, 13))  # noqa: DTZ001 - naive, in the collection's zone
+    assert found.why.startswith("nobody knows how old")
 
 
 def test_ages_are_told_as_people_do() -> None:
