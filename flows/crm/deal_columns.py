@@ -18,7 +18,7 @@ from flows.crm.header_match import Bound
 from flows.crm.inference.currencies import units_of
 from flows.crm.inference.format_inference import FormatInference
 from flows.crm.row_counts import RowCounts
-from flows.crm.values.cells import counted, undecided, unmarked, without
+from flows.crm.values.cells import counted, undecided, unmarked, without, without_errors
 from flows.crm.values.dates import Clock, in_platform_form, letters_behind, to_datetimes
 from flows.crm.values.derivations import derive
 from flows.crm.values.flags import first_unread, to_booleans, unread_flag
@@ -173,6 +173,7 @@ class Mapping:
         if source.how == "field" and kind is not Kind.STRING:
             converted = self._convert(source.names[0], columns[0], kind)
             words = dialect.nulls | undecided() if dialect.nulls else dialect.nulls
+            words = without_errors(words) if kind is Kind.BOOLEAN else words
             return self._convert(source.names[0], without(columns[0], words), kind) if converted[1] and words else converted
         columns = [without(column, dialect.nulls) for column in columns]
         column = columns[0] if source.how == "field" else derive(source.how, columns, dialect.list_separator)

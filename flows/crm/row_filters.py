@@ -20,7 +20,7 @@ from flows.crm.files.header_row import folded
 from flows.crm.files.table_reader import RawRows
 from flows.crm.inference.format_inference import FormatInference, named
 from flows.crm.one_currency import OneCurrency, listed
-from flows.crm.values.cells import without
+from flows.crm.values.cells import report_rows, without, without_errors
 from flows.crm.values.flags import first_unread, is_filled, to_booleans, unread_flag
 from flows.crm.values.identifiers import plain_ids
 from flows.errors import ExportUnmappable, ExportUnreadable, UsageError, quoted
@@ -71,6 +71,7 @@ class RowFilters:
         self._look_for_merged(rows.table)
         rows = self._without(rows, counts, "header repeated", self._headers(rows))
         rows = self._without(rows, counts, "footer", self._footers(rows.table))
+        rows = self._without(rows, counts, "total or note of a report", self._report_rows(rows.table))
         self._refuse_contested(rows)
         for drop in self.inference.bound.drops:
             mask = self._dropped(rows, drop)
@@ -163,6 +164,22 @@ class RowFilters:
             found = pc.or_(found, match)
         return pc.and_(candidates, pc.fill_null(found, False))
 
+    def _report_rows(self, table: pa.Table) -> pa.Array | None:
+        """The rows without a date of creation that a report adds to its deals: a total by its name, a note by its text and nothing else."""
+        bound = self.inference.bound
+        created = [self._column(table, name) for name in bound.names_for({"creationDatetime"})]
+        if bound.dialect.verbatim or not created or not all(column.null_count for column in created):
+            return None
+        undated = pc.indices_nonzero(pc.is_null(pc.coalesce(*created)))
+        few = table.take(undated)
+        names = pc.coalesce(self._ids(few), one_chunk(few.column("0")))
+        total = pc.fill_null(pc.match_substring_regex(names, report_rows()["totals"]), False)
+        alone = pc.fill_null(pc.match_substring_regex(one_chunk(few.column("0")), report_rows()["notes"]), False)
+        for name in few.column_names:
+            alone = pc.and_(alone, pc.is_null(one_chunk(few.column(name)))) if name != "0" else alone
+        found = undated.filter(pc.or_(total, alone))
+        return pc.is_in(pa.array(np.arange(table.num_rows, dtype=np.uint64)), found) if len(found) else None
+
     def _dropped(self, rows: RawRows, drop: Drop) -> pa.Array | None:
         table = rows.table
         if drop.field and self._has(drop.field):
@@ -184,7 +201,8 @@ class RowFilters:
 
     def _flag(self, rows: RawRows, name: str) -> pa.Array:
         bound = self.inference.bound
-        column, unread = to_booleans(self._filled(rows.table, name), own=bound.dialect.flag_words)
+        filled = without(self._column(rows.table, name), without_errors(bound.dialect.nulls))
+        column, unread = to_booleans(filled, own=bound.dialect.flag_words)
         if unread:
             row = first_unread(column)
             place = f"{self._where}, line {rows.lines[row]}, column {bound.header_of(name)!r}"

@@ -79,6 +79,9 @@ _QUOTED = re.compile("[A-Za-z]*[\u00c4\u00c5\u00c2][\u2018-\u201e\u2013\u2014\u2
 _ESCAPES = re.compile(rb"\x1b\$[@B]")
 """The sign of Japanese in seven bits, which reads as ASCII."""
 
+_UTF_7 = re.compile(rb"\+A[M-P][A-Za-z0-9+/]{1,200}-?")
+"""Letters beyond ASCII as UTF-7 begins to write them."""
+
 _NORTHERN = frozenset("\u00de\u00fe\u00d0\u00f0\u00dd\u00fd")
 """Letters of Icelandic, in whose place other encodings have those of Turkish, Romanian, Czech."""
 
@@ -111,6 +114,12 @@ def encoding_of(raw: Raw, head: bytes, location: str) -> Encoding:
     if _ESCAPES.search(head):
         return Encoding("iso2022_jp")
     odd = _first_odd_bytes(raw)
+    if odd is None and head.isascii() and (found := _in_utf_7(head)):
+        line = head.count(b"\n", 0, found.start()) + 1
+        raise ExportUnreadable(
+            f"{location}, line {line}: letters are written as UTF-7 has them. Say --encoding utf-7, or --encoding utf-8 to send them as"
+            " they stand."
+        )
     if odd is None:
         with raw() as stream:
             refuse_twice(enumerate(stream.read(CHUNK).split(b"\n"), 1), location)
@@ -123,6 +132,18 @@ def encoding_of(raw: Raw, head: bytes, location: str) -> Encoding:
             " if all of the file is in another encoding, name it with --encoding, such as --encoding cp1252."
         )
     return _guessed(words, sample, location, line)
+
+
+def _in_utf_7(head: bytes) -> re.Match[bytes] | None:
+    """The first letters of Western languages that UTF-7 has encoded, None where there are none: `+AMOUNT` is no such."""
+    for found in _UTF_7.finditer(head):
+        try:
+            signs = [sign for sign in found[0].decode("utf-7") if not sign.isascii()]
+        except UnicodeDecodeError:
+            continue
+        if signs and all("\u00c0" <= sign <= "\u00ff" for sign in signs):
+            return found
+    return None
 
 
 def refuse_twice(lines: Iterable[tuple[int, bytes]], location: str) -> None:

@@ -26,7 +26,7 @@ from flows.crm.files.contents import DAMAGED, Contents, damaged
 from flows.crm.files.encodings import is_utf8
 from flows.crm.files.header_row import Layout
 from flows.crm.files.row_shape import Row, RowShape, shape_of
-from flows.crm.values.cells import masked, unmarked
+from flows.crm.values.cells import masked, report_rows, unmarked
 from flows.errors import ExportUnreadable
 
 _TOGETHER = 4
@@ -85,12 +85,13 @@ class TableReader:
     def _shape(self) -> RowShape:
         """The shape that all rows of a text must have."""
         headers, separator = self.layout.headers, self.layout.separator or ","
+        footers = (*self.footers, *report_rows().values())
         try:
             with self._opened(self.layout.offset) as stream:
                 first = islice(self._rows(lines_of(b"", stream), self.layout.first_line), _FIRST_ROWS)
-                return shape_of(first, self.location, headers, separator, self.footers)
+                return shape_of(first, self.location, headers, separator, footers)
         except (_NeverCloses, *_UNREADABLE):  # whoever reads the rows says so
-            return RowShape(self.location, headers, len(headers), separator, self.footers)
+            return RowShape(self.location, headers, len(headers), separator, footers)
 
     def read(self, wanted: Sequence[int]) -> Iterator[RawRows]:
         """The rows, in batches of 16 MB or so.

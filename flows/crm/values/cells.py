@@ -40,6 +40,19 @@ def undecided() -> frozenset[str]:
 
 
 @cache
+def without_errors(words: frozenset[str]) -> frozenset[str]:
+    """Those words for an empty cell that are no error of a spreadsheet: `#REF!` in a flag is a lost yes or no."""
+    return frozenset(word for word in words if not word.startswith("#"))
+
+
+@cache
+def report_rows() -> dict[str, str]:
+    """Patterns of RE2 for the rows that reports add to their deals: ``totals`` and ``notes``."""
+    said = tomllib.loads((resources.files("flows.crm.values") / "words" / "footers.toml").read_text("utf-8"))
+    return {name: f"(?i){pattern.replace(chr(10), '')}" for name, pattern in said.items()}
+
+
+@cache
 def _null_words() -> dict[str, frozenset[str]]:
     said = tomllib.loads((resources.files("flows.crm.values") / "words" / "nulls.toml").read_text("utf-8"))
     return {name: frozenset(words) for name, words in said.items()}
