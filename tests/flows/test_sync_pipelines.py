@@ -107,6 +107,8 @@ def test_each_pipeline_is_read_as_its_collection_s_last_export_was(
     assert state.is_completed(), state.message
     assert sum("accepted as request" in line for line in told) == 1
     assert sum("nothing new to send" in line for line in told) == len(table)
+    stopped = str(run(tmp_path, deals, crm_timezone="UTC", forecast="never").result(raise_on_failure=False))
+    assert stopped.count("crm_timezone was America/New_York, is UTC") == len(table)
 
 
 def test_deals_that_are_not_synced_are_told_and_no_others(
