@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,8 +14,9 @@ from expectations.disclosure import name_or_shape
 from flows.crm.files.table_reader import RawRows
 from flows.crm.inference.currencies import amounts_of, signs_of, stated_units_of, units_of
 from flows.crm.inference.format_inference import FormatInference
-from flows.crm.values.numbers import currency_name, may_be_of
-from flows.errors import ExportUnmappable, UsageError
+from flows.crm.inference.header_factors import currency_in
+from flows.crm.values.numbers import currency_name, may_be_of, may_be_one
+from flows.errors import ExportUnmappable, UsageError, quoted
 
 
 @dataclass
@@ -50,6 +52,7 @@ class OneCurrency:
         units = units_of(bound, rows.table)
         seen = self._seen.setdefault(pipeline, set())
         seen.update(value for value in pc.unique(units).to_pylist() if value is not None)
+        self._refuse_other_header(seen)
         if self.chosen:
             return self._not_chosen(rows, units)
         if len(seen) > 1:
@@ -62,6 +65,7 @@ class OneCurrency:
     def name(self) -> str | None:
         """The currency of all amounts that were kept, as the export names it; None where it names none, several, or none that is one."""
         seen = {self.chosen} if self.chosen else set[str]().union(*self._seen.values())
+        seen = seen or {currency for currency in self._by_header.values() if currency}
         only = seen.pop() if len(seen) == 1 else ""
         return only if re.fullmatch(r"[A-Z]{3}|\w{0,3}[^\w\s]", only) else None
 
@@ -76,6 +80,23 @@ class OneCurrency:
     @property
     def _where(self) -> str:
         return self.inference.reader.location
+
+    @cached_property
+    def _by_header(self) -> dict[str, str | None]:
+        """The currency that the header of each column of amounts names."""
+        bound = self.inference.bound
+        return {header: currency_in(header) for header in map(bound.header_of, bound.names_for({"value"}, converted=False))}
+
+    def _refuse_other_header(self, seen: set[str]) -> None:
+        """Raise ExportUnmappable for amounts whose header names another currency than their rows: they may be converted, or not."""
+        for header, currency in self._by_header.items():
+            other = next((unit for unit in sorted(seen) if currency and not may_be_one(currency, unit.partition(" ")[0])), None)
+            if other is not None:
+                raise ExportUnmappable(
+                    f"{self._where}, column {header!r}: the header names {currency}, and its rows name {name_or_shape(other)!r}. If all"
+                    f" of its amounts are in {currency}, say in a dialect of your own [currency] converted = {quoted(header)}; else rename"
+                    " the header, or map the column that is right."
+                )
 
     def _refuse_other_signs(self, rows: RawRows) -> None:
         """Raise ExportUnmappable for an amount with the sign of another currency than its row names."""

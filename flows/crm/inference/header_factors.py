@@ -1,4 +1,4 @@
-"""The factor that a header says its numbers are to be taken by: `TEUR` is thousands, `amount_cents` hundredths."""
+"""The facts that a header states of its numbers: their factor (`TEUR` is thousands, `amount_cents` hundredths) and their currency."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from functools import cache
 from importlib import resources
 
 from flows.crm.values.cells import visible
-from flows.crm.values.numbers import ISO_CODES
+from flows.crm.values.numbers import ISO_CODES, currency_name
 
 _SIGNS = "$€£¥₹₽₩₪₺₫₱₴₦"
 _NAMES = f"{ISO_CODES.lower()}|kr|zł|kč|ft|tl|rs|rmb|euros?|dollars?"
 _WORD = re.compile(r"[^\W\d_]+")
 _EAST_MONEY = "[円圆元원₩¥]"
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
+_IN_BRACKETS = re.compile(rf"(?:[(\[\uff08]|\b[Ii]n ) ?(?P<name>{ISO_CODES})(?![A-Za-z])")
+_SIGN = re.compile(rf"(?P<name>(?:US|A|C|CA|AU|NZ|R|HK|S|MX)?[{_SIGNS}])(?![\w])")
 _NOUGHTS = re.compile(r"(?<![\d.,/-])(?:[x*\u00d7] ?)?(?:1[., '\u2019]?)?['\u2019]?000['\u2019]?s?(?![\d.,/-])")
 """`000s`, `£'000`, `in 1.000 EUR`, `x1000`."""
 
@@ -32,6 +34,13 @@ def factor_in(header: str) -> str | None:
     if "cr" in words.split() and re.search(r"₹|\b(?:inr|rs)\b", text):
         return "10000000"
     return "1000" if _NOUGHTS.search(text) else _beside_money(text)
+
+
+def currency_in(header: str) -> str | None:
+    """The currency that a header names: in brackets, behind `in`, or by a sign: `Amount (EUR)`, `Betrag in CHF`, `Wert \u20ac`."""
+    text = visible(header)
+    found = _IN_BRACKETS.search(text) or _SIGN.search(text)
+    return currency_name(found["name"]) if found else None
 
 
 def _beside_money(text: str) -> str | None:

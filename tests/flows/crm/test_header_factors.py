@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.crm import fit, known_dialects, load_dialect
+from flows.crm import fit, known_dialects, load_dialect, open_export
 from flows.crm.guide.remembered import reading_of
 from flows.crm.guide.skeleton import skeleton
-from flows.crm.inference.header_factors import factor_in
+from flows.crm.inference.header_factors import currency_in, factor_in
 from flows.errors import ExportUnmappable, UsageError
 from flows.options import SyncOptions
 from tests.flows.crm.conftest import Export, extract
@@ -43,6 +43,42 @@ def test_a_header_says_its_factor(factor: str, header: str) -> None:
 def test_other_headers_say_none_and_no_shipped_one_does() -> None:
     shipped = [header for dialect in known_dialects() for header in dialect.headers()]
     assert {header: factor_in(header) for header in (*UNSAID, *shipped) if factor_in(header)} == {}
+    assert [header for header in shipped if currency_in(header)] == []
+
+
+@pytest.mark.parametrize(
+    ("header", "currency"),
+    [("Amount (EUR)", "EUR"), ("Betrag in CHF", "CHF"), ("Wert \u20ac", "EUR"), ("Amount [USD]", "USD"), ("Revenue (US$)", "USD"),
+     ("Valor (R$)", "BRL"),
+     ("Amount", None), ("ALL amounts", None), ("TOP value", None), ("Value in Europe", None), ("Amount (EUROPE)", None)],
+)  # fmt: skip
+def test_a_header_names_a_currency(header: str, currency: str | None) -> None:
+    assert currency_in(header) == currency
+
+
+@pytest.mark.parametrize(("header", "own", "cells"), [
+    ("Amount (EUR)", "USD", "5"), ("Amount (EUR)", "", "$5"), ("Amount \u20ac", "CHF", "5"), ("Amount (USD)", "GBP", "5"),
+])  # fmt: skip
+def test_amounts_whose_header_names_another_currency_than_their_rows_stop(
+    header: str, own: str, cells: str, export: Export, tmp_path: Path
+) -> None:
+    location = export.each(Currency=own, Amount=cells).renamed(Amount=header).write(tmp_path / "deals.csv")
+    with pytest.raises(ExportUnmappable, match=r"column 'Amount .*': the header names .*, and its rows name") as stopped:
+        extract(location, _own(tmp_path, f'"{header}"'))
+    assert f'[currency] converted = "{header}"' in str(stopped.value)
+
+
+def test_a_currency_in_the_header_is_that_of_its_amounts(export: Export, tmp_path: Path) -> None:
+    location = export.renamed(Amount="Amount (EUR)").write(tmp_path / "deals.csv")
+    for own, cells in (("", "5"), ("EUR", "5"), ("", "\u20ac5")):
+        location = export.each(Currency=own, Amount=cells).renamed(Amount="Amount (EUR)").write(tmp_path / "deals.csv")
+        with open_export(location, crm=_own(tmp_path, '"Amount (EUR)"')) as extraction:
+            assert [len(frame) for frame in extraction] == [3]
+            assert extraction.currency == "EUR"
+    converted = tmp_path / "converted.toml"
+    converted.write_text('extends = "hubspot"\n[columns]\nvalue = "Amount (EUR)"\n[currency]\nconverted = "Amount (EUR)"\n')
+    mixed = export.each(Currency="USD").with_deal(1, {"Currency": "GBP"}).renamed(Amount="Amount (EUR)").write(tmp_path / "mixed.csv")
+    assert len(extract(mixed, str(converted))[0]) == 3
 
 
 def _own(folder: Path, value: str) -> str:
