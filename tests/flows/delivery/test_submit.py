@@ -16,8 +16,8 @@ from deployments.sandbox import Sandbox
 from flows.delivery import submit
 from flows.delivery.backoff import SEND_JITTER, honor_retry_after, send_backoff
 from flows.delivery.submit import require_new, send_once, send_upload
-from flows.errors import FileTrouble, OutcomeUnknown, PlatformUnavailable, PlatformUnreachable, Transient, UploadPostponed
-from flows.ledger.store import Entry, Ledger, Sending
+from flows.errors import FileTrouble, LockLost, OutcomeUnknown, PlatformUnavailable, PlatformUnreachable, Transient, UploadPostponed
+from flows.ledger.store import HOLDER, Entry, Ledger, Sending
 from flows.nostradamus import Nostradamus
 from flows.settings import load_settings
 from tests.conftest import sampled
@@ -202,6 +202,27 @@ def test_the_wait_doubles_and_the_error_says_until_when(run: Run, fault: Fault, 
     run(upload_backoff=0.0)
     [later] = run(upload_backoff=10.0)
     assert _wait(later) == 2 * _wait(error) == 10.0 * 2**5
+
+
+@pytest.mark.parametrize("mode", ["append", "override", "delete"])
+def test_nothing_of_any_kind_is_sent_once_another_holds_the_lock(ledger: Ledger, collection: str, platform: Nostradamus, mode: Any) -> None:
+    """Asked once the intent is written: as a pause comes right before the POST."""
+    sent: list[str] = []
+    entry = _entry(collection, "paused", ledger).model_copy(update={"mode": mode})
+    ledger.hold(collection, b"mine")
+
+    def record(upload: Sending) -> None:
+        ledger.write(entry.model_copy(update={"upload": upload}))
+        ledger.put(collection, HOLDER, b"another's")
+
+    def post() -> str:
+        sent.append("sent")
+        return "id"
+
+    with pytest.raises(LockLost):
+        send_upload(ledger, entry, record, post, platform=platform, settings=load_settings())
+    assert sent == []
+    ledger.let_go(collection)
 
 
 AWAY: dict[str, tuple[str, dict[str, int]]] = {

@@ -8,7 +8,7 @@ import socket
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -17,7 +17,9 @@ import pytest
 
 from flows.errors import OutcomeUnknown, PlatformUnreachable, UnexpectedAnswer, UsageError
 from flows.nostradamus import Nostradamus
+from flows.nostradamus.answer_limit import AnswerLimit
 from flows.nostradamus.client import answer_seconds
+from flows.settings import load_settings
 
 if TYPE_CHECKING:
     from deployments.sandbox import Sandbox
@@ -287,6 +289,41 @@ def test_an_upload_is_given_time_by_its_size() -> None:
     """A platform that reads a file whole before it answers is not sent it again and again."""
     assert answer_seconds(0, 300) == 300
     assert answer_seconds(400_000_000, 300) == 1100
+
+
+def test_an_upload_s_answer_is_waited_for_as_long_as_its_size_and_the_setting_say(
+    server: Answers, deals: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, float]] = []
+    waited: list[float] = []
+
+    def seconds(size: int, least: float) -> float:
+        asked.append((size, least))
+        return 60.0
+
+    def after(_: AnswerLimit, seconds: float) -> AbstractContextManager[None]:
+        waited.append(seconds)
+        return nullcontext()
+
+    monkeypatch.setattr("flows.nostradamus.client.answer_seconds", seconds)
+    monkeypatch.setattr(AnswerLimit, "after", after)
+    server.will(202, ACCEPTED)
+    with Nostradamus(server.url, TOKEN, upload_timeout=77.0) as client:
+        client.append("c", deals)
+    assert (asked, waited) == ([(deals.stat().st_size, 77.0)], [60.0])
+    monkeypatch.setenv("DEALCAST_UPLOAD_TIMEOUT", "88")
+    monkeypatch.setenv("DEALCAST_PLATFORM_URL", server.url)
+    monkeypatch.setenv("DEALCAST_TOKEN", TOKEN)
+    with load_settings().platform() as client:
+        client.append("c", deals)
+    assert asked[1][1] == 88.0
+
+
+@pytest.mark.parametrize("message", [{"of": ["any", "type"]}, ["a", 1], 7, True, None, "a text", "\ud800\u0000"])
+def test_the_message_of_a_status_may_be_of_any_type(server: Answers, client: Nostradamus, message: object) -> None:
+    server.will(200, json.dumps({"id": "r", "status": "completed", "message": message, "validationErrors": message}).encode())
+    assert client.upload_status("c", "r").status == "completed"
+    assert client.invocation("r").status == "completed"
 
 
 @pytest.mark.parametrize(

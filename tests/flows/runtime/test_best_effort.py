@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows.runtime import best_effort
 from flows.runtime.best_effort import show
+from flows.ui import artifacts, run_name
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +52,34 @@ def test_the_client_that_it_is_asked_with_waits_shortly_and_does_not_retry(silen
 
     assert show("It", call) == (httpx.Timeout(0.2), 0)
     assert PREFECT_CLIENT_MAX_RETRIES.value() > 0
+
+
+class _InARun:
+    """The context of a run of one collection, of which Prefect's server has not heard."""
+
+    parameters = {"collection": "acme"}  # noqa: RUF012 - as Prefect has it
+    flow_run = FlowRun(id=uuid4(), flow_id=uuid4(), tags=[])
+
+    @classmethod
+    def get(cls) -> type[_InARun]:
+        return cls
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize(
+    "tell", [lambda: run_name.name_run("acme", "at work"), lambda: artifacts.show_progress("acme", 5, "reading")], ids=["name", "progress"]
+)
+def test_names_and_progress_are_shown_so(
+    silent: None,  # noqa: ARG001 - as above
+    tell: Callable[[], object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DEALCAST_HOME", str(tmp_path))
+    for module in (run_name, artifacts):
+        monkeypatch.setattr(module, "FlowRunContext", _InARun)
+    tell()
+    assert best_effort.STATE.away_until > 0
 
 
 def test_artifacts_are_made_so(silent: None) -> None:  # noqa: ARG001 - as above
