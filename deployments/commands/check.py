@@ -119,13 +119,23 @@ def _verdict(report: CheckReport, dialect: str) -> str:
 
 
 def _rules(report: CheckReport) -> Table:
-    table = Table("column", "rule", "severity", "standing", title="Warnings" if report.ok else "What failed", title_justify="left")
+    table = Table(title="Warnings" if report.ok else "What failed", title_justify="left")
+    table.add_column("column", no_wrap=True)
+    table.add_column("rule")
+    table.add_column("if sent")
     table.add_column("rows", justify="right")
-    table.add_column("for example")
     for result in report.failed_rules:
-        example = ", ".join(dict.fromkeys(sample.shown for sample in result.samples[:5]))
-        table.add_row(result.column, result.text, str(result.severity), result.shown_standing, f"{result.failed:,}", example[:60])
+        table.add_row(result.column, result.text, _if_sent(result), f"{result.failed:,}")
     return table
+
+
+def _if_sent(result: RuleResult) -> str:
+    """The consequence of sending such a row, in words."""
+    if result.severity == "warning":
+        return "a warning"
+    if result.standing is None:
+        return "against your own rule"
+    return "refused" if result.standing.is_documented else "assumed refused"
 
 
 def _sentence(failure: Failure) -> str:

@@ -71,6 +71,7 @@ def show_fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID, w
     console.print(_ranking(found.ranking if matches and crm is None else found.ranking[: _CLOSEST + (crm is not None)]))
     if matches:
         console.print(_columns(found, crm or found.chosen.name))
+        console.print(_left_empty(found))
         console.print(f"{found.zones}", highlight=False, markup=False, soft_wrap=True)
     for warning in found.warnings:
         console.print(f"{warning}.", highlight=False, markup=False, soft_wrap=True)
@@ -126,6 +127,7 @@ def _say_more(found: Fit) -> None:
         click.echo("Stages that say no outcome, in the rows looked at:")
         for stage, rows in list(found.undecided.items())[:_STAGES]:
             click.echo(f"  {printable(name_or_shape(stage))}: {counted(rows, 'deal')}")
+        click.echo("If one of them means won or lost, say so under [[status]] in a dialect of your own, such as --write makes.")
     if found.ids:
         click.echo(f"No id was found. What tells all rows apart ({ID_COST}):")
         for headers in found.ids:
@@ -144,14 +146,29 @@ def _spelled(sign: str) -> str:
 
 
 def _columns(found: Fit, crm: str) -> Table:
-    table = Table("column", "from", "for example", title=escape(f"What each column would get with --crm {crm}"), title_justify="left")
+    table = Table(title=escape(f"What each column would get with --crm {crm}"), title_justify="left")
+    table.add_column("column", no_wrap=True)
+    table.add_column("from", overflow="fold")
+    table.add_column("for example", overflow="fold")
     table.add_column("rows", justify="right")
     for column in found.columns:
         if column.why_empty is None:
             example = _example(column.column, column.example or "")
             table.add_row(column.column, escape(", else ".join(column.sources)), escape(example), f"{column.rows:,} of {column.sample:,}")
-        else:
-            table.add_row(column.column, f"[dim]{escape(column.why_empty)}[/]", "", "0")
+    return table
+
+
+def _left_empty(found: Fit) -> Table:
+    """The columns that get nothing, together where they have one reason."""
+    reasons: dict[str, list[str]] = {}
+    for column in found.columns:
+        if column.why_empty is not None:
+            reasons.setdefault(column.why_empty, []).append(column.column)
+    table = Table(title="What is left empty", title_justify="left")
+    table.add_column("column")
+    table.add_column("why", overflow="fold")
+    for why, columns in reasons.items():
+        table.add_row(", ".join(columns), escape(why))
     return table
 
 

@@ -8,11 +8,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from deployments.command_frame import write_what_a_terminal_has
+from expectations.schema import COLUMNS
 from tests.conftest import sampled
+
+if TYPE_CHECKING:
+    from tests.conftest import Dealcast
 
 EXPORT = Path(__file__).resolve().parents[2] / "deployments/commands/demo/hubspot-crm-exports-all-deals-2026-11-02.csv"
 
@@ -29,6 +34,21 @@ def test_a_sign_that_a_terminal_lacks_is_the_nearest_that_it_has(monkeypatch: py
     sys.stdout.write("Zoë … ██ → · \udce9")
     sys.stdout.flush()
     assert written.getvalue().decode(encoding) == expected
+
+
+@pytest.mark.parametrize("command", [("crms",), ("check", "--crm", "hubspot")], ids=lambda each: each[0])
+def test_a_terminal_of_80_columns_has_room_for_every_column_s_name(
+    dealcast: Dealcast, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """No name and no example is cut; the lines of `check` that say where the rows are may be longer."""
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = dealcast(command[0], EXPORT, *command[1:]).stdout.splitlines()
+    table = [line for line in lines if line.startswith("│")]
+    assert table
+    assert all(len(line) <= 80 and "…" not in line for line in table)
+    if command[0] == "crms":
+        said = " ".join(table)
+        assert all(column.name in said for column in COLUMNS), "those that are left empty too"
 
 
 @pytest.mark.parametrize("more", sampled({"tables": [], "JSON": ["--json"]}))

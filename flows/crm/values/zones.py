@@ -67,7 +67,8 @@ class TimesOfDay:
         """True if all of many times are an evening's hour, or that and the next, as midnights are further west."""
         hours = sorted(self.seen)
         single = len(hours) == 1 and hours[0] in {"18:30:00", "21:00:00", "22:00:00", "23:00:00"}
-        pair = len(hours) == 2 and hours[0] >= "12" and int(hours[1][:2]) - int(hours[0][:2]) == 1 and hours[0][2:] == hours[1][2:]
+        read = all(hour[:2].isdigit() for hour in hours)  # a cell that is no time is named elsewhere
+        pair = read and len(hours) == 2 and hours[0] >= "12" and int(hours[1][:2]) - int(hours[0][:2]) == 1 and hours[0][2:] == hours[1][2:]
         return self.possible and self.rows >= _ENOUGH and (single or pair)
 
     def __str__(self) -> str:
