@@ -70,8 +70,7 @@ def show_fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID, w
     console.print(f"{found.path}: {found.form}", highlight=False, markup=False, soft_wrap=True)
     console.print(_ranking(found.ranking if matches and crm is None else found.ranking[: _CLOSEST + (crm is not None)]))
     if matches:
-        console.print(_columns(found, crm or found.chosen.name))
-        console.print(_left_empty(found))
+        console.print(_columns(found, crm or found.chosen.name), _left_empty(found), sep="")
         console.print(f"{found.zones}", highlight=False, markup=False, soft_wrap=True)
     for warning in found.warnings:
         console.print(f"{warning}.", highlight=False, markup=False, soft_wrap=True)
