@@ -137,6 +137,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path not in staged, item.path.parent.name not in WAITING_ROOMS, -tests[item.path]))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: a test that waits for a process of its own leaves one of them idle."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     """Fail where a process that the session started, or a folder of ours, is left once it is over."""
@@ -182,6 +187,7 @@ def prefect_server() -> Iterator[None]:
     """One real Prefect API for the session; without heartbeats, for which every run would wait a second.
 
     Its runs draw no picture, which is a quarter of a run's work: `test_chart.py`, the browser's test and `forecasts --chart` do.
+    It writes down task runs once a second, all at once, which one by one are half of its work.
     """
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings  # noqa: PLC0415 - most rooms need no Prefect
     from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415 - as above
@@ -194,7 +200,9 @@ def prefect_server() -> Iterator[None]:
         return folder
 
     best_effort.SECONDS = HANG  # a busy machine's server is no server that is away
+    at_once = dict.fromkeys(("BATCH_SIZE", "READ_BATCH_SIZE"), "100") | {"FLUSH_INTERVAL": "1"}
     with (
+        patch.dict(os.environ, {f"PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_{name}": value for name, value in at_once.items()}),
         patch("prefect.testing.utilities.mkdtemp", folder_with_database),
         patch("flows.ui.artifacts.draw", lambda _: b"<svg/>"),
         prefect_test_harness(server_startup_timeout=int(HANG)),

@@ -8,26 +8,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prefect import task
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterId, TaskRunFilterState, TaskRunFilterStateType
+from prefect.client.schemas.objects import StateType
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
 from flows import errors
 from flows.errors import DealcastError
 from tests.broken_exports import CASES, NEEDLE, PERSON, rows_of
-from tests.conftest import sampled
+from tests.conftest import sampled, wait_for
 
 if TYPE_CHECKING:
     from deployments.sandbox import Sandbox
     from flows.nostradamus import Nostradamus
     from tests.flows.conftest import Sync
 
+pytestmark = pytest.mark.filterwarnings("ignore:Logger 'prefect:UserWarning")  # what is logged outside of a flow goes to no API
+
 SOME = ["a person in stage", "an empty id", "a header that is a person"]
 """The cheap witness of :func:`test_no_broken_export_is_in_prefect`: rows quarantined and refused, and a header that is unknown."""
 
 
+@task
+def mark() -> None:
+    """Be the last of the task runs."""
+
+
 def found_in_prefect(needle: re.Pattern[str]) -> list[str]:
-    """What surrounds each hit in the files of the server's database, its log of writes included, once all logs are written."""
+    """What surrounds each hit in the files of the server's database, its log of writes included, once logs and task runs are written."""
     APILogHandler().flush()
+    last = mark(return_state=True).state_details.task_run_id  # the server writes them down in the order in which they come
+    assert last is not None
+    completed = TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.COMPLETED]))
+    chosen = TaskRunFilter(id=TaskRunFilterId(any_=[last]), state=completed)
+    with get_client(sync_client=True) as client:
+        wait_for(lambda: client.read_task_runs(task_run_filter=chosen), "the last task run to be written down")
     url = str(PREFECT_API_DATABASE_CONNECTION_URL.value())
     database = Path(url.partition(":///")[2].partition("?")[0])
     hits = []
