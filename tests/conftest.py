@@ -151,7 +151,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
         return
     for helper in (forkserver._forkserver, resource_tracker._resource_tracker):  # noqa: SLF001 - as Python's own suite ends them
         helper._stop()  # type: ignore[union-attr] # noqa: SLF001 - typeshed does not know it; they would end with this process
-    _, left = psutil.wait_procs(_started_in(place), timeout=60)
+    _, left = psutil.wait_procs(_started_in(place), timeout=HANG)
     folders = sorted(path.name for path in place.glob("dealcast-*"))
     if left or folders:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

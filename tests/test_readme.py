@@ -19,7 +19,7 @@ import pytest
 
 from deployments.sandbox import Sandbox
 from tests import make_demo_export
-from tests.conftest import free_port, wait_for
+from tests.conftest import HANG, free_port, wait_for
 from tests.make_docs import ROOT, demo_output, part_of, without_ids
 from tests.prefect_database import home_with_database
 
@@ -146,7 +146,7 @@ def _scheduled(folder: Path, port: int, child: subprocess.Popen[bytes]) -> dict[
         time.sleep(0.1)
     assert child.poll() is None, _said(folder)
     user, _, password = (folder / "secret").read_text().partition(":")
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}/api", auth=(user, password), trust_env=False, timeout=60) as api:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}/api", auth=(user, password), trust_env=False, timeout=HANG) as api:
         deployment = api.get("/deployments/name/sync-deals/acme-incremental").raise_for_status().json()
         clock = {"active": True, "schedule": {"interval": 15, "anchor_date": datetime.now(UTC).isoformat(), "timezone": "Europe/Rome"}}
         api.patch(f"/deployments/{deployment['id']}", json={"schedules": [clock]}).raise_for_status()

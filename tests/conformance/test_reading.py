@@ -9,6 +9,7 @@ import pytest
 
 from expectations.schema import COLUMN_NAMES
 from flows.nostradamus.collection_page import page_of
+from tests.conftest import HANG
 
 if TYPE_CHECKING:
     from tests.conformance.conftest import Platform
@@ -20,7 +21,7 @@ NOBODY = "dealcast-conformance-unknown"
 @pytest.mark.parametrize("authorization", [None, "Token dealcast-conformance-wrong", "Bearer dealcast-conformance-wrong"])
 def test_nothing_is_answered_without_the_token(platform: Platform, authorization: str | None) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
-    answer = httpx.get(f"{platform.url}/api/collection", headers=headers, timeout=60, trust_env=False)
+    answer = httpx.get(f"{platform.url}/api/collection", headers=headers, timeout=HANG, trust_env=False)
     assert answer.status_code in (401, 403)
 
 

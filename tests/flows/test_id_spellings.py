@@ -32,8 +32,7 @@ def write(path: Path, ids: list[str]) -> Path:
             "zeros in front": (["7001", "8001"], ["007001", "8001"]),
             "18 then 15": (LONG, SHORT),
             "point zero": (["7001.0", "8001.0"], ["7001", "8001"]),
-        },
-        2,
+        }
     ),
 )
 def test_another_spelling_stops_whatever_is_accepted(

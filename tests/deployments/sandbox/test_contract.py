@@ -40,7 +40,7 @@ def test_the_document_lists_the_product_s_routes_and_no_others() -> None:
     assert {path: set(methods) for path, methods in paths.items()} == PRODUCT_ROUTES
 
 
-@pytest.mark.timeout(1800 if FULL else 300)
+@pytest.mark.timeout(3600 if FULL else 900)
 def test_every_answer_is_a_documented_one(tmp_path: Path) -> None:
     """All of schemathesis's checks but one: a collection whose deals are deleted can be asked for them all the same."""
     with running(queued_seconds=0, processing_seconds=0) as sandbox:

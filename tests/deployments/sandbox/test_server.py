@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from deployments.sandbox import Sandbox, running
-from tests.conftest import HANG, free_port, wait_for
+from tests.conftest import HANG, free_port, sampled, wait_for
 
 if TYPE_CHECKING:
     from tests.deployments.sandbox.conftest import Client
@@ -84,7 +84,7 @@ def test_a_token_is_not_kept_in_the_folder(client: Callable[..., Client], tmp_pa
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"canary-5d1f" in path.read_bytes()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", sampled([signal.SIGTERM, signal.SIGINT]))
 def test_a_signal_ends_the_process_well(client: Callable[..., Client], deals_csv: DealsCsv, tmp_path: Path, number: int) -> None:
     with process(tmp_path, queued=60) as (sandbox, server), client(sandbox) as api:
         api.upload(api.new_collection(), deals_csv({}))
@@ -92,9 +92,9 @@ def test_a_signal_ends_the_process_well(client: Callable[..., Client], deals_csv
         assert server.wait(HANG) == 0
 
 
-@pytest.mark.parametrize("state", ["queued", "in_progress"])
+@pytest.mark.parametrize("state", sampled(["in_progress", "queued"]))
 def test_a_killed_sandbox_goes_on_where_it_was(client: Callable[..., Client], deals_csv: DealsCsv, tmp_path: Path, state: str) -> None:
-    with process(tmp_path, queued=60 * (state == "queued"), processing=60) as (sandbox, server), client(sandbox) as api:
+    with process(tmp_path, queued=3600 * (state == "queued"), processing=3600) as (sandbox, server), client(sandbox) as api:
         collection = api.new_collection()
         upload = api.upload(collection, deals_csv({}))
         wait_for(lambda: api.get(upload).json()["status"] == state, state)

@@ -21,7 +21,7 @@ from flows.crm import fit, open_export
 from flows.deals.staged_file import stage
 from flows.errors import ExportUnreadable
 from flows.options import SyncOptions
-from tests.conftest import sampled
+from tests.conftest import HANG, sampled
 
 if TYPE_CHECKING:
     from tests.conftest import Dealcast
@@ -129,7 +129,7 @@ def slow_server() -> Iterator[tuple[str, threading.Event]]:
             self.wfile.write((HEADER + "\n" + "canary-of-a-deal\n" * 100_000).encode())
             self.wfile.flush()
             half.set()
-            end.wait(100)
+            end.wait(HANG)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
@@ -156,9 +156,9 @@ def test_nothing_of_a_fetched_export_is_left(
     temporary.mkdir()
     environment = {**os.environ, "DEALCAST_HOME": str(tmp_path / "home"), "TMPDIR": str(temporary)}
     with subprocess.Popen([DEALCAST, command[0], url, *command[1:]], env=environment, stderr=subprocess.PIPE, text=True) as child:
-        assert half.wait(100)
+        assert half.wait(HANG)
         child.send_signal(number)
-        assert child.wait(100) == code
+        assert child.wait(HANG) == code
     left = written(tmp_path / "deals.csv")
     subprocess.run([DEALCAST, "check", str(left), "--crm", "canonical"], env=environment, capture_output=True, check=False)
     assert list(temporary.iterdir()) == []

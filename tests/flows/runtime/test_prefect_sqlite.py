@@ -11,16 +11,16 @@ import threading
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL
 from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from flows.runtime.prefect_sqlite import TurnTakingSqlite, connect_closing
+from tests.benchmarks.stall import REQUESTS_OF_A_RUN, write_at_once
+from tests.conftest import HANG
 
 MEMORY = "prefect.server.concurrency.lease_storage.memory"
-
-LONG = 60
-"""Seconds that only a server that stands still takes."""
 
 
 def test_garbage_of_a_failed_statement_does_not_wait_for_its_connection(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_garbage_of_a_failed_statement_does_not_wait_for_its_connection(tmp_path
 
     def wait() -> bool:
         at_work.set()
-        return go_on.wait(LONG)
+        return go_on.wait(HANG)
 
     async def meet() -> bool:
         engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/x.db")
@@ -45,7 +45,7 @@ def test_garbage_of_a_failed_statement_does_not_wait_for_its_connection(tmp_path
                 with pytest.raises(IntegrityError):
                     await connection.exec_driver_sql("INSERT INTO t VALUES (1)")
                 working = asyncio.create_task(connection.exec_driver_sql("SELECT wait()"))
-                await asyncio.to_thread(at_work.wait, LONG)
+                await asyncio.to_thread(at_work.wait, HANG)
                 gc.collect()
             finally:
                 gc.enable()
@@ -126,3 +126,10 @@ def test_a_server_s_process_takes_turns_and_a_worker_s_imports_nothing_for_them(
         for code in ("import prefect.server.api.server; " + look.format(then=server), look.format(then=loaded))
     ]
     assert said == ["TurnTakingSqlite", "False"]
+
+
+def test_where_writers_meet_the_server_answers_them_all() -> None:
+    """Without `flows.runtime.server_plugin`, which nobody asked the session's server to import, a tenth of the answers is 503."""
+    answers = write_at_once(str(PREFECT_API_URL.value()), writers=3, runs=10)
+    assert len(answers) == 3 * (1 + 10 * REQUESTS_OF_A_RUN)
+    assert {answer.status for answer in answers} <= {200, 201, 204}
