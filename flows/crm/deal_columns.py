@@ -18,7 +18,7 @@ from flows.crm.header_match import Bound
 from flows.crm.inference.currencies import units_of
 from flows.crm.inference.format_inference import FormatInference
 from flows.crm.row_counts import RowCounts
-from flows.crm.values.cells import counted, undecided, unmarked, without, without_errors
+from flows.crm.values.cells import counted, errors_among, undecided, unmarked, without, without_errors
 from flows.crm.values.dates import Clock, in_platform_form, letters_behind, to_datetimes
 from flows.crm.values.derivations import derive
 from flows.crm.values.flags import first_unread, to_booleans, unread_flag
@@ -53,6 +53,7 @@ class Mapping:
     filled: dict[str, Counter[str]] = field(default_factory=dict)
     unread: Counter[str] = field(default_factory=Counter)
     serials: set[str] = field(default_factory=set)
+    errors: Counter[str] = field(default_factory=Counter)
     _done: dict[str, pa.Array] = field(default_factory=dict)
     _converted: dict[tuple[Source, Kind], tuple[pa.Array, int]] = field(default_factory=dict)
     _status: Status | None = None
@@ -63,6 +64,7 @@ class Mapping:
             counts.filled.setdefault(name, Counter()).update(filled)
         counts.unread.update(+self.unread)
         counts.serials |= self.serials
+        counts.errors.update(self.errors)
         for name in _CLOSING:
             counts.times_of_day.setdefault(name, TimesOfDay()).see(self.column(name))
         if not self.bound.dialect.verbatim:
@@ -174,7 +176,11 @@ class Mapping:
             converted = self._convert(source.names[0], columns[0], kind)
             words = dialect.nulls | undecided() if dialect.nulls else dialect.nulls
             words = without_errors(words) if kind is Kind.BOOLEAN else words
-            return self._convert(source.names[0], without(columns[0], words), kind) if converted[1] and words else converted
+            if not converted[1] or not words:
+                return converted
+            if errors := pc.sum(pc.is_in(columns[0], errors_among(words))).as_py():
+                self.errors[self.bound.header_of(source.names[0])] += errors
+            return self._convert(source.names[0], without(columns[0], words), kind)
         columns = [without(column, dialect.nulls) for column in columns]
         column = columns[0] if source.how == "field" else derive(source.how, columns, dialect.list_separator)
         return self._convert(source.names[0], column, kind)

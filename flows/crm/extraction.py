@@ -129,7 +129,7 @@ class Extraction:
                         yield pipeline or "", self._table(kept)
                 self._collect_gone()
             self._row_filters.finish(self.counts)
-            self.counts.warnings = self._inference.reader.warnings(self._local.cuts) + self.counts.dates_in_doubt
+            self.counts.warnings = self._inference.reader.warnings(self._local.cuts) + self.counts.doubts
             self._local.require_unchanged()
             if not self._assume_open:
                 refuse_assumed(self._inference.bound, self.counts, self._local.location)

@@ -21,7 +21,8 @@ class RowCounts:
     cells that could not be converted and keep their text for the gate to name. ``undecided`` are the stages that decide no outcome, with
     their deals, ``stages`` those that do, ``contradictions`` the deals whose stage says another outcome than their flags; ``overdue`` deals
     are open only because nothing says otherwise, and should have closed before now. ``warnings`` are of what nobody sees in the rows: a
-    last line that may be cut short. ``serials`` are the headers of dates that are the day numbers of a spreadsheet.
+    last line that may be cut short. ``serials`` are the headers of dates that are the day numbers of a spreadsheet,
+    ``errors`` counts its errors by header.
     """
 
     rows: int = 0
@@ -37,16 +38,21 @@ class RowCounts:
     overdue: int = 0
     warnings: tuple[str, ...] = ()
     serials: set[str] = field(default_factory=set)
+    errors: Counter[str] = field(default_factory=Counter)
     times_of_day: dict[str, TimesOfDay] = field(default_factory=dict)
 
     @property
-    def dates_in_doubt(self) -> tuple[str, ...]:
-        """Warnings of dates that may be others than they look: day numbers, and midnights of another zone."""
+    def doubts(self) -> tuple[str, ...]:
+        """Warnings of cells that may be other than they look: errors, day numbers, and midnights of another zone."""
         serials = (
             f"plain numbers as dates ({', '.join(map(repr, sorted(self.serials)))}) are read as a spreadsheet's days, counted from 1900"
         )
         shifted = [f"{name}: {times}" for name, times in self.times_of_day.items() if times.shifted]
-        return (*([serials] if self.serials else []), *shifted)
+        errors = [
+            f"{header!r} has an error of a spreadsheet, such as #REF!, in {cells:,} {'cell' if cells == 1 else 'cells'}, read as empty"
+            for header, cells in self.errors.items()
+        ]
+        return (*errors, *([serials] if self.serials else []), *shifted)
 
     @property
     def assumed_statuses(self) -> int:

@@ -310,7 +310,7 @@ def _absurd_in(words: Iterable[bytes], encoding: str) -> str | None:
         found.update(mixed)
     if encoding == _WESTERN and letters & _NORTHERN and (letters & _NOT_ICELANDIC or not letters & _ICELANDIC):
         found.update(letters & _NORTHERN)
-    return ", ".join(repr(sign)[1:-1] for sign, _ in found.most_common(_SHOWN))
+    return ", ".join(repr(sign)[1:-1] for sign, _ in sorted(found.items(), key=_by_count)[:_SHOWN])
 
 
 def _makes_words(words: Iterable[bytes], encoding: str) -> bool:

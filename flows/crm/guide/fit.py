@@ -92,6 +92,9 @@ class Fit:
     """Warnings of hidden rows, and of a last line that may be cut short."""
 
 
+Doubts = tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """The user's own statements about an export, as for `open_export`."""
@@ -131,12 +134,12 @@ def fit(location: str, crm: str | None = None, said: Said = NOTHING_SAID) -> Fit
         best = next((bound for bound in ranked if chosen and bound.dialect is chosen), ranked[0])
         reader = TableReader((contents := best.contents), best.layout, local.location, best.numbers, best.dialect.footers)
         zones = best.zones(said.crm_timezone, said.timezone or "UTC")
-        columns, trouble, undecided = _columns(FormatInference(reader, best, said.date_order, said.decimal), zones)
+        columns, trouble, undecided, doubts = _columns(FormatInference(reader, best, said.date_order, said.decimal), zones)
         ranking = tuple(_dialect_fit(bound) for bound in ranked if bound is best or not chosen or bound.dialect.name != chosen.name)
         ids = () if best.can_fill("id") else tuple(find_ids(reader))
         form = form_of(contents.encoding, best.layout.separator, contents.member, contents.unread, contents.guess)
         told = local.location, form, best.layout.headers, ranking, _dialect_fit(best), columns, zones, trouble, undecided, ids
-        return Fit(*told, reader.warnings(local.cuts))
+        return Fit(*told, reader.warnings(local.cuts) + doubts)
     finally:
         local.close()
 
@@ -151,8 +154,8 @@ def _dialect_fit(bound: Bound) -> DialectFit:
     return DialectFit(bound.dialect.name, bound.dialect.title, bound.layout.recognised, len(bound.layout.headers), bound.missing)
 
 
-def _columns(inference: FormatInference, zones: Zones) -> tuple[tuple[ColumnFit, ...], str | None, dict[str, int]]:
-    """All 35 columns, also where some cannot be filled or read, and the first thing that a sync would stop at."""
+def _columns(inference: FormatInference, zones: Zones) -> tuple[tuple[ColumnFit, ...], str | None, dict[str, int], Doubts]:
+    """All 35 columns, also where some cannot be filled or read, what a sync would stop at, stages without outcome, and warnings."""
     bound, location = inference.bound, inference.reader.location
     counts, troubles, unread = RowCounts(), list[str](), dict[str, str]()
     try:
@@ -166,7 +169,7 @@ def _columns(inference: FormatInference, zones: Zones) -> tuple[tuple[ColumnFit,
     except ExportError as error:
         troubles.append(str(error))
     fits = tuple(_column_fit(name, bound, sample, counts.filled.get(name, Counter()), unread.get(name)) for name in COLUMN_NAMES)
-    return fits, "\n".join(troubles) or None, dict(counts.undecided.most_common())
+    return fits, "\n".join(troubles) or None, dict(counts.undecided.most_common()), counts.doubts
 
 
 def _sampled(inference: FormatInference, zones: Zones, counts: RowCounts, unread: dict[str, str]) -> pa.Table:

@@ -46,6 +46,12 @@ def without_errors(words: frozenset[str]) -> frozenset[str]:
 
 
 @cache
+def errors_among(words: frozenset[str]) -> pa.Array:
+    """The errors of a spreadsheet among words for an empty cell."""
+    return pa.array(sorted(word for word in words if word.startswith("#")), pa.string())
+
+
+@cache
 def report_rows() -> dict[str, str]:
     """Patterns of RE2 for the rows that reports add to their deals: ``totals`` and ``notes``."""
     said = tomllib.loads((resources.files("flows.crm.values") / "words" / "footers.toml").read_text("utf-8"))

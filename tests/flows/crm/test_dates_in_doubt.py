@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.crm import fit
 from flows.deals.staged_file import stage
 from flows.options import SyncOptions
 from tests.flows.crm.conftest import DEAL, Export, extract
@@ -71,3 +72,20 @@ def test_a_part_whose_last_line_has_no_end_may_be_cut(export: Export, tmp_path: 
         path.write_text(text)
         os.utime(path, (1_700_000_000 + number, 1_700_000_000 + number))
     assert extract(str(tmp_path / "deals-*.csv"))[1].warnings == ("line 3, the last of its part, has no line end and may be cut short",)
+
+
+def test_errors_of_a_spreadsheet_are_told(export: Export, tmp_path: Path) -> None:
+    location = export.with_deal(0, {"Close Date": "#REF!"}).with_deal(1, {"Close Date": "#N/A"}).with_deal(2, {"Close Date": "n/a"})
+    path = location.with_deal(2, {"Amount": "#DIV/0!"}).write(tmp_path / "deals.csv")
+    told = {
+        "'Close Date' has an error of a spreadsheet, such as #REF!, in 2 cells, read as empty",
+        "'Amount' has an error of a spreadsheet, such as #REF!, in 1 cell, read as empty",
+    }
+    frame, counts = extract(path)
+    assert (frame["expectedClosureDatetime"].isna().tolist(), set(counts.warnings)) == ([True] * 3, told)
+    assert set(fit(path).warnings) == told
+
+
+def test_day_numbers_are_told_by_crms_too(export: Export, tmp_path: Path) -> None:
+    location = export.each(Create_Date="45567").write(tmp_path / "deals.csv")
+    assert fit(location).warnings == ("plain numbers as dates ('Create Date') are read as a spreadsheet's days, counted from 1900",)
