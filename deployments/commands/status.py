@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -28,7 +28,8 @@ def status(collection: str | None, *, as_json: bool, max_age: str | None, ask: b
     """Print what the ledger knows of one collection, or of all.
 
     Returns:
-        The exit code: 0, or :data:`STALE` where one is older than ``max_age``, or has never completed a sync, or there is none; of
+        The exit code: 0, or :data:`STALE` where one, or its forecast that is wanted, is older than ``max_age``, or has never completed
+        a sync, or there is none; of
         several, LedgerDamaged's where the files of one are damaged or cannot be read, which is told in that one's place.
 
     Raises:
@@ -86,7 +87,7 @@ def _status_of(ledger: Ledger, collection: str, max_age: str | None, now: dateti
         "last_forecast": forecast and _forecast(forecast),
         "in_flight": [_flight(entry) for entry in entries if not entry.finished],
         "lock": _holder(ledger, collection),
-        "stale": _staleness(export, zone, max_age, now),
+        "stale": None if max_age is None else _staleness(export, zone, age_of(max_age), now) or _overdue(entries, age_of(max_age), now),
     }
 
 
@@ -130,10 +131,8 @@ def _holder(ledger: Ledger, collection: str) -> dict[str, Any] | None:
     return None
 
 
-def _staleness(export: Mapping[str, Any] | None, zone: str | None, max_age: str | None, now: datetime) -> str | None:
+def _staleness(export: Mapping[str, Any] | None, zone: str | None, max_age: timedelta, now: datetime) -> str | None:
     """The reason why the collection is older than ``max_age``, in words; None where it is not."""
-    if max_age is None:
-        return None
     if export is None:
         return "no sync of a whole export has completed"
     modified = export.get("modified") or export.get("read_at")
@@ -142,9 +141,19 @@ def _staleness(export: Mapping[str, Any] | None, zone: str | None, max_age: str 
     except ZoneInfoNotFoundError:
         local = now.replace(tzinfo=None)
     objections = object_to_age(
-        age_of(max_age), datetime.fromisoformat(modified) if modified else None, export.get("newest_update"), now=now, local_now=local
+        max_age, datetime.fromisoformat(modified) if modified else None, export.get("newest_update"), now=now, local_now=local
     )
     return "; ".join(f"{each.why}. {each.remedy}" for each in objections) or None
+
+
+def _overdue(entries: Sequence[Entry], max_age: timedelta, now: datetime) -> str | None:
+    """A sentence on a forecast that is wanted and has not come for longer than ``max_age``: each sync may have failed at it alone."""
+    if not any(entry.awaits_forecast for entry in entries):
+        return None
+    came = [entry.forecast.completed_at for entry in entries if entry.forecast and entry.forecast.completed_at]
+    since = max(came, default=entries[0].created_at)
+    said = "the last one came" if came else "none has come since the first sync,"
+    return f"a forecast is wanted, and {said} {_ago(since, now)}" if now - since > max_age else None
 
 
 def _ask(found: Sequence[dict[str, Any]], platform: Nostradamus) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -86,6 +87,42 @@ def test_an_old_collection_is_an_exit_code(dealcast: Dealcast, home: Path, age: 
     assert ("OLD" in shown) == bool(code)
 
 
+@pytest.mark.parametrize(("days", "code"), [(1, 0), (3, 7)])
+@pytest.mark.parametrize("came", [True, False])
+def test_a_forecast_that_has_not_come_for_long_is_an_exit_code(dealcast: Dealcast, home: Path, days: int, code: int, came: bool) -> None:
+    """Each sync may send its deals, and fail at the forecast: the export alone looks fresh."""
+    earlier = NOW - timedelta(days=days)
+    done = Sending(state="completed", intended_at=earlier, id="invocation-0", completed_at=earlier)
+    remember(home, "acme", fingerprint="1" * 32, created_at=earlier, forecast=done if came else None, wanted=None)
+    remember(home, "acme", number=1, forecast=None, wanted={"horizon": 6}, certified=False)
+    [found] = json.loads(dealcast("status", "--max-age", "2d", "--json", code=code).stdout)["collections"]
+    assert found["in_flight"][0]["what"] == "forecast"
+    assert bool(found["stale"]) == bool(code)
+    assert not code or ("3 days ago" in found["stale"] and ("the last one" in found["stale"]) == came)
+    dealcast("status", code=0)
+
+
+def test_a_send_in_doubt_is_told(dealcast: Dealcast, home: Path) -> None:
+    """And since nothing has completed meanwhile, the last completed export is what ages."""
+    remember(home, "acme", age=timedelta(days=3))
+    unknown = Sending(state="unknown", intended_at=NOW, doubt=True)
+    again = {"fingerprint": "1" * 32, "number": 1, "upload": unknown, "forecast": None, "indexed": False, "held": None, "certified": False}
+    Ledger(str(home / "ledger")).write(Ledger(str(home / "ledger")).entries("acme")[0].model_copy(update=again))
+    [found] = json.loads(dealcast("status", "--max-age", "2d", "--json", code=7).stdout)["collections"]
+    assert (found["in_doubt"], found["held"], found["in_flight"][0]["state"]) == (1, 475, "unknown")
+    assert "1 uploads in doubt" in dealcast("status", "--max-age", "7d").stdout
+
+
+def test_a_run_that_failed_before_it_sent_leaves_the_last_success_to_age(dealcast: Dealcast, home: Path, collection: str) -> None:
+    """Of the gate, the guard or a broken export the ledger knows nothing: a check asks for an age."""
+    remember(home, collection, age=timedelta(days=3))
+    kept = (home / "ledger" / collection / "_export.json").read_bytes()
+    dealcast("sync", "nowhere.csv", "--crm", "canonical", "--collection", collection, code=3)
+    assert (home / "ledger" / collection / "_export.json").read_bytes() == kept
+    assert "OLD" in dealcast("status", collection, "--max-age", "2d", code=7).stdout
+    dealcast("status", collection, code=0)
+
+
 def test_a_collection_without_a_completed_sync_is_old(dealcast: Dealcast, home: Path) -> None:
     remember(home, "acme").delete("acme", "_export.json")
     assert "no sync of a whole export has completed" in dealcast("status", "--max-age", "7d", code=7).stdout
@@ -151,7 +188,32 @@ def test_a_folder_in_a_file_s_place_hides_no_other_collection(dealcast: Dealcast
     assert f"{folder}: Is a directory" in broken["damaged"]
 
 
-def test_many_collections_are_told_in_one_object(dealcast: Dealcast, home: Path) -> None:
+_COUNTED = """
+import sys
+from collections import Counter
+opened, root = Counter(), sys.argv[1]
+def note(event, args):
+    if event in ("open", "os.scandir", "os.listdir") and str(args[0]).startswith(root):
+        opened[str(args[0])] += 1
+sys.addaudithook(note)
+from deployments.cli import main
+sys.argv[1:] = ["status", "--json"]
+try:
+    main()
+finally:
+    print(max(opened.values()), len(opened), file=sys.stderr)
+"""
+
+
+def test_many_collections_are_told_in_one_object_and_each_file_is_read_once(home: Path) -> None:
+    """Whatever the index and the history have grown to: neither is opened."""
     for number in range(200):
-        remember(home, f"customer-{number:03d}")
-    assert len(json.loads(dealcast("status", "--json").stdout)["collections"]) == 200
+        ledger = remember(home, f"customer-{number:03d}")
+    ledger.put("customer-199", "_index.parquet", b"not read")
+    ledger.put("customer-199", "_forecasts.parquet", b"not read")
+    command = [sys.executable, "-c", _COUNTED, str(home / "ledger")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"DEALCAST_HOME": str(home)})
+    assert len(json.loads(done.stdout)["collections"]) == 200
+    most, files = map(int, done.stderr.splitlines()[-1].split())
+    assert most == 1
+    assert files <= 1 + 200 * 6, "the ledger's list, and of each collection its list, a sync, the baseline, name, zone and holder"
