@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
@@ -34,8 +35,10 @@ DEALS_SCHEMA = pa.schema([(name, pa.string()) for name in COLUMN_NAMES])
 LONGEST_ID = 1000
 """Bytes of an identifier; CRMs have some 40."""
 
-_CLOSING = ("closedDatetime", "expectedClosureDatetime")
+_CLOSING = {"closedDatetime", "expectedClosureDatetime"}
 """The dates whose month a forecast is made of."""
+
+_HAPPENED = {"creationDatetime", "lastUpdateDatetime"}
 
 _IDENTIFIERS = ("id", "companyId", "contactId")
 
@@ -65,7 +68,8 @@ class Mapping:
         counts.unread.update(+self.unread)
         counts.serials |= self.serials
         counts.errors.update(self.errors)
-        for name in _CLOSING:
+        counts.future.update(+Counter({name: self._in_future(name) for name in sorted(self._done.keys() & _HAPPENED)}))
+        for name in sorted(self._done.keys() & _CLOSING):
             counts.times_of_day.setdefault(name, TimesOfDay()).see(self.column(name))
         if not self.bound.dialect.verbatim:
             counts.undecided.update(self.status.undecided)
@@ -285,6 +289,15 @@ class Mapping:
                 f"{self.inference.reader.location}, line {line}: {name} has {longest} bytes, and an id has at most {LONGEST_ID}, "
                 "which no setting raises. Name the column that has the ids in a dialect, or fix the row."
             )
+
+    def _in_future(self, name: str) -> int:
+        """Number of dates of the column that are later than a day from now."""
+        tomorrow = (self.inference.now.astimezone(ZoneInfo(self.zones.sent_in)) + timedelta(days=1)).replace(tzinfo=None).isoformat()
+        column = self.column(name)
+        if (pc.max(column).as_py() or "") <= tomorrow:
+            return 0
+        late = pc.and_(pc.greater(column, tomorrow), pc.match_substring_regex(column, "^[12][0-9]{3}-"))
+        return pc.sum(late).as_py() or 0
 
     @property
     def overdue(self) -> int:

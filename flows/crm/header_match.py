@@ -19,6 +19,7 @@ from flows.errors import ExportUnmappable, ExportUnreadable, quoted
 from flows.runtime.zone_names import checked_zone
 
 _DIRECT = {"field", "latest", "number_in", "hundredth_of"}
+_AS_IT_STANDS = {"field", "number_in"}
 _DATES = {column.name for column in COLUMNS if column.kind is Kind.DATETIME}
 _NUMBERS = {column.name for column in COLUMNS if column.kind in {Kind.DECIMAL, Kind.INTEGER}}
 STAND_INS = {
@@ -255,7 +256,7 @@ class Bound:
         """A header that says thousands, or cents, where nothing says that this was seen: what is sent would be that many times wrong."""
         for column in sorted(_NUMBERS) if not self.dialect.verbatim else ():
             for source in (*(self.converted if column == "value" else ()), *self.dialect.columns.get(column, ())):
-                header = self.header_of(source.names[0]) if source.how == "field" and not source.times and self.has(source) else ""
+                header = self.header_of(source.names[0]) if source.how in _AS_IT_STANDS and not source.times and self.has(source) else ""
                 if header and (factor := factor_in(header)):
                     raise ExportUnmappable(
                         f"{location}, line {self.layout.header_line}, column {header!r}: the header says that one in it is {factor}, and"

@@ -22,7 +22,7 @@ class RowCounts:
     their deals, ``stages`` those that do, ``contradictions`` the deals whose stage says another outcome than their flags; ``overdue`` deals
     are open only because nothing says otherwise, and should have closed before now. ``warnings`` are of what nobody sees in the rows: a
     last line that may be cut short. ``serials`` are the headers of dates that are the day numbers of a spreadsheet,
-    ``errors`` counts its errors by header.
+    ``errors`` counts its errors by header, ``future`` the dates after today of what has happened, by column.
     """
 
     rows: int = 0
@@ -39,6 +39,7 @@ class RowCounts:
     warnings: tuple[str, ...] = ()
     serials: set[str] = field(default_factory=set)
     errors: Counter[str] = field(default_factory=Counter)
+    future: Counter[str] = field(default_factory=Counter)
     times_of_day: dict[str, TimesOfDay] = field(default_factory=dict)
 
     @property
@@ -52,7 +53,11 @@ class RowCounts:
             f"{header!r} has an error of a spreadsheet, such as #REF!, in {cells:,} {'cell' if cells == 1 else 'cells'}, read as empty"
             for header, cells in self.errors.items()
         ]
-        return (*errors, *([serials] if self.serials else []), *shifted)
+        future = [
+            f"{name} lies in the future in {deals:,} of {self.deals:,} deals: day and month may be exchanged, or the column be another"
+            for name, deals in self.future.items()
+        ]
+        return (*errors, *future, *([serials] if self.serials else []), *shifted)
 
     @property
     def assumed_statuses(self) -> int:

@@ -89,3 +89,21 @@ def test_errors_of_a_spreadsheet_are_told(export: Export, tmp_path: Path) -> Non
 def test_day_numbers_are_told_by_crms_too(export: Export, tmp_path: Path) -> None:
     location = export.each(Create_Date="45567").write(tmp_path / "deals.csv")
     assert fit(location).warnings == ("plain numbers as dates ('Create Date') are read as a spreadsheet's days, counted from 1900",)
+
+
+@pytest.mark.parametrize("header", ["Create Date", "Last Modified Date"])
+def test_what_has_happened_does_not_lie_in_the_future(header: str, export: Export, tmp_path: Path) -> None:
+    name = {"Create Date": "creationDatetime", "Last Modified Date": "lastUpdateDatetime"}[header]
+    location = export.with_deal(1, {header: "05/12/2026"}).with_deal(2, {header: "Q4 2026"}).write(tmp_path / "deals.csv")
+    (warning,) = extract(location, date_order="day-first")[1].warnings
+    assert warning.startswith(f"{name} lies in the future in 1 of 3 deals: day and month may be exchanged")
+    assert extract(location, date_order="month-first")[1].warnings == ()
+    tomorrow = export.with_deal(1, {header: "2026-11-23 23:59"}).each(Close_Date="2031-01-01").write(tmp_path / "tomorrow.csv")
+    assert extract(tomorrow)[1].warnings == ()
+
+
+def test_a_date_in_two_orders_keeps_nothing_else_from_being_told(export: Export, tmp_path: Path) -> None:
+    own = export.each(Deal_Stage="Pondering", Create_Date="02/03/2026").without("Is Deal Closed?", "Is Closed Won")
+    found = fit(own.write(tmp_path / "deals.csv"))
+    assert "--date-order" in str(found.trouble)
+    assert found.undecided == {"Pondering": 3}

@@ -86,7 +86,7 @@ def _own(folder: Path, value: str) -> str:
     return str(folder / "own.toml")
 
 
-@pytest.mark.parametrize("value", ['"TEUR"', '["TEUR", { default = 0 }]', '{ from = "TEUR", while = "open" }'])
+@pytest.mark.parametrize("value", ['"TEUR"', '["TEUR", { default = 0 }]', '{ from = "TEUR", while = "open" }', '{ number_in = "TEUR" }'])
 def test_amounts_in_thousands_are_not_sent_as_they_stand(value: str, export: Export, tmp_path: Path) -> None:
     location = export.renamed(Amount="TEUR").write(tmp_path / "deals.csv")
     with pytest.raises(ExportUnmappable, match="line 1, column 'TEUR': the header says that one in it is 1000") as stopped:
