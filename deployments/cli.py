@@ -19,6 +19,7 @@ from deployments.command_options import (
     complete_dialect,
     complete_file,
     export_options,
+    file_option,
     format_options,
     guard_options,
     hours,
@@ -40,7 +41,7 @@ EPILOG = (
 
 @click.group(cls=CommandGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="dealcast")
-@click.option("--config", metavar="FILE", help="The dealcast.toml to read. Default: DEALCAST_CONFIG, or the one in the working directory.")
+@file_option("--config", help="The dealcast.toml to read. Default: DEALCAST_CONFIG, or the one in the working directory.")
 def main(config: str | None) -> None:  # noqa: ARG001 - each command reads it
     """Keep a sales-forecasting platform fed with a company's CRM deals.
 
@@ -77,9 +78,7 @@ def main(config: str | None) -> None:  # noqa: ARG001 - each command reads it
     shell_complete=complete_collection,
     help="The platform's collection, by name or id. Required, unless --pipelines names one for each pipeline.",
 )
-@click.option(
-    "--pipelines", metavar="FILE", help="Sync each pipeline to a collection of its own: a CSV with the columns pipeline,collection."
-)
+@file_option("--pipelines", help="Sync each pipeline to a collection of its own: a CSV with the columns pipeline,collection.")
 @export_options
 @click.option("--horizon", type=click.IntRange(1, 12), default=6, show_default=True, help="Months to forecast.")
 @click.option("--first-month", metavar="YYYY-MM", help="First month to predict. Default: the one after the last in the data.")
@@ -241,7 +240,7 @@ def verify_collection(**options: Any) -> None:
 
 
 @collections.command("sync")
-@click.argument("table", metavar="TABLE")
+@click.argument("table", metavar="TABLE", shell_complete=complete_file)
 @click.option(
     "--deployment", metavar="FLOW/NAME", help="Let the workers of this deployment's work pool do it, such as sync-deals/one-of-many."
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -13,11 +13,17 @@ if TYPE_CHECKING:
     from flows.options import SyncOptions
 
 P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def complete_file(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Let the shell complete a file's name."""
     return [CompletionItem(incomplete, type="file")]
+
+
+def file_option(name: str, *, help: str) -> Callable[[F], F]:  # noqa: A002 - as click names it
+    """An option that takes a file, a glob or a URL."""
+    return click.option(name, metavar="FILE", shell_complete=complete_file, help=help)
 
 
 def complete_dialect(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

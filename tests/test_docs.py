@@ -39,6 +39,9 @@ OF_OTHERS = {
     "--openapi",
     "--build-arg",
     "--times",
+    "--no-compile",
+    "--no-deps",
+    "--require-hashes",
 }
 """Options of prefect, pytest, docker, and this project's own modules that are no commands."""
 

@@ -7,10 +7,13 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from deployments.cli import main
 from tests.make_docs import ROOT
@@ -62,6 +65,21 @@ def test_the_wheel_has_all_that_is_read_at_run_time(tmp_path: Path) -> None:
     files = [path for top in ("expectations", "flows", "deployments") for path in (ROOT / top).rglob("*")]
     wanted = {str(path.relative_to(ROOT)).removeprefix("deployments/entrypoints/") for path in files if path.suffix in read}
     assert packed == wanted
+
+
+def test_what_a_plain_installation_takes_is_less_than_800_mb() -> None:
+    """Without bytecode, which is made of what is imported: as `uv tool install .` and `pip install --no-compile .` leave it."""
+    needed, wanted = {"dealcast"}, ["dealcast"]
+    while wanted:
+        for text in distribution(wanted.pop()).requires or []:
+            found = Requirement(text)
+            if found.marker is None or found.marker.evaluate({"extra": ""}):
+                new = {canonicalize_name(found.name)} - needed
+                needed |= new
+                wanted += new
+    files = [path for name in needed for path in distribution(name).files or [] if path.suffix != ".pyc"]
+    weight = sum(Path(str(path.locate())).stat().st_size for path in files if Path(str(path.locate())).is_file())
+    assert 300e6 < weight < 800e6, f"{weight / 1e6:.0f} MB in {len(needed)} packages"
 
 
 def test_a_system_without_file_locks_is_told_so_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

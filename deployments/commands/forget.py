@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deployments.command_frame import CommandGroup
+from deployments.command_options import complete_collection
 from flows.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=CommandGroup.command_class, short_help="Remove what is kept of a collection on this machine.")
-@click.argument("collection", metavar="COLLECTION")
+@click.argument("collection", metavar="COLLECTION", shell_complete=complete_collection)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--in-flight", is_flag=True, help="Forget an upload or a forecast too that the platform has not ended yet.")
 def forget(collection: str, *, yes: bool, in_flight: bool) -> None:

@@ -9,14 +9,21 @@ from typing import Any
 import click
 
 from deployments.command_frame import Command, CommandGroup
-from deployments.command_options import format_options
+from deployments.command_options import complete_collection, complete_dialect, file_option, format_options
 
 
 @click.command(cls=Command, short_help="Write a folder of your own, with a dealcast.toml.")
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--export", metavar="FILE", help="The export to sync: a path, a glob or a URL. Writes a dialect to start from too.")
-@click.option("--crm", metavar="NAME", help="The export's dialect. Default: the one that fits, else the one that is written.")
-@click.option("--collection", metavar="NAME", help="The platform's collection. Default: the folder's name.")
+@file_option("--export", help="The export to sync: a path, a glob or a URL. Writes a dialect to start from too.")
+@click.option(
+    "--crm",
+    metavar="NAME",
+    shell_complete=complete_dialect,
+    help="The export's dialect. Default: the one that fits, else the one that is written.",
+)
+@click.option(
+    "--collection", metavar="NAME", shell_complete=complete_collection, help="The platform's collection. Default: the folder's name."
+)
 @format_options
 @click.option(
     "--deploy",
@@ -29,7 +36,7 @@ from deployments.command_options import format_options
     "--pool-type", type=click.Choice(["process", "docker", "kubernetes"]), default="process", show_default=True, help="Where runs run."
 )
 @click.option("--image", metavar="IMAGE", help="The image of a docker or kubernetes pool, built from deployments/Dockerfile.")
-@click.option("--token-file", metavar="FILE", help="A file that holds the platform's token, where no variable should.")
+@file_option("--token-file", help="A file that holds the platform's token, where no variable should.")
 def init(**options: Any) -> None:
     """Write a folder of your own: dealcast.toml, prefect.yaml, .env.example, a README, and with --export a dialect to start from.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 import yaml
 from click.shell_completion import BashComplete
@@ -305,6 +306,37 @@ def test_completion_knows_the_collections_of_file_and_ledger(write: Write, home:
     assert [item.value for item in complete.get_completions(["sync", "--collection"], "a")] == ["acme", "archive"]
     assert [item.value for item in complete.get_completions(["status"], "g")] == ["globex"]
     assert [item.value for item in complete.get_completions(["sync", "--pipeline"], "")] == ["Renewals"]
+
+
+COMPLETED = {
+    "FILE": "file",
+    "TABLE": "file",
+    "EXPORT": "file",
+    "COLLECTION": "acme",
+    "--collection": "acme",
+    "--crm": "hubspot",
+    "DIR": "dir",
+}
+"""What is said in a command's help -> what the shell is offered for it: a name, or files or folders."""
+
+
+def parameters(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Parameter]]:
+    """Each parameter that `--help` shows, with the words of its command."""
+    yield from ((path, each) for each in command.params if not getattr(each, "hidden", False))
+    for name, inner in command.commands.items() if isinstance(command, click.Group) else ():
+        yield from parameters(inner, (*path, name))
+
+
+def test_completion_knows_each_file_collection_and_dialect(write: Write) -> None:
+    write("[collections.acme]\n")
+    context, seen = click.Context(main), set()
+    for path, each in parameters(main):
+        said = each.opts[0] if each.opts[0] in COMPLETED else str(each.metavar).strip("[]")
+        if said in COMPLETED and not (path == ("demo",) and said == "DIR"):
+            offered = each.shell_complete(context, "")
+            assert COMPLETED[said] in {item.value for item in offered} | {item.type for item in offered}, (*path, each.opts)
+            seen.add(said)
+    assert seen == set(COMPLETED)
 
 
 @pytest.mark.usefixtures("here")

@@ -59,6 +59,25 @@ def test_an_older_ledger_is_safe_to_restore(
     dealcast("collections", "verify", collection, newest, "--crm", "canonical", "--mode", "override")
 
 
+@pytest.mark.parametrize("lost", ["locks", "staging", "forecasts"])
+def test_what_else_lies_in_the_home_is_made_anew(sync: Sync, home: Path, write_deals: WriteDeals, lost: str) -> None:
+    sync(write_deals(3))
+    shutil.rmtree(home / lost, ignore_errors=True)
+    assert "othing new" in sync(write_deals(3))
+
+
+def test_an_uninstallation_finds_all_of_it_in_the_home(
+    sync: Sync, home: Path, tmp_path: Path, write_deals: WriteDeals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = tmp_path / "user"
+    user.mkdir()
+    monkeypatch.setenv("HOME", str(user))
+    monkeypatch.chdir(user)
+    sync(write_deals(3, name="deals.csv"))
+    assert (home / "ledger").is_dir()
+    assert list(user.rglob("*")) == [], "nothing in the user's folder, or in the one where the command was run"
+
+
 @pytest.mark.slow
 def test_a_sync_leaves_nothing_in_the_staging_folder(sync: Sync, home: Path, write_deals: WriteDeals) -> None:
     sync(write_deals(3))
