@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from flows.errors import DealcastError, FileTrouble, UsageError
+from flows.errors import DealcastError, Defect, FileTrouble, UsageError
 
 _WITHOUT_CONFIG = ("demo", "up", "sandbox", "init")
 """Commands that are about no project of the user's."""
@@ -95,6 +95,10 @@ class Command(click.Command):
             fail(error, as_json=as_json)
         except OSError as error:
             fail(FileTrouble.of(error), as_json=as_json)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:  # noqa: BLE001 - its traceback would show cells
+            fail(Defect.of(error), as_json=as_json)
         except KeyboardInterrupt:
             click.echo("dealcast: ended by Ctrl-C.", err=True)
             sys.exit(130)

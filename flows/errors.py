@@ -3,6 +3,7 @@
 ::
 
     DealcastError                          exit 1
+    ├── Defect                                  1   an error that nothing foresaw
     ├── FileTrouble                             1   a file or folder cannot be written, or a full disk
     ├── UsageError                              2   a wrong option or setting
     │   └── LedgerDamaged                           a file of the ledger is not as it was written
@@ -39,6 +40,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -97,6 +99,25 @@ def error_named(name: str) -> type[DealcastError]:
     for kind in kinds:
         kinds += kind.__subclasses__()
     return next((kind for kind in kinds if kind.__name__ == name), DealcastError)
+
+
+_PLACE = re.compile(r'File ".*?/((?:flows|expectations|deployments)/[^"]*)", line (\d+)')
+_OF_DEALS = ("flows/crm/", "flows/deals/", "expectations/")
+
+
+class Defect(DealcastError):
+    """An error that nothing foresaw, told by its kind and place: the words of one about deals may quote a cell."""
+
+    @classmethod
+    def of(cls, error: Exception) -> Defect:
+        """The error in our words; of one from another process, which comes with its traceback as text, the place there."""
+        trace = "".join([*traceback.format_exception(error), str(error.__cause__ or "")])
+        places = _PLACE.findall(trace)
+        where = f" at {places[-1][0]}, line {places[-1][1]}" if places else ""
+        said = "" if any(path.startswith(_OF_DEALS) for path, _ in places) or not str(error) else f" ({error})"
+        return cls(
+            f"{type(error).__name__}{where}{said}: nothing foresaw this error, so it is a defect of dealcast. Report it with this line."
+        )
 
 
 class FileTrouble(DealcastError):

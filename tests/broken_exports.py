@@ -7,7 +7,8 @@ import gzip
 import io
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import openpyxl
 
@@ -168,7 +169,127 @@ OF_A_CRM: dict[str, Make] = {
 }  # fmt: skip
 
 
+WITHOUT_FLAGS = {name: text for name, text in HUBSPOT.items() if name not in ("Is Deal Closed?", "Is Closed Won")}
+PERSONS_ID = {PERSON: "1"} | HUBSPOT
+"""A column before the others, whose header is a person."""
+
+
+def table(*deals: Row, **csv_options: Any) -> Make:
+    """These rows as they are, by the header of the first."""
+    return lambda _: text_of(list(deals), **csv_options).encode()
+
+
+def after(make: Make, edit: Callable[[str], str]) -> Make:
+    return lambda rows: edit(make(rows).decode()).encode()
+
+
+def of_sheets(*names: str, deals: Sequence[Row] = (HUBSPOT,), merged: str = "") -> Make:
+    """A workbook of sheets with these names and the same deals."""
+
+    def make(_: list[Row]) -> bytes:
+        book, stream = openpyxl.Workbook(), io.BytesIO()
+        for number, name in enumerate(names):
+            sheet = book.worksheets[0] if not number else book.create_sheet()
+            sheet.title = name
+            for row in [list(deals[0]), *(list(deal.values()) for deal in deals)]:
+                sheet.append(row)
+            if merged:
+                sheet.merge_cells(merged)
+        book.save(stream)
+        return stream.getvalue()
+
+    return make
+
+
+def in_a_workbook(part: str, edit: Callable[[str], str]) -> Make:
+    """A workbook of deals with one of its parts edited."""
+
+    def make(rows: list[Row]) -> bytes:
+        stream = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(of_sheets("Deals")(rows))) as book, zipfile.ZipFile(stream, "w") as edited_book:
+            for name in book.namelist():
+                text = book.read(name)
+                edited_book.writestr(name, edit(text.decode()).encode() if name == part else text)
+        return stream.getvalue()
+
+    return make
+
+
+def of_files(files: dict[str, bytes], *, flags: int = 0) -> Make:
+    """A zip of these files; ``flags`` are those of each, such as 1 for one that is encrypted."""
+
+    def make(_: list[Row]) -> bytes:
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w") as archive:
+            for name, text in files.items():
+                archive.writestr(name, text)
+        packed = bytearray(stream.getvalue())
+        place = 0
+        while flags and (place := packed.find(b"PK\x01\x02", place) + 1):
+            packed[place + 7] |= flags
+        return bytes(packed)
+
+    return make
+
+
+SHEET = "xl/worksheets/sheet1.xml"
+OF_FORMS: dict[str, Make] = {
+    "a sheet named for a person": of_sheets("+39 345 6789012", "g.kanari@example.org"),
+    "merged cells below a person's header": of_sheets("Deals", deals=(PERSONS_ID, PERSONS_ID), merged="A2:A3"),
+    "a workbook of no cells": workbook(lambda _: []),
+    "a workbook with an error that is a person": in_a_workbook(SHEET, lambda text: re.sub(r'<c r="B2"[^>]*>', '<c r="B2" t="e">', text)),
+    "a workbook with a place that is a person": in_a_workbook(SHEET, lambda text: text.replace('r="B2"', 'r="KANARI6789012"')),
+    "nothing": lambda _: b"",
+    "nothing but blanks": lambda _: b" \n" * 40,
+    "a header without end": lambda _: f"{PERSON},".encode() * 9000,
+    "a zip of a person's files": of_files({"g.kanari@example.org.csv": b"id,name\n1,2\n", "+39 345 6789012.csv": b"a,b\n1,2\n"}),
+    "a zip of no table": of_files({"kanari-6789012/": b""}),
+    "a zip of a person's workbook": of_files({"g.kanari@example.org.xlsx": b"PK\x03\x04"}),
+    "an encrypted zip": of_files({"g.kanari@example.org.csv": b"id,name\n1,2\n"}, flags=1),
+    "a zip of too many files": of_files({f"g.kanari@example.org-{number}.csv": b"id,name\n1,2\n" for number in range(1001)}),
+    "a zip with another name in its directory": lambda rows: zipped("g.kanari@example.org.csv")(rows).replace(b"g.k", b"G.K", 1),
+    "a gzip with a person behind it": lambda rows: gzip.compress(text_of(rows).encode()) + PERSON.encode(),
+    "a gzip with zeros behind it": lambda rows: gzip.compress(text_of(rows).encode()) + bytes(1 << 17),
+    "a text encoded twice": lambda rows: text_of(rows).replace("Giovanna", "Giovannà").encode().decode("latin-1").encode(),
+    "a cell that swallowed rows below a person's header": lambda _: text_of(
+        [HUBSPOT | {PERSON: f"x{chr(10)}{',' * 11}{chr(10)}y"}]
+    ).encode(),
+}  # fmt: skip
+
+OF_ROWS: dict[str, Make] = {
+    "a column of the platform's twice": after(table(rows_of()[0]), lambda text: text.replace('"description"', '"name"', 1)),
+    "an id without end": cell("id", PERSON * 100),
+    "an id in two spellings": lambda rows: text_of(
+        [row | {"id": f"{6789012 + place // 2}{'.0' * (place % 2)}"} for place, row in enumerate(rows)]
+    ).encode(),
+}
+
+OF_HUBSPOT: dict[str, Make] = {
+    "a person's sign of a currency": hubspot(Amount="€ 6789012", Currency=PERSON),
+    "another header in the middle": table(PERSONS_ID, {name: name if name != PERSON else "x" for name in PERSONS_ID}, PERSONS_ID),
+    "two columns that differ": after(table(HUBSPOT | {"Twice": PERSON}), lambda text: text.replace('"Twice"', '"Amount"', 1)),
+    "letters of several zones": hubspot(Create_Date="2026-09-01 08:00 CST"),
+    "stages of people that say no outcome": table(
+        *(WITHOUT_FLAGS | {"Record ID": str(number), "Deal Stage": f"{PERSON} {number}"} for number in range(3))
+    ),
+    "dates of two writers": table(
+        *(HUBSPOT | {"Record ID": str(number), "Create Date": day} for number, day in enumerate(["25/04/2026", "04/25/2026", "25/04/2026"]))
+    ),
+    "dates of two orders in two columns": table(HUBSPOT | {"Create Date": "25/04/2026", "Close Date": "04/25/2026"}),
+    "numbers of two forms": table(
+        *(HUBSPOT | {"Record ID": str(number), "Amount": text} for number, text in enumerate(["67,89.012", "6789012,5", "6789012.5"]))
+    ),
+    "a number of either form": hubspot(Amount="678,901"),
+    "several pipelines of people": table(*(HUBSPOT | {"Record ID": str(number), "Pipeline": f"{PERSON} {number}"} for number in range(3))),
+    "several currencies of people": table(*(HUBSPOT | {"Record ID": str(number), "Currency": f"{PERSON} {number}"} for number in range(3))),
+    "a flag of a person's": hubspot(**{"Is Deal Closed?": PERSON}),
+    "a deal that is there and deleted": table(HUBSPOT | {"Deleted": "false"}, HUBSPOT | {"Deleted": "true"}),
+}
+
 CASES = {name: (make, "canonical") for name, make in KINDS.items() if name not in COLUMNS_OF_ALL_KINDS}
 CASES |= {f"hubspot: {name}": (make, "hubspot") for name, make in OF_A_CRM.items()}
+CASES |= {name: (make, "hubspot") for name, make in OF_FORMS.items()}
+CASES |= {name: (make, "canonical") for name, make in OF_ROWS.items()}
+CASES |= {f"hubspot: {name}": (make, "hubspot") for name, make in OF_HUBSPOT.items()}
 CASES |= {f"a person in {column}": (COLUMNS_OF_ALL_KINDS[f"a person in {column}"], "canonical") for column in ONE_OF_A_KIND}
 CASES |= {name: (make, "canonical") for name, make in COLUMNS_OF_ALL_KINDS.items()}

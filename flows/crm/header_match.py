@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
+from expectations.disclosure import name_or_shape
 from expectations.schema import COLUMNS, Kind, Null
 from flows.crm.dialect import LOCAL, Dialect, Drop, Recipe, Source, StatusRule, known_dialects
 from flows.crm.files.contents import Contents
@@ -270,8 +271,9 @@ class Bound:
         for first, last, begin, end in self.contents.traits.get("merged", ()):
             position = next((position for position in self.wanted if begin <= position <= end), None)
             if first >= self.layout.first_line and position is not None:
+                header = name_or_shape(self.layout.headers[position])
                 raise ExportUnmappable(
-                    f"{location}, line {first}, column {self.layout.headers[position]!r}: the cells down to line {last} are merged, so that"
+                    f"{location}, line {first}, column {header!r}: the cells down to line {last} are merged, so that"
                     " only the first has the value. Unmerge them, fill in every row, and save again."
                 )
 

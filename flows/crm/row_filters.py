@@ -129,8 +129,8 @@ class RowFilters:
                 other = next((headers[int(place)] for place, cell in cells.items() if _header(cell) != _header(headers[int(place)])), None)
                 if other is not None:
                     raise ExportUnreadable(
-                        f"{self._where}, line {line}: a second header that is not the first's: it has no {other!r} in that place."
-                        " Two exports were joined. Give them one by one, or export again."
+                        f"{self._where}, line {line}: a second header that is not the first's: it has no {name_or_shape(other)!r} in that"
+                        " place. Two exports were joined. Give them one by one, or export again."
                     )
         return repeated
 

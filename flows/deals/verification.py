@@ -7,6 +7,7 @@ way. A null word that is held, such as ``NaN``, is an empty cell. ``lastSyncedAt
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ _NEVER_EMPTY = frozenset(column.name for column in COLUMNS if column.null is Nul
 """A null word in these is a text: the platform refuses an empty cell there."""
 
 _KINDS = {column.name: column.kind for column in COLUMNS}
+_ITS_CELLS = re.compile(r"(?<=, got )(\d+): .*")
 _MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.0+)?)?)?$"
 _ZONED = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)$"
 _BLOCK_BYTES = 16 << 20  # a row, with all its line breaks, must fit in one
@@ -204,7 +206,7 @@ def _read_dump(dump: Path) -> pa.Table:
     try:
         held = _read(dump, _separator_of(dump))
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
-        why = str(error).splitlines()[0][:200]
+        why = _ITS_CELLS.sub(r"\1", str(error).splitlines()[0])[:200]
         raise UnexpectedAnswer(f"The collection's dump is not a CSV with the 35 deal columns: {why}. Is it the platform's?") from error
     return pa.table({name: held[name] if name in _NEVER_EMPTY else _without_null_words(held[name]) for name in held.column_names})
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from prefect.runtime import task_run
 
+from expectations.disclosure import name_or_shape
 from flows.delivery.backoff import honor_retry_after
 from flows.delivery.forecast_gate import CompletedAppend
 from flows.delivery.lifecycle import AcceptedAppend, CompletedForecast, InvokedForecast
@@ -26,8 +27,7 @@ from flows.errors import (
 from flows.ledger.store import Entry, Ledger, Sending
 from flows.ledger.unfinished import options_of
 from flows.nostradamus import UploadRequest
-from flows.nostradamus.models import one_line
-from flows.nostradamus.validation_errors import columns, describe, fallen
+from flows.nostradamus.validation_errors import columns, describe, fallen, said
 from flows.runtime.atomic_files import private_folder, write_whole
 from flows.runtime.step_log import say
 from flows.runtime.thread_interruption import is_interrupted
@@ -63,7 +63,7 @@ def poll_append(accepted: AcceptedAppend, settings: Settings, ledger: Ledger) ->
         ledger.write(entry.model_copy(update={"upload": upload}))
         return CompletedAppend(accepted, answer, completed_at)
     if answer.status == "error":
-        refused = entry.upload.model_copy(update={"state": "refused", "reason": answer.message})
+        refused = entry.upload.model_copy(update={"state": "refused", "reason": said(answer.message)})
         ledger.write(entry.model_copy(update={"upload": refused}))
         kept = _keep(answer, settings.out_folder(options_of(entry)))
         why = "\n".join(filter(None, (f"The platform refused {accepted.name}: {describe(answer)}", fallen(answer))))
@@ -95,11 +95,8 @@ def poll_forecast(invoked: InvokedForecast, settings: Settings, ledger: Ledger) 
         end(Sending(state="unknown", intended_at=invoked.accepted_at, reason=str(error), doubt=True))
         raise NotFound(f"{error} The platform lost the invocation; the deals are in: run the sync again for a new one.") from error
     if answer.failed:
-        end(Sending(state="refused", intended_at=invoked.accepted_at, reason=answer.message))
-        raise ForecastFailed(
-            f"Invocation {invoked.invocation_id} failed: {one_line(answer.message or 'no reason given').rstrip('.')}. "
-            "The deals are in; run the sync again."
-        )
+        end(Sending(state="refused", intended_at=invoked.accepted_at, reason=said(answer.message)))
+        raise ForecastFailed(f"Invocation {invoked.invocation_id} failed: {said(answer.message)}. The deals are in; run the sync again.")
     if answer.status != "completed":
         raise _unfinished(invoked, answer.status, settings)
     completed_at = datetime.now(UTC)
@@ -139,7 +136,7 @@ def _unfinished(sent: AcceptedAppend | InvokedForecast, status: str, settings: S
     if status in ("queued", "in_progress"):
         return _still(sent, status, settings)
     return UnexpectedAnswer(
-        f"{sent.name} is {status!r}, a word that the contract does not know. Nothing is repeated or invoked; look at it, "
+        f"{sent.name} is {name_or_shape(status)!r}, a word that the contract does not know. Nothing is repeated or invoked; look at it, "
         f"then `dealcast resume --collection {sent.collection}`."
     )
 

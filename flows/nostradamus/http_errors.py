@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from expectations.disclosure import known_or_shape, shape, without_cells
 from flows.errors import (
     DealcastError,
     NotAuthorized,
@@ -26,6 +29,15 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 
 _REDACTED = "(token)"
 _SHORTEST_SECRET = 4
+_SAID = ("message", "detail", "error", "msg", "title", "reason")
+"""The fields of a body whose texts are words of the platform's own, and no cells."""
+
+_LONGEST_READ = 1 << 16
+"""Bytes of a body that are looked through for words to quote."""
+
+_SHORT = 1000
+"""Numbers of fewer digits than a deal's are shown, such as a code or a row of a batch."""
+
 _LATER = (429, 502, 503, 504)
 """Answers that ask to come back; any other 5xx to what is no GET leaves open what was done: `delivery/submit.py` settles that."""
 
@@ -79,6 +91,8 @@ def failure(error: httpx.HTTPError, *, repeatable: bool) -> DealcastError:
     except RuntimeError:  # httpx raises it where no request was attached
         where, host, secret = "request", "the platform", ""
     why = (str(error) or type(error).__name__).replace(secret or "\0", _REDACTED)
+    if isinstance(error, httpx.RemoteProtocolError) and "b'" in why:  # a line of what came in place of an answer
+        why = type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in why:
         reason = why.partition("verify failed: ")[2].partition(" (_ssl")[0] or why
         return PlatformUnreachable(
@@ -95,16 +109,30 @@ def failure(error: httpx.HTTPError, *, repeatable: bool) -> DealcastError:
 
 
 def quote(response: httpx.Response) -> str:
-    """The text of the body, in at most 300 characters; its shape is not documented (S), so any body will do."""
+    """The text of the body, in at most 300 characters; its shape is not documented (S), so any body will do.
+
+    Of what may be cells of the deals that it answers, the form.
+    """
     content = redacted(response)
     try:
-        body = json.loads(content)
+        body = json.loads(content if len(content) <= _LONGEST_READ else b"")
     except (ValueError, RecursionError):
-        body = content.decode(errors="replace")
+        body = content[:_LONGEST_READ].decode(errors="replace")
     if isinstance(body, dict):
         body = next((body[key] for key in ("message", "detail", "error") if body.get(key)), body)
-    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    return one_line(storable(text)).rstrip(".") or "an empty body"
+    text = without_cells(storable(body)) if isinstance(body, str) else json.dumps(forms_of(body, _SAID), ensure_ascii=False)
+    return one_line(text).rstrip(".") or "an empty body"
+
+
+def forms_of(body: Any, said: Collection[str] = (), name: str = "") -> Any:
+    """A body of JSON with the form of each text, but for words in the fields that ``said`` names."""
+    if isinstance(body, dict):
+        return {without_cells(storable(key)): forms_of(value, said, key) for key, value in body.items()}
+    if isinstance(body, list):
+        return [forms_of(value, said, name) for value in body]
+    if isinstance(body, str):
+        return without_cells(storable(body)) if name in said else known_or_shape(storable(body))
+    return body if body is None or abs(body) < _SHORT else shape(str(body))
 
 
 def storable(text: str) -> str:

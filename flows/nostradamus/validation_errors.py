@@ -6,9 +6,11 @@ import json
 import re
 from typing import Any
 
+from expectations.disclosure import name_or_shape, without_cells
 from expectations.schema import COLUMNS, Column, Kind, Null, Standing
 from flows.errors import printable
 from flows.nostradamus import UploadRequest
+from flows.nostradamus.http_errors import forms_of
 from flows.nostradamus.models import one_line
 
 _LINES = 12
@@ -37,7 +39,7 @@ CORRECT = {
 )
 """The place where each fact that a validation can show to be wrong is corrected."""
 
-_CASES = re.compile(r"failure cases|(?<=\bvalues):")
+_CASES = re.compile(r"failure[ _]cases?|(?<=\bvalues):|(?<=\bunique):|\n")
 """Pandera lists the failing values, those that stand twice and those that are empty behind these words: people's data, without bound."""
 
 
@@ -47,10 +49,15 @@ def describe(answer: UploadRequest) -> str:
     Failing values are left out: the text goes to logs and to Prefect. The whole answer is kept in ``rejection.json``.
     """
     lines = [line for report in _reports(answer.validation_errors) for line in _lines_of(report)]
-    head = one_line(answer.message or "no reason given").rstrip(".")
+    head = said(answer.message)
     if len(lines) > _LINES:
         lines = [*lines[:_LINES], f"... and {len(lines) - _LINES} more"]
     return "\n".join([f"{head}.", *(f"  - {line}" for line in lines)])
+
+
+def said(message: str | None) -> str:
+    """The platform's own words, in one line, without what may be a cell's."""
+    return one_line(without_cells(message or "no reason given")).rstrip(".")
 
 
 def columns(answer: UploadRequest) -> list[str]:
@@ -105,7 +112,7 @@ def _reports(errors: Any) -> list[Any]:
 
 def _lines_of(report: Any) -> list[str]:
     entries = _entries_of(report)
-    return [_line(code, entry) for code, entry in entries] if entries else [_short(report)]
+    return [_line(code, entry) for code, entry in entries] if entries else [_short(forms_of(report))]
 
 
 def _entries_of(report: Any) -> list[tuple[str, dict[str, Any]]]:
@@ -124,13 +131,13 @@ def _entries_of(report: Any) -> list[tuple[str, dict[str, Any]]]:
 def _line(code: str, entry: dict[str, Any]) -> str:
     check = str(entry.get("check") or code)
     error = _CASES.split(str(entry.get("error") or ""), maxsplit=1)[0].rstrip(" :,")
-    return f"column {_column(entry) or '(whole file)'}: {_short(check)}{': ' + _short(error) if error else ''}"
+    return f"column {_column(entry) or '(whole file)'}: {_short(check)}{': ' + without_cells(_short(error)) if error else ''}"
 
 
 def _column(entry: dict[str, Any]) -> str | None:
     """The column of an entry; a check of the whole file names the schema in its place."""
     column = entry.get("column")
-    return None if column is None or column == entry.get("schema") else str(column)
+    return None if column is None or column == entry.get("schema") else name_or_shape(str(column))
 
 
 def _short(value: Any) -> str:

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pkgutil import resolve_name
 from typing import ParamSpec, TypeVar
 
-from flows.errors import DealcastError
+from flows.errors import DealcastError, Defect
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,20 +68,21 @@ def in_data_process(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
     Raises:
         DealcastError: that process ended in the middle of it.
         Interrupted: the run is being interrupted.
-        Exception: what ``work`` raises.
+        DealcastError, OSError: what ``work`` raises.
+        Defect: it raised something else.
     """
     from flows.runtime.thread_interruption import raise_if_interrupted  # noqa: PLC0415 - prefect, which the data process does without
 
     with _TURN:
         raise_if_interrupted("this was begun; nothing was sent")
         if not _STARTED:
-            return work(*args, **kwargs)
+            return _foreseen(partial(work, *args, **kwargs))
         start_data_process()
         pool, process = _STARTED[-1]
         future = None
         try:
             future = pool.submit(work, *args, **kwargs)
-            return future.result()
+            return _foreseen(future.result)
         except BrokenProcessPool as error:
             pool.shutdown()  # waits for the exit code
             code = process.exitcode or 0
@@ -93,6 +95,16 @@ def in_data_process(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
             if future is None or not future.done():  # SIGTERM, Ctrl-C, a cancellation: it would go on
                 process.kill()
                 pool.shutdown()
+
+
+def _foreseen(result: Callable[[], R]) -> R:
+    """The result; an error that nothing foresaw without its words, which would go to Prefect."""
+    try:
+        return result()
+    except (DealcastError, OSError, BrokenProcessPool):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, its words may quote a cell
+        raise Defect.of(error) from None
 
 
 def _begin(first: str) -> None:

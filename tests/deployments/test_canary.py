@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
 from itertools import cycle
 from pathlib import Path
+from typing import NoReturn
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
 from deployments.cli import main
+from flows import errors
+from flows.deals.guard import ExportStats, guard, guard_age, guard_deletion, guard_override, guard_reading
+from flows.deals.id_spellings import refuse_held_spellings
+from flows.delivery.forecast_months import check_first_month
+from flows.errors import DealcastError, StoppedByGuard
 from tests.broken_exports import CASES, COLUMNS_OF_ALL_KINDS, KINDS, NEEDLE, ONE_OF_A_KIND, PERSON, Make, rows_of
 from tests.conftest import sampled
 
@@ -67,3 +77,63 @@ def test_the_search_finds_a_leak(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     caplog.clear()
     monkeypatch.setattr("expectations.check_report.shape", str)
     assert NEEDLE.search(said_of(path, "canonical", caplog, COMMANDS[0]))
+
+
+@pytest.mark.parametrize("command", [("check", "--crm", "canonical", "--json"), ("crms",)])
+def test_an_error_that_nothing_foresaw_quotes_no_cell(
+    command: tuple[str, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise ValueError(f"could not convert {PERSON}")
+
+    monkeypatch.setattr("flows.crm.files.table_reader.TableReader.read", fail)
+    path = tmp_path / "deals.csv"
+    path.write_bytes(KINDS["a BOM"](rows_of()))
+    ended = CliRunner().invoke(main, [command[0], str(path), *command[1:]])
+    assert ended.exit_code == 1
+    assert "ValueError at flows/" in ended.stderr
+    assert ("--json" in command) == ('"error": "Defect"' in ended.stdout)
+    assert not NEEDLE.search(f"{ended.output}{caplog.text}")
+
+
+KNOWN = ExportStats(100, 1e6, "2026-01-01T00:00:00", 60, 100, gone_ids=("kanari-6789012",), gone_file="gone.csv", changed=70, added=30)
+BEFORE = {"deals": 200, "value": 1e7, "newest_update": "2026-02-01T00:00:00"}
+THEN, NOW = datetime(2020, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
+
+GUARDS: dict[str, Callable[[], None]] = {
+    "shrunk": lambda: guard(KNOWN, BEFORE),
+    "read differently": lambda: guard_reading(["date_order was day-first, is month-first"], KNOWN),
+    "gone": lambda: guard_deletion(KNOWN, "1"),
+    "empty": lambda: guard_override("deals.csv", 0),
+    "old": lambda: guard_age(timedelta(1), THEN, "2020-01-01T00:00:00", now=NOW, local_now=NOW.replace(tzinfo=None)),
+    "held otherwise": lambda: refuse_held_spellings([pa.array(["KANARI-6789012.0"])], [pa.array(["KANARI-6789012"])]),
+    "too early": lambda: check_first_month(("2019-01-01", 7, "creationDatetime"), date(2026, 1, 1)),
+}
+
+
+@pytest.mark.parametrize("stop", GUARDS.values(), ids=GUARDS)
+def test_no_guard_names_a_deal(stop: Callable[[], None]) -> None:
+    with pytest.raises(StoppedByGuard) as stopped:
+        stop()
+    assert not NEEDLE.search(str(stopped.value))
+
+
+HERE, IN_PREFECT, OF_ANSWERS = "test_canary.py", "test_canary_in_prefect.py", "test_no_cell_of_an_answer.py"
+NOTHING_OF_A_DEAL = "made of names, paths, times and the kind of an error alone"
+CANARIES = {
+    "ExportError": HERE, "ExportUnreadable": HERE, "ExportUnmappable": HERE, "StoppedByGuard": HERE, "StoppedByGate": IN_PREFECT,
+    "PlatformRefused": OF_ANSWERS, "NotAuthorized": OF_ANSWERS, "NotFound": OF_ANSWERS, "AppendRejected": IN_PREFECT,
+    "ForecastFailed": IN_PREFECT, "UnexpectedAnswer": OF_ANSWERS, "PlatformBusy": OF_ANSWERS, "PlatformUnreachable": OF_ANSWERS,
+    "OutcomeUnknown": OF_ANSWERS, "PlatformUnavailable": OF_ANSWERS, "DealcastError": HERE, "Defect": "test_data_process.py",
+    **dict.fromkeys(
+        ("FileTrouble", "UsageError", "LedgerDamaged", "ExportNotFound", "StillProcessing", "DeadlinePassed", "UploadPostponed",
+         "Interrupted", "CollectionBusy", "LockLost", "PrefectAway"), NOTHING_OF_A_DEAL,
+    ),
+}  # fmt: skip
+"""Each class of the tree, with the tests that provoke it by text about people."""
+
+
+def test_every_class_of_errors_has_its_canary() -> None:
+    classes = {name for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, DealcastError)}
+    assert classes == CANARIES.keys()
+    assert {file for file in CANARIES.values() if file.endswith(".py")} <= {path.name for path in Path(__file__).parents[1].rglob("*.py")}

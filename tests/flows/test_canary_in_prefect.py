@@ -94,12 +94,16 @@ TWICE = {
     "error": f"series 'id' contains duplicate values:\n0    {PERSON}\n1    kanari-6789012",
 }
 CASE = {"column": "stage", "check": "isin(['Won'])", "error": f"Column 'stage' failed validator 0: isin(['Won']) failure cases: {PERSON}"}
-REPORT = {"status": "error", "message": "Validation failed", "validationErrors": [{"DATA": {"A": [TWICE, CASE]}}]}
+COERCED = {"column": "value", "check": "float64", "error": f"Error while coercing 'value': index failure_case 0 1 {PERSON}"}
+REPORT = {"status": "error", "message": f"Row 3 is {PERSON}", "validationErrors": [{"DATA": {"A": [TWICE, CASE, COERCED]}}]}
+FAILED = {"status": "error", "message": f"Deal kanari-6789012 of {PERSON} has no month"}
 
 OF_THE_PLATFORM: list[tuple[str, dict[str, Any]]] = [
     ("AppendRejected", {"kind": "altered", "method": "GET", "path": "*/append/*", "fields": REPORT}),
     ("PlatformRefused", {"kind": "status", "method": "POST", "path": "*/append", "status": 422}),
-    ("UnexpectedAnswer", {"kind": "unknown_status", "method": "GET", "path": "*/append/*", "word": "paused"}),
+    ("UnexpectedAnswer", {"kind": "unknown_status", "method": "GET", "path": "*/append/*", "word": PERSON}),
+    ("OutcomeUnknown", {"kind": "garbage", "method": "POST", "path": "*/append", "body": f"{PERSON} is no status"}),
+    ("ForecastFailed", {"kind": "altered", "method": "GET", "path": "/api/invocation/*", "fields": FAILED}),
     ("OutcomeUnknown", {"kind": "drop_after_commit", "method": "POST", "path": "*/append"}),
     ("AppendRejected", {"kind": "spoil", "method": "POST", "path": "*/append"}),
     ("NotAuthorized", {"kind": "status", "method": "POST", "path": "*/append", "status": 403}),
@@ -110,7 +114,7 @@ OF_THE_PLATFORM: list[tuple[str, dict[str, Any]]] = [
 """Error classes, each with how the platform brings it about, with people in every column of what it was sent."""
 
 
-@pytest.mark.parametrize("kinds", sampled({"those that quote": OF_THE_PLATFORM[:4], "the others": OF_THE_PLATFORM[4:]}))
+@pytest.mark.parametrize("kinds", sampled({"those that quote": OF_THE_PLATFORM[:5], "the others": OF_THE_PLATFORM[5:]}))
 def test_no_error_of_the_platform_tells_of_a_deal(
     sync: Sync,
     platform: Nostradamus,

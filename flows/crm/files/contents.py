@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import fnmatch
-import gzip
 import io
 import re
 import zipfile
@@ -17,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from expectations.disclosure import title_or_shape
 from flows.crm.files.encodings import BOMS, CHUNK, encoding_of, refuse_twice, said_encoding, unmarked_utf16
 from flows.crm.files.joined_parts import joined, same_header
 from flows.crm.files.workbooks import SheetRow, Traits, open_sheets
@@ -47,9 +47,12 @@ _BOOKS = (b"\xd0\xcf\x11\xe0", b"PK\x03\x04")
 _NO_BOMB, _LARGEST_RATIO = 256 << 20, 200
 """Bytes that any archive may unpack to, and how many times its size a larger one may."""
 
-_MOST_PARTS, _MOST_PADDING = 1000, 64 << 10
+_MOST_PARTS, _MOST_PADDING, _MOST_MEMBERS = 1000, 64 << 10, 100_000
 
-DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, zipfile.LargeZipFile)
+_GZIP, _PACKED = 31, 64 << 10
+"""zlib's word for gzip's header and checksum; bytes that are read of a packed file at a time."""
+
+DAMAGED = (EOFError, zlib.error, zipfile.BadZipFile, zipfile.LargeZipFile)
 """The errors that reading a damaged archive raises, if only at its end."""
 
 
@@ -102,7 +105,8 @@ def read_contents(path: Path, location: str, members: tuple[str, ...] = (), enco
 
 def damaged(location: str, error: Exception) -> ExportUnreadable:
     """The error to raise where reading raises one of :data:`DAMAGED`."""
-    return ExportUnreadable(f"{location} is a damaged archive ({error}). Download it again.")
+    why = type(error).__name__ if "'" in str(error) else error  # what it quotes is of the archive
+    return ExportUnreadable(f"{location} is a damaged archive ({why}). Download it again.")
 
 
 def _contents(path: Path, location: str, members: tuple[str, ...], said: str | None) -> Contents:
@@ -111,13 +115,15 @@ def _contents(path: Path, location: str, members: tuple[str, ...], said: str | N
     if not head:
         raise ExportUnreadable(f"{location} is empty (0 bytes). Export again.")
     if head.startswith(b"\x1f\x8b"):
-        _refuse_padding(path, location)
         return _text(lambda: _unpacked(path, location), location, said)
     if head.startswith(_BOOKS[0]) or (head.startswith(_BOOKS[1]) and _is_workbook(path)):
         if head.startswith(_BOOKS[1]):
             _refuse_packed_book(path, location)
         sheets = tuple(
-            Contents("workbook", None, sheet.rows, sheet.name, sheet.others, traits=sheet.traits) for sheet in open_sheets(path, location)
+            Contents(
+                "workbook", None, sheet.rows, title_or_shape(sheet.name), tuple(map(title_or_shape, sheet.others)), traits=sheet.traits
+            )
+            for sheet in open_sheets(path, location)
         )
         for sheet in sheets if said is None else ():
             refuse_twice(_first_rows(sheet), f"{location} (sheet {sheet.member!r})")
@@ -130,14 +136,6 @@ def _contents(path: Path, location: str, members: tuple[str, ...], said: str | N
 def _first_rows(sheet: Contents) -> Iterator[tuple[int, bytes]]:
     rows = sheet.rows() if sheet.rows else iter(())
     return ((number, "\n".join(cells).replace(NUMERIC_CELL, "").encode("utf-8", "replace")) for number, cells in islice(rows, _HEAD_ROWS))
-
-
-def _refuse_padding(path: Path, location: str) -> None:
-    """Raise ExportUnreadable for many zeros behind a gzip's text: Python takes them for padding, and looks at them one by one."""
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - _MOST_PADDING))
-        if not stream.read().strip(b"\0"):
-            raise ExportUnreadable(f"{location} ends in more than {_MOST_PADDING >> 10} KB of zeros. Download it again.")
 
 
 def _is_workbook(path: Path) -> bool:
@@ -157,7 +155,7 @@ def _member(path: Path, location: str, members: tuple[str, ...], said: str | Non
     tables = [info for info in infos if Path(info.filename).suffix.lower() in {".csv", ".tsv", ".txt"}] or infos
     wanted = [info for info in tables if any(fnmatch.fnmatch(Path(info.filename).name, pattern) for pattern in members)]
     chosen = wanted or tables
-    names = ", ".join(info.filename for info in chosen[:8])
+    names = ", ".join(title_or_shape(info.filename) for info in chosen[:8])
     if not chosen:
         raise ExportUnreadable(f"{location} is a zip without a table in it. Export again.")
     if len(chosen) > _MOST_PARTS:
@@ -174,8 +172,8 @@ def _member(path: Path, location: str, members: tuple[str, ...], said: str | Non
             f"{location} holds {len(chosen)} files ({names}), and their first lines differ, so they are no parts of one export."
             " Unpack it and give the one with the deals."
         )
-    name = ", followed by ".join(info.filename for info in chosen)
-    if Path(name).suffix.lower() in {".xlsx", ".xls", ".xlsm", ".ods"}:
+    name = ", followed by ".join(title_or_shape(info.filename) for info in chosen)
+    if Path(chosen[-1].filename).suffix.lower() in {".xlsx", ".xls", ".xlsm", ".ods"}:
         raise ExportUnreadable(f"{location} holds the workbook {name}. Unpack it and give the workbook itself.")
     cuts = set[int]()
     raw = parts[0] if len(parts) == 1 else partial(joined, parts, cuts)
@@ -242,24 +240,65 @@ def _unpacked(path: Path, location: str) -> BinaryIO:
 
 
 class _Unpacked(io.RawIOBase):
-    """A gzip file's text, up to the bounds."""
+    """A gzip file's text, up to the bounds. Python's own reader takes seconds for a member of no text, and for a megabyte of zeros."""
 
     def __init__(self, path: Path, location: str) -> None:
-        self._stream = gzip.GzipFile(path)
-        self._size, self._location, self._read = path.stat().st_size, location, 0
+        self._packed = path.open("rb")
+        self._size, self._location = path.stat().st_size, location
+        self._pending, self._member = b"", zlib.decompressobj(_GZIP)
+        self._read = self._padding = 0
+        self._members = 1
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # the one buffer type that BufferedReader passes
-        read = self._stream.readinto(buffer)
+        while self._fill():
+            text = self._member.decompress(self._pending, len(buffer))
+            self._pending = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            if text:
+                buffer[: len(text)] = text
+                self._count(len(text))
+                return len(text)
+        return 0
+
+    def _fill(self) -> bool:
+        """Have something to unpack, behind the end of a member the next one; False at the end. Raises EOFError within a member."""
+        while True:
+            self._pending = self._pending or self._packed.read(_PACKED)
+            if not self._member.eof:
+                if not self._pending:
+                    raise EOFError("it ends in the middle")
+                return True
+            if not self._pending:
+                return False
+            left = self._pending.lstrip(b"\0")  # as tapes and disks pad
+            self._pad(len(self._pending) - len(left))
+            self._pending = left
+            if left:
+                self._next_member()
+                return True
+
+    def _pad(self, zeros: int) -> None:
+        self._padding += zeros
+        if self._padding > _MOST_PADDING:
+            raise ExportUnreadable(f"{self._location} has more than {_MOST_PADDING >> 10} KB of zeros behind its text. Download it again.")
+
+    def _next_member(self) -> None:
+        self._padding, self._members, self._member = 0, self._members + 1, zlib.decompressobj(_GZIP)
+        if self._members > _MOST_MEMBERS:
+            raise ExportUnreadable(
+                f"{self._location} is a gzip of more than {_MOST_MEMBERS:,} members, which no setting raises. Unpack it yourself and give"
+                " the file, if it is one that you trust."
+            )
+
+    def _count(self, read: int) -> None:
         self._read += read
         if self._read > _NO_BOMB:
             _refuse_bomb(self._read, self._size, self._location)
-        return read
 
     def close(self) -> None:
-        self._stream.close()
+        self._packed.close()
         super().close()
 
 

@@ -11,6 +11,7 @@ from typing import cast
 
 import numpy as np
 
+from expectations.disclosure import name_or_shape
 from flows.crm.files.blocks import Block, Starts
 from flows.crm.values.cells import is_found
 from flows.errors import ExportUnreadable
@@ -98,7 +99,7 @@ class RowShape:
         """Raise ExportUnreadable where a cell of the row on ``line`` has other rows in it."""
         for place, cell in enumerate(cells[: self.width]):
             if "\n" in cell and self._swallowed(place, cell.split("\n")):
-                header = self.headers[place] if place < len(self.headers) else f"column {place + 1}"
+                header = name_or_shape(self.headers[place]) if place < len(self.headers) else f"column {place + 1}"
                 breaks = cell.count("\n")
                 raise ExportUnreadable(
                     f"{self.location}, line {line}, column {header!r}: the cell has {breaks} line breaks and the separators of whole rows:"

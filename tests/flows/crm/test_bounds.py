@@ -35,14 +35,36 @@ def test_an_archive_that_unpacks_to_much_more_than_a_table_is_refused(pack: str,
         extract(str(path))
 
 
-def test_a_gzip_that_ends_in_zeros_is_refused(tmp_path: Path, export: Export) -> None:
+@pytest.mark.parametrize("behind", [b"", gzip.compress(b"7,x\n")], ids=["at the end", "between members"])
+def test_a_gzip_with_many_zeros_is_refused(behind: bytes, tmp_path: Path, export: Export) -> None:
     """Python's reader takes a second for each megabyte of them; a few are padding, as tapes have."""
     path, packed = tmp_path / "deals.csv.gz", gzip.compress(export.text().encode())
-    path.write_bytes(packed + bytes(64 << 10))
-    with pytest.raises(ExportUnreadable, match="ends in more than 64 KB of zeros"):
+    path.write_bytes(packed + bytes((64 << 10) + 1) + behind)
+    with pytest.raises(ExportUnreadable, match="more than 64 KB of zeros"):
         extract(str(path))
-    path.write_bytes(packed + bytes(1 << 10))
+    path.write_bytes(packed + bytes(64 << 10))
     assert len(extract(str(path))[0]) == 3
+
+
+def test_a_gzip_of_a_million_members_is_refused(tmp_path: Path, export: Export) -> None:
+    """Python's reader takes half a minute over them; ten thousand, as parallel packers write, are read."""
+    path, empty = tmp_path / "deals.csv.gz", gzip.compress(b"")
+    header, *rows = (gzip.compress(line.encode()) for line in export.text().splitlines(keepends=True))
+    path.write_bytes(header + (empty + bytes(60)) * 10_000 + b"".join(rows))
+    assert len(extract(str(path))[0]) == 3
+    path.write_bytes(header + (empty + bytes(60)) * 1_000_000 + b"".join(rows))
+    with pytest.raises(ExportUnreadable, match="a gzip of more than 100,000 members"):
+        extract(str(path))
+
+
+def test_a_damaged_gzip_is_refused(tmp_path: Path, export: Export) -> None:
+    path, packed = tmp_path / "deals.csv.gz", gzip.compress(export.text().encode())
+    wrong = bytearray(packed)
+    wrong[-5] ^= 1
+    for damaged in (packed[:-3], packed[: len(packed) // 2], packed + b"Giovanna", bytes(wrong)):
+        path.write_bytes(damaged)
+        with pytest.raises(ExportUnreadable, match="is a damaged archive"):
+            extract(str(path))
 
 
 def test_an_archive_of_more_files_than_an_export_has_parts_is_refused(tmp_path: Path, export: Export) -> None:

@@ -7,15 +7,17 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import psutil
 import pytest
 
-from flows.errors import DealcastError, ExportUnreadable
+from flows.errors import DealcastError, Defect, ExportUnreadable
 from flows.runtime.data_process import end_data_process, in_data_process, start_data_process
 from tests.conftest import HANG, wait_for
 
@@ -80,9 +82,21 @@ def test_an_error_there_is_the_same_here() -> None:
 
 @pytest.mark.usefixtures("_started")
 def test_an_answer_that_cannot_come_over_is_an_error() -> None:
-    with pytest.raises(TypeError, match="pickle"):
+    with pytest.raises(Defect, match="TypeError"):
         in_data_process(threading.Lock)
     assert in_data_process(len, "abc") == 3
+
+
+READS_A_CELL = "exec(compile('def read(): return float(\"Giovanna Kanari\")', '/x/flows/crm/cells.py', 'exec')); read()"
+
+
+def test_an_error_that_nothing_foresaw_is_told_without_its_words_here_and_there() -> None:
+    for start in (end_data_process, partial(start_data_process, "builtins:list")):
+        start()
+        with pytest.raises(Defect, match=r"^ValueError at flows/crm/cells.py, line 1: .*defect") as raised:
+            in_data_process(exec, READS_A_CELL)
+        assert "Kanari" not in "".join(traceback.format_exception(raised.value))
+    end_data_process()
 
 
 @pytest.mark.usefixtures("_started")
