@@ -276,6 +276,11 @@ class SyncOptions(BaseModel):
         """Arguments of the invocation, or None where no forecast is asked for."""
         return None if self.forecast == "never" else {"horizon": self.horizon, "first_month": self.first_month}
 
+    @property
+    def has_own_folder(self) -> bool:
+        """True if the files of the sync go into a folder that the user named."""
+        return self.out is not None and not is_target(self.out)
+
     def from_folder(self, folder: Path) -> SyncOptions:
         """The same with the paths of export, dialect and ``out`` as they are from ``folder``."""
         paths = {"export": self.export, "out": self.out, "crm": self.crm if self.crm.endswith(".toml") else None}

@@ -91,8 +91,7 @@ class Settings(BaseSettings):
 
     def out_folder(self, options: SyncOptions) -> Path:
         """The folder for a sync's files."""
-        own = options.out is not None and not is_target(options.out)
-        return Path(str(options.out)).expanduser() if own else self.home_folder / "forecasts" / options.collection
+        return Path(str(options.out)).expanduser() if options.has_own_folder else self.home_folder / "forecasts" / options.collection
 
     def forecast_targets(self, options: SyncOptions) -> list[str]:
         """The URLs to which the history of forecasts is delivered, with their credentials.

@@ -156,7 +156,7 @@ def entry_of(checked: CheckedDeals, options: SyncOptions) -> Entry:
         totals=checked.totals,
         upload=Sending(state="unsent", intended_at=datetime.now(UTC)),
         wanted=options.forecast_args,
-        options=options.model_dump(),
+        options=options.model_dump() | ({"out": str(Path(str(options.out)).expanduser().absolute())} if options.has_own_folder else {}),
     )
 
 

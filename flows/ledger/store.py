@@ -47,9 +47,8 @@ HOLDER = "_holder.json"
 NAME = "_name.txt"
 """The file that remembers the name by which people know a collection."""
 
-_RESERVE = "_reserve.bin"
-"""The file that takes up bytes for what has to be written once a send is accepted, should the disk be full by then."""
-_RESERVED = 1 << 16
+_RESERVE, _RESERVED = "_reserve.bin", 1 << 16
+"""The file that takes up bytes for what has to be written once a send is accepted, should the disk be full by then; and its size."""
 
 _HELD: dict[tuple[str, str], bytes] = {}
 """(ledger, collection) -> what :data:`HOLDER` says while this process holds the lock: no two holders ever write the same."""
@@ -298,7 +297,8 @@ class Ledger:
 
     def forget(self, collection: str) -> None:
         """Remove all that is remembered of ``collection``."""
-        self._fs.rm(f"{self._root}/{collection}", recursive=True)
+        with suppress(FileNotFoundError), self._in_reach():
+            self._fs.rm(f"{self._root}/{collection}", recursive=True)
 
     def where(self, collection: str, name: str) -> str:
         """The location of one file of ``collection``, for people."""

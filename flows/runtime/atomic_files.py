@@ -11,14 +11,14 @@ from pathlib import Path
 
 from flows.errors import UsageError
 
-_HALF = ".dealcast.tmp"
+HALF = ".dealcast.tmp"
 """The ending, behind a process's id, of a file that is being written."""
 
 
 def remove_halves(folder: Path) -> None:
     """Remove what processes of this machine were writing into ``folder`` with :func:`write_whole` as they were killed."""
-    for left in folder.glob(f"_*{_HALF}"):
-        writer = left.name.removesuffix(_HALF).rpartition(".")[2]
+    for left in folder.glob(f"_*{HALF}"):
+        writer = left.name.removesuffix(HALF).rpartition(".")[2]
         if writer.isdecimal() and not _is_alive(int(writer)):
             left.unlink(missing_ok=True)
 
@@ -46,7 +46,7 @@ def write_whole(path: Path, pieces: Iterable[bytes], *, shared: bool = False) ->
     Raises:
         OSError: it cannot be written; the old file is left as it was.
     """
-    temporary = path.with_name(f"_{path.name}.{os.getpid()}{_HALF}")
+    temporary = path.with_name(f"_{path.name}.{os.getpid()}{HALF}")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if shared else 0o600)
     try:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deployments.cli import main
-from flows.ledger.store import HOLDER, Entry, Ledger, Sending
+from flows.ledger.store import HOLDER, NAME, Entry, Ledger, Sending
 from flows.runtime.staging_area import staging_folder
 
 NOW = datetime.now(UTC)
@@ -75,6 +75,38 @@ def test_it_asks_first_and_lists_what_would_go(forget: Forget, home: Path, said:
     assert all(f"{home}/forecasts/acme/{name}" in done.stdout for name in KEPT)
     assert (ledger.collections() == []) == (code == 0)
     assert (home / "forecasts/acme/report.md").exists() == (code != 0)
+
+
+def test_what_was_verified_and_never_synced_goes_too(forget: Forget, home: Path) -> None:
+    """By its folder alone; nothing beside it can be named."""
+    for name in ("acme", "globex"):
+        (home / "forecasts" / name).mkdir(parents=True)
+        (home / "forecasts" / name / "differences.csv").write_text("a deal", encoding="ascii")
+    assert forget("acme", "--yes").exit_code == 0
+    assert [path.name for path in (home / "forecasts").iterdir()] == ["globex"]
+    for other in ("../forecasts/globex", "../forecasts", ".", "", "acme"):
+        assert forget(other, "--yes").exit_code == 2, other
+    assert (home / "forecasts/globex/differences.csv").exists()
+
+
+def test_the_folder_of_its_name_goes_too_unless_it_is_another_s(forget: Forget, home: Path) -> None:
+    """A dry run that knows the name alone writes there."""
+    for identifier, name in (("1a", "acme"), ("2b", "globex"), ("globex", "other")):
+        synced(home, identifier).put_line(identifier, NAME, name)
+    for name in ("acme", "globex"):
+        (home / "forecasts" / name).mkdir(exist_ok=True)
+        (home / "forecasts" / name / "quarantine.csv").write_text("a deal", encoding="ascii")
+    assert forget("acme", "--yes").exit_code == forget("2b", "--yes").exit_code == 0
+    assert [path.name for path in (home / "forecasts").iterdir()] == ["globex"]
+
+
+def test_a_damaged_ledger_is_forgotten_where_told(forget: Forget, home: Path) -> None:
+    ledger = synced(home, "acme")
+    (home / "ledger/acme" / f"{'0' * 32}.json").write_text("torn", encoding="ascii")
+    refused = forget("acme", "--yes")
+    assert (refused.exit_code, "--in-flight" in refused.output) == (2, True)
+    assert forget("acme", "--yes", "--in-flight").exit_code == 0
+    assert (ledger.collections(), (home / "forecasts/acme").exists()) == ([], False)
 
 
 def test_what_is_in_flight_is_kept_unless_told(forget: Forget, home: Path) -> None:
