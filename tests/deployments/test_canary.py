@@ -20,6 +20,7 @@ from flows.deals.guard import ExportStats, guard, guard_age, guard_deletion, gua
 from flows.deals.id_spellings import refuse_held_spellings
 from flows.delivery.forecast_months import check_first_month
 from flows.errors import DealcastError, StoppedByGuard
+from flows.runtime.prefect_settings import load_prefect
 from tests.broken_exports import CASES, COLUMNS_OF_ALL_KINDS, KINDS, NEEDLE, ONE_OF_A_KIND, PERSON, Make, rows_of
 from tests.conftest import sampled
 
@@ -45,6 +46,7 @@ def said_of(path: Path, crm: str, caplog: pytest.LogCaptureFixture, commands: Co
 
 @pytest.fixture(autouse=True)
 def heard(caplog: pytest.LogCaptureFixture, home: Path) -> None:  # noqa: ARG001 - commands stage in the home
+    load_prefect()  # which takes all handlers away, those that hear too, where the first command does it
     caplog.set_level(logging.DEBUG)
 
 
@@ -91,7 +93,7 @@ def test_an_error_that_nothing_foresaw_quotes_no_cell(
     path.write_bytes(KINDS["a BOM"](rows_of()))
     ended = CliRunner().invoke(main, [command[0], str(path), *command[1:]])
     assert ended.exit_code == 1
-    assert "ValueError at flows/" in ended.stderr
+    assert "ValueError at " in ended.stderr
     assert ("--json" in command) == ('"error": "Defect"' in ended.stdout)
     assert not NEEDLE.search(f"{ended.output}{caplog.text}")
 
@@ -106,7 +108,7 @@ GUARDS: dict[str, Callable[[], None]] = {
     "gone": lambda: guard_deletion(KNOWN, "1"),
     "empty": lambda: guard_override("deals.csv", 0),
     "old": lambda: guard_age(timedelta(1), THEN, "2020-01-01T00:00:00", now=NOW, local_now=NOW.replace(tzinfo=None)),
-    "held otherwise": lambda: refuse_held_spellings([pa.array(["KANARI-6789012.0"])], [pa.array(["KANARI-6789012"])]),
+    "held otherwise": lambda: refuse_held_spellings([pa.array(["6789012.0"])], [pa.array(["6789012"])]),
     "too early": lambda: check_first_month(("2019-01-01", 7, "creationDatetime"), date(2026, 1, 1)),
 }
 
