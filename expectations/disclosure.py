@@ -34,8 +34,9 @@ def title_or_shape(text: str) -> str:
     return f"(a name of {len(text)} characters)" if _PERSONAL.search(_DATED.sub("", text)) else text
 
 
-_QUOTES = ("''", '""', "``", "\u201c\u201d", "\u2018\u2019", "\u00ab\u00bb")
-_QUOTED = re.compile("|".join(rf"(?<!\w){begin}([^{end}]*){end}" for begin, end in _QUOTES))
+_QUOTED = re.compile(
+    "|".join(rf"(?<!\w){pair[0]}([^{pair[1]}]*){pair[1]}" for pair in ("''", '""', "``", "\u201c\u201d", "\u2018\u2019", "\u00ab\u00bb"))
+)
 _PIECE = re.compile(r"\S+")
 _WORD = re.compile(r"[^\W\d_]+")
 

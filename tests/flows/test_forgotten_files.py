@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import pytest
@@ -31,7 +31,7 @@ def files_of(place: Path) -> set[str]:
 
 def written(collection: str, out: Path, sync: Sync, write_deals: WriteDeals, fault: Fault) -> None:
     """Have dealcast write each of its files about a collection into ``out``."""
-    options = {"out": str(out), "quarantine_limit": "1"}
+    options: dict[str, Any] = {"out": str(out), "quarantine_limit": "1", "accept_shrink": True}
     assert sync(write_deals(4), **options).is_completed()
     assert sync(write_deals(3, {"value": "none"}), **options).is_completed()
     verified = CliRunner().invoke(
@@ -39,7 +39,7 @@ def written(collection: str, out: Path, sync: Sync, write_deals: WriteDeals, fau
     )
     assert verified.exit_code == 9, verified.output
     fault("spoil", "*/append", "POST")
-    assert sync(write_deals(3, {"value": "none"}, first=2), **options).is_failed()
+    assert sync(write_deals(3, {"value": "none"}, value="2000"), **options).is_failed()
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ _TIMES_ITS_SIZE = 32
 """Memory that a workbook may take beyond the setting; those of deals take some ten times their size."""
 
 _MB_A_SECOND = 50
+_MOST_SHEETS = 200
 _NEEDED = ("PATH", "LANG", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
@@ -54,6 +55,11 @@ def open_sheets(path: Path, location: str) -> list[Sheet]:
     filled = _parsed(path, location, spool)
     if not filled:
         raise ExportUnreadable(f"{location} is a workbook without any cell filled. Export again.")
+    if len(filled) > _MOST_SHEETS:
+        raise ExportUnreadable(
+            f"{location} is a workbook of {len(filled):,} sheets with cells, and {_MOST_SHEETS} at most are looked through, which no"
+            " setting raises. Save the sheet with the deals as CSV."
+        )
     names = [name for name, _, _ in filled]
     return [
         Sheet(name, tuple(other for other in names if other != name), partial(_rows, spool, place), traits)

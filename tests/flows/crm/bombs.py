@@ -31,13 +31,14 @@ _PARTS = {
 }
 
 
-def workbook(path: Path, *rows: str, shared: str = "") -> Path:
-    """A workbook with a header, a deal and more ``rows`` as XML; its one shared string is ``shared``."""
+def workbook(path: Path, *rows: str, shared: str = "", sheets: int = 1) -> Path:
+    """A workbook with a header, a deal and more ``rows`` as XML, under the names of so many sheets; its one shared string is ``shared``."""
     cells = [_row(1, HEADER.split(",")), _row(2, DEAL)]
     main = f'xmlns="{_NAMESPACE}/spreadsheetml/2006/main"'
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        named = "".join(f'<sheet name="Deals{number}" sheetId="{number}" r:id="rId1"/>' for number in range(1, sheets + 1))
         for name, text in _PARTS.items():
-            archive.writestr(name, text)
+            archive.writestr(name, text.replace('<sheet name="Deals" sheetId="1" r:id="rId1"/>', named) if sheets > 1 else text)
         archive.writestr("xl/sharedStrings.xml", f"<sst {main}><si><t>{shared}</t></si></sst>")
         archive.writestr("xl/worksheets/sheet1.xml", f"<worksheet {main}><sheetData>{''.join([*cells, *rows])}</sheetData></worksheet>")
     return path

@@ -14,6 +14,7 @@ from flows.crm.values.cells import is_found
 from flows.crm.values.numbers import parse_number
 from flows.crm.values.stage_names import outcome_named
 from flows.errors import ExportUnreadable
+from tests.flows.crm.bombs import workbook
 from tests.flows.crm.conftest import Export, extract
 
 
@@ -55,6 +56,13 @@ def test_a_gzip_of_a_million_members_is_refused(tmp_path: Path, export: Export) 
     path.write_bytes(header + (empty + bytes(60)) * 1_000_000 + b"".join(rows))
     with pytest.raises(ExportUnreadable, match="a gzip of more than 100,000 members"):
         extract(str(path))
+
+
+def test_a_workbook_of_many_sheets_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may all be one sheet, under ten thousand names."""
+    monkeypatch.setenv("DEALCAST_HOME", str(tmp_path / "home"))
+    with pytest.raises(ExportUnreadable, match="a workbook of 10,000 sheets with cells, and 200 at most"):
+        extract(str(workbook(tmp_path / "deals.xlsx", sheets=10_000)))
 
 
 def test_a_damaged_gzip_is_refused(tmp_path: Path, export: Export) -> None:
