@@ -27,7 +27,7 @@ from flows.errors import (
 from flows.ledger.store import Entry, Ledger, Sending
 from flows.ledger.unfinished import options_of
 from flows.nostradamus import UploadRequest
-from flows.nostradamus.validation_errors import columns, describe, fallen, said
+from flows.nostradamus.validation_errors import columns, describe, fallen, words_of
 from flows.runtime.atomic_files import private_folder, write_whole
 from flows.runtime.step_log import say
 from flows.runtime.thread_interruption import is_interrupted
@@ -63,7 +63,7 @@ def poll_append(accepted: AcceptedAppend, settings: Settings, ledger: Ledger) ->
         ledger.write(entry.model_copy(update={"upload": upload}))
         return CompletedAppend(accepted, answer, completed_at)
     if answer.status == "error":
-        refused = entry.upload.model_copy(update={"state": "refused", "reason": said(answer.message)})
+        refused = entry.upload.model_copy(update={"state": "refused", "reason": words_of(answer.message)})
         ledger.write(entry.model_copy(update={"upload": refused}))
         kept = _keep(answer, settings.out_folder(options_of(entry)))
         why = "\n".join(filter(None, (f"The platform refused {accepted.name}: {describe(answer)}", fallen(answer))))
@@ -95,8 +95,10 @@ def poll_forecast(invoked: InvokedForecast, settings: Settings, ledger: Ledger) 
         end(Sending(state="unknown", intended_at=invoked.accepted_at, reason=str(error), doubt=True))
         raise NotFound(f"{error} The platform lost the invocation; the deals are in: run the sync again for a new one.") from error
     if answer.failed:
-        end(Sending(state="refused", intended_at=invoked.accepted_at, reason=said(answer.message)))
-        raise ForecastFailed(f"Invocation {invoked.invocation_id} failed: {said(answer.message)}. The deals are in; run the sync again.")
+        end(Sending(state="refused", intended_at=invoked.accepted_at, reason=words_of(answer.message)))
+        raise ForecastFailed(
+            f"Invocation {invoked.invocation_id} failed: {words_of(answer.message)}. The deals are in; run the sync again."
+        )
     if answer.status != "completed":
         raise _unfinished(invoked, answer.status, settings)
     completed_at = datetime.now(UTC)
@@ -163,7 +165,7 @@ def _errors_with(answer: UploadRequest, accepted: AcceptedAppend, folder: Path) 
     """A sentence, also logged, on a ``completed`` that has validation errors, which the contract knows of ``error`` alone; else None."""
     if not answer.validation_errors:
         return None
-    named = ", ".join(map(one_line, columns(answer)[:_NAMED])) or "none is named"
+    named = ", ".join(columns(answer)[:_NAMED]) or "none is named"
     said = (
         f"{accepted.name} is completed, yet its answer has validation errors (columns: {named}): perhaps not all of its deals are in. "
         f"`dealcast verify` compares; the whole answer is in {_keep(answer, folder)}."

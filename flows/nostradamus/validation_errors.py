@@ -49,13 +49,13 @@ def describe(answer: UploadRequest) -> str:
     Failing values are left out: the text goes to logs and to Prefect. The whole answer is kept in ``rejection.json``.
     """
     lines = [line for report in _reports(answer.validation_errors) for line in _lines_of(report)]
-    head = said(answer.message)
+    head = words_of(answer.message)
     if len(lines) > _LINES:
         lines = [*lines[:_LINES], f"... and {len(lines) - _LINES} more"]
     return "\n".join([f"{head}.", *(f"  - {line}" for line in lines)])
 
 
-def said(message: str | None) -> str:
+def words_of(message: str | None) -> str:
     """The platform's own words, in one line, without what may be a cell's."""
     return one_line(without_cells(message or "no reason given")).rstrip(".")
 
