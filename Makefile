@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 RESOLVE := --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format docs screenshots bench fuzz faults wheel lock clean
+.PHONY: help setup demo test lint format docs screenshots bench fuzz faults wheel lock audit clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -66,6 +66,9 @@ wheel: $(READY) ## build a wheel into dist/
 lock: ## resolve both locks again: what develops dealcast, and the part of it that runs it (needs uv)
 	uv pip compile $(RESOLVE) --all-extras --output-file requirements-dev.lock pyproject.toml
 	uv pip compile $(RESOLVE) --extra s3 --extra gs --extra sftp --extra postgres --extra build --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
+
+audit: ## ask for known vulnerabilities in what runs it (needs pip-audit, and its data within reach)
+	pip-audit --requirement requirements.lock --require-hashes --disable-pip
 
 clean: ## remove .venv and everything made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
