@@ -66,7 +66,7 @@ def _find(collection: str, ledger: Ledger, place: Path) -> tuple[str, list[Path]
             raise
         named = collection
     others = set(ledger.collections()) - {named}
-    return named, [place / name for name in sorted({named, collection, ledger.name_of(named)} & (there - others))]
+    return named, [place / name for name in sorted((there - others) & {named, collection, ledger.name_of(named) or named})]
 
 
 def _entries(collection: str, ledger: Ledger, *, in_flight: bool) -> list[Entry]:
