@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import fnmatch
 import io
+import lzma
 import re
 import zipfile
 import zlib
@@ -49,10 +50,12 @@ _NO_BOMB, _LARGEST_RATIO = 256 << 20, 200
 
 _MOST_PARTS, _MOST_PADDING, _MOST_MEMBERS = 1000, 64 << 10, 100_000
 
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+
 _GZIP, _PACKED = 31, 64 << 10
 """zlib's word for gzip's header and checksum; bytes that are read of a packed file at a time."""
 
-DAMAGED = (EOFError, zlib.error, zipfile.BadZipFile, zipfile.LargeZipFile)
+DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, zipfile.LargeZipFile)
 """The errors that reading a damaged archive raises, if only at its end."""
 
 
@@ -165,6 +168,8 @@ def _member(path: Path, location: str, members: tuple[str, ...], said: str | Non
         )
     if any(info.flag_bits & 1 for info in chosen):
         raise ExportUnreadable(f"{location} is encrypted. Unpack it with its password first.")
+    if any(info.compress_type not in _METHODS for info in chosen):
+        raise ExportUnreadable(f"{location} is a zip packed by a method that is not read here. Unpack it and give the file with the deals.")
     _refuse_bomb(sum(info.file_size for info in chosen), sum(info.compress_size for info in chosen), location)
     parts = [partial(_opened_member, archive, info) for info in chosen]
     if len(chosen) > 1 and not same_header(parts):

@@ -65,6 +65,24 @@ def test_a_workbook_of_many_sheets_is_refused(tmp_path: Path, monkeypatch: pytes
         extract(str(workbook(tmp_path / "deals.xlsx", sheets=10_000)))
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, zipfile.ZIP_DEFLATED])
+def test_a_zip_that_is_damaged_or_packed_by_an_unknown_method_is_refused(method: int, tmp_path: Path, export: Export) -> None:
+    """Windows packs large files by one of its own, number 9."""
+    path = tmp_path / "deals.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("deals.csv", export.text())
+    whole = path.read_bytes()
+    assert len(extract(str(path))[0]) == 3
+    path.write_bytes(whole[:60] + bytes(20) + whole[80:])
+    with pytest.raises(ExportUnreadable, match=r"is a damaged archive|cannot be read"):
+        extract(str(path))
+    directory = bytearray(whole)
+    directory[whole.index(b"PK\x01\x02") + 10] = 9
+    path.write_bytes(bytes(directory))
+    with pytest.raises(ExportUnreadable, match="packed by a method that is not read"):
+        extract(str(path))
+
+
 def test_a_damaged_gzip_is_refused(tmp_path: Path, export: Export) -> None:
     path, packed = tmp_path / "deals.csv.gz", gzip.compress(export.text().encode())
     wrong = bytearray(packed)
