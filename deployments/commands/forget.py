@@ -70,7 +70,7 @@ def _find(collection: str, ledger: Ledger, place: Path) -> tuple[str, list[Path]
 
 
 def _entries(collection: str, ledger: Ledger, *, in_flight: bool) -> list[Entry]:
-    """The syncs that the ledger has of it. Raises UsageError for a send that is not ended, unless the user was told of such by ``in_flight``."""
+    """The syncs that the ledger has of it. Raises UsageError for a send that is not ended, unless ``in_flight``."""
     try:
         entries = ledger.entries(collection)
     except LedgerDamaged as error:

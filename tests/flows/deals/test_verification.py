@@ -172,6 +172,14 @@ def test_a_dump_that_is_none_is_named(tmp_path: Path, dump: bytes) -> None:
         compare(tmp_path / "held", tmp_path / "export")
 
 
+def test_a_row_of_another_width_is_told_without_its_cells(tmp_path: Path) -> None:
+    """Arrow's message has the row."""
+    (tmp_path / "export").write_text(f"{','.join(COLUMN_NAMES)}\n")
+    (tmp_path / "held").write_text(f"{','.join(COLUMN_NAMES)}\n1,Giovanna Kanari,x\n")
+    with pytest.raises(UnexpectedAnswer, match=r"Expected 35 columns, got 3\. Is it"):
+        compare(tmp_path / "held", tmp_path / "export")
+
+
 _TEXT = st.sampled_from(["", "1", "1.0", "2", "a", "a\nb", 'a"b', "é,", "\r"])
 _DEALS = st.dictionaries(
     st.sampled_from("abcdef"), st.fixed_dictionaries({"name": _TEXT, "value": _TEXT, "numberOfMeetings": _TEXT}), max_size=6
