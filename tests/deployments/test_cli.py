@@ -169,7 +169,7 @@ def test_check_prints_one_object_on_stdout(dealcast: Dealcast, write_deals: Writ
     assert set(found["export"]) >= {"path", "sha256", "encoding", "separator", "dialect"}
 
 
-@pytest.mark.parametrize("command", [["check"], ["collections", "verify", "c"]])
+@pytest.mark.parametrize("command", [["check"], ["collections", "verify", "0" * 32]])
 def test_an_error_is_an_object_on_stdout_for_a_script(dealcast: Dealcast, tmp_path: Path, command: list[str]) -> None:
     result = dealcast(*command, tmp_path / "none.csv", "--crm", "canonical", "--timezone", "UTC", "--json", code=3)
     assert json.loads(result.stdout)["error"] == "ExportNotFound"
