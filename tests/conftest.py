@@ -100,8 +100,8 @@ WriteDeals = Callable[..., Path]
 Dealcast = Callable[..., Result]
 
 
-WAITING_ROOMS = ("deployments", "faults")
-"""Whose tests start processes, and wait for them to be there, to come to something, to end."""
+LONG_ROOMS = ("deployments", "commands", "tests", "faults", "flows")
+"""Whose files take longest: their tests start processes and wait for them, those of the last run flows."""
 
 
 _PLACE = pytest.StashKey[Path]()
@@ -130,16 +130,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
 
 
+@pytest.hookimpl(trylast=True)  # once those that are not run are taken out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The rooms that wait first, then the files with the most tests: a long file that is begun last keeps the other workers waiting."""
+    """The long rooms first, then the files with the most tests: a long file that is begun last keeps the other workers waiting."""
     tests = Counter(item.path for item in items)
-    staged = {item.path for item in items if "stage" in getattr(item, "fixturenames", ())}
-    items.sort(key=lambda item: (item.path not in staged, item.path.parent.name not in WAITING_ROOMS, -tests[item.path]))
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: a test that waits for a process of its own leaves one of them idle."""
-    return (os.cpu_count() or 1) + 1
+    staged = {item.path for item in items if "stage" in getattr(item, "fixturenames", ()) and "deployments" in item.path.parts}
+    rooms = {path: path.parent.name for path in tests}
+    order = {room: place for place, room in enumerate(LONG_ROOMS)}
+    items.sort(key=lambda item: (item.path not in staged, order.get(rooms[item.path], len(order)), -tests[item.path]))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
