@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
+import socket
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
@@ -13,7 +16,7 @@ from flows.crm.files.header_row import _distinct
 from flows.crm.values.cells import is_found
 from flows.crm.values.numbers import parse_number
 from flows.crm.values.stage_names import outcome_named
-from flows.errors import ExportUnreadable
+from flows.errors import ExportError, ExportUnreadable
 from tests.flows.crm.bombs import workbook
 from tests.flows.crm.conftest import Export, extract
 
@@ -63,6 +66,24 @@ def test_a_workbook_of_many_sheets_is_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("DEALCAST_HOME", str(tmp_path / "home"))
     with pytest.raises(ExportUnreadable, match="a workbook of 10,000 sheets with cells, and 200 at most"):
         extract(str(workbook(tmp_path / "deals.xlsx", sheets=10_000)))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "folder", "loop"])
+def test_what_is_no_regular_file_is_not_opened(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have no end, or no beginning."""
+    monkeypatch.chdir(tmp_path)  # a socket's path is a short one
+    path = tmp_path / "deals.csv"
+    make: dict[str, Callable[[socket.socket], None]] = {
+        "pipe": lambda _: os.mkfifo(path),
+        "socket": lambda listening: listening.bind(path.name),
+        "device": lambda _: path.symlink_to("/dev/zero"),
+        "folder": lambda _: path.mkdir(),
+        "loop": lambda _: path.symlink_to(path),
+    }
+    with socket.socket(socket.AF_UNIX) as listening:
+        make[kind](listening)
+        with pytest.raises(ExportError, match=r"is no regular file|is a folder|No file"):
+            extract(str(path))
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, zipfile.ZIP_DEFLATED])
