@@ -176,6 +176,7 @@ def test_the_bytes_of_an_acceptance_are_there_on_a_disk_that_is_full_by_then(
 ) -> None:
     """What is taken up before the POST is let go where the write that follows finds no room."""
     entry = begun(ledger, tmp_path, "one", "intended")
+    assert file_of(ledger, "_reserve.bin").stat().st_size >= 2 * file_of(ledger, "one.json").stat().st_size
     write = atomic_files.write_whole
 
     def full(path: Path, pieces: Any, **how: Any) -> None:
@@ -189,6 +190,7 @@ def test_the_bytes_of_an_acceptance_are_there_on_a_disk_that_is_full_by_then(
     found = ledger.read("acme", "one")
     assert found is not None
     assert found.upload.id == "request-4711"
+    assert not file_of(ledger, "_reserve.bin").exists()
 
 
 class _Away(MemoryFileSystem):  # type: ignore[misc] # fsspec has no types
