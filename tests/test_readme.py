@@ -129,9 +129,10 @@ def _running(commands: list[str], sandbox: Sandbox, folder: Path, real: dict[str
         try:
             yield child
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGTERM)
-            child.wait()
+            for each in (signal.SIGTERM, signal.SIGKILL):  # a worker whose server ends with it does not heed the first
+                with suppress(ProcessLookupError):
+                    os.killpg(child.pid, each)
+                child.wait()
 
 
 def _said(folder: Path) -> str:
