@@ -160,7 +160,7 @@ def _with_baseline(options: SyncOptions, run: Run) -> Iterator[SyncOptions]:
     try:
         yield taken
     except (UsageError, ExportError) as error:
-        error.args = (f"{error} {told}".rstrip(),)
+        error.args = (f"{error} {told}",) if told else error.args
         raise
 
 

@@ -26,7 +26,7 @@ from flows.deals.staged_file import stage
 from flows.deals.verification import Comparison, Difference, compare
 from flows.errors import printable
 from flows.ledger.store import Ledger
-from flows.options import counted, is_id
+from flows.options import SyncOptions, counted, is_id
 from flows.runtime.atomic_files import private_folder, write_whole
 from flows.runtime.staging_area import staging_folder
 from flows.runtime.zone_names import zone_of
@@ -61,11 +61,11 @@ def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"
     options = checked_options("collections verify", {**values, "collection": collection, "mode": mode, "full": True})
     with settings.platform() as platform, staging_folder(settings.home_folder) as folder:
         found = None if timezone else platform.collection(collection)
-        asked = collection if is_id(collection) else (found or platform.collection(collection)).id
-        options = with_remembered(options, load_baseline(Ledger(settings.ledger_url), asked))
+        options = _as_before(options, Ledger(settings.ledger_url), found.id if found else collection)
         zone = timezone or options.timezone or zone_of(collection, found.timezone if found else None)
         staged = stage(options, folder, zone)
         checked = check_staged(staged, options, ContentIndex, folder, settings.extra_suite)
+        asked = collection if is_id(collection) else (found or platform.collection(collection)).id
         platform.dump(asked, folder / "dump.csv")
         compared = compare(folder / "dump.csv", checked.csv, zone)
     file = _keep(compared, settings.out_folder(options.model_copy(update={"collection": asked})))
@@ -77,6 +77,12 @@ def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"
         if file:
             click.echo(printable(f"ids and cells: {file}"))
     return 0 if equal else DIFFERS
+
+
+def _as_before(options: SyncOptions, ledger: Ledger, collection: str) -> SyncOptions:
+    """The options, and where they say nothing how the last export of the collection, by its id or name, was read."""
+    known = [each for each in ledger.collections() if collection in (each, ledger.name_of(each))]
+    return with_remembered(options, load_baseline(ledger, known[0])) if len(known) == 1 else options
 
 
 def _keep(found: Comparison, folder: Path) -> Path | None:

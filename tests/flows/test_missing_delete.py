@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
 from flows.errors import UsageError
 
@@ -35,6 +39,11 @@ def test_a_mark_of_deletion_deletes_and_the_quarantine_does_not(
     assert sync(write(path, whole), **options).is_completed()
     state = sync(write(path, whole | {"11": BAD, "12": DELETED}), **options, quarantine_limit="1")
     assert state.result().deleted == 1, "the quarantined one is in the export"
+    with get_client(sync_client=True) as client:
+        chosen = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
+        [shown] = [each for each in client.read_artifacts(artifact_filter=chosen) if str(each.key).startswith("gone-")]
+    assert json.loads(str(shown.data)) == [{"form of the id": "99", "deals": 1}]
+    assert "1 of 12 known deals are gone from the export; their ids are in " in str(shown.description)
     assert set(held()) == set(whole) - {"12"}
     quarantine = home / "forecasts" / collection / "quarantine.csv"
     quarantine.write_text(quarantine.read_text().replace("-1,", "1,").replace('"-1"', '"1"'))
