@@ -181,9 +181,9 @@ def resume(collection: str, request_id: str | None, forget: bool, quiet: bool, a
 @click.option("--json", "as_json", is_flag=True, help="Print what was found, or the error, as one JSON object on stdout.")
 @click.option("--docs", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Write Great Expectations' Data Docs there.")
 def check(**options: Any) -> None:
-    """Read and check an export as a sync would, beside no collection: `sync --dry-run` asks the guard too. Nothing is sent.
+    """Read and check an export as a sync would; nothing is sent.
 
-    Ends with 0 if every deal could be sent, with 4 if the platform would refuse some.
+    Ends with 0 if every deal could be sent, with 4 if the platform would refuse some. `sync --dry-run` asks the guard too.
     """
     from deployments.commands.check import check_export  # noqa: PLC0415 - great_expectations takes seconds to import
 
