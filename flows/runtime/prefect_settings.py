@@ -50,9 +50,11 @@ def keep_leases_on_disk() -> None:
     from prefect.context import refresh_global_settings_context  # noqa: PLC0415 - prefect takes a second to import
     from prefect.settings import get_current_settings  # noqa: PLC0415 - as above
 
-    if "lease_storage" not in get_current_settings().server.concurrency.model_fields_set:
+    settings = get_current_settings().server.concurrency
+    if "lease_storage" not in settings.model_fields_set:
         os.environ.update(SERVER_SETTINGS)
         refresh_global_settings_context()
+        [settings.lease_storage] = SERVER_SETTINGS.values()  # `prefect server start` has entered a context, which stays as it is
 
 
 def refresh_prefect() -> None:

@@ -59,7 +59,10 @@ def test_garbage_of_a_failed_statement_does_not_wait_for_its_connection(tmp_path
 
 @pytest.mark.parametrize(("said", "kept"), [({}, "filesystem"), ({"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": MEMORY}, "memory")])
 def test_a_server_keeps_its_leases_over_a_restart_unless_it_is_told_otherwise(tmp_path: Path, said: dict[str, str], kept: str) -> None:
+    """In a context of settings, which `prefect server start` enters before the server is made."""
     program = (
+        "from prefect.settings import temporary_settings\n"
+        "entered = temporary_settings(); entered.__enter__()\n"
         "import prefect.server.api.server, flows.runtime.server_plugin\n"
         "from prefect.server.concurrency.lease_storage import get_concurrency_lease_storage\n"
         "print(type(get_concurrency_lease_storage()).__module__)"
