@@ -121,7 +121,7 @@ class Laptop:
         self.start("worker", ["worker", "start", "--pool", POOL, "--type", "process", "--name", "this machine"], environment)
         self.deploy(deployments(synced.model_copy(update={"collection": collection})), environment)
         self.say("deployed", f"{url}/v2/deployments")
-        _schedule(url, every)
+        schedule(every)
         self.say("schedule", f"every {every} minutes; the first run begins in some {_FIRST_RUN.seconds} seconds")
         self.say("logs", f"{self.home / 'logs'}")
         self.watch(url, collection)
@@ -229,13 +229,19 @@ def deployments(synced: SyncOptions) -> dict[str, Any]:
     return document
 
 
-def _schedule(url: str, every: int) -> None:
-    """Let ``incremental`` run every few minutes, the first time in a moment: made only now, so that no first time is missed."""
-    first = (datetime.now(UTC) + _FIRST_RUN).isoformat()
-    clock = {"active": True, "schedule": {"interval": every * 60, "anchor_date": first, "timezone": TIMEZONE}}
-    with httpx.Client(base_url=f"{url}/api/deployments", headers=_authorization(), trust_env=False, timeout=_PATIENCE) as client:
-        found = client.get("/name/sync-deals/incremental").raise_for_status().json()
-        client.patch(f"/{found['id']}", json={"schedules": [clock]}).raise_for_status()
+def schedule(every: int) -> None:
+    """Let ``incremental`` run every few minutes, the first time in a moment: made only now, so that no first time is missed.
+
+    By Prefect's own client, which asks again where a server that is just starting answers 503.
+    """
+    from prefect.client.orchestration import get_client  # noqa: PLC0415 - prefect reads its settings when it is imported
+    from prefect.client.schemas.actions import DeploymentScheduleUpdate, DeploymentUpdate  # noqa: PLC0415 - as above
+    from prefect.client.schemas.schedules import IntervalSchedule  # noqa: PLC0415 - as above
+
+    clock = IntervalSchedule(interval=timedelta(minutes=every), anchor_date=datetime.now(UTC) + _FIRST_RUN, timezone=TIMEZONE)
+    with get_client(sync_client=True) as client:
+        found = client.read_deployment_by_name("sync-deals/incremental")
+        client.update_deployment(found.id, DeploymentUpdate(schedules=[DeploymentScheduleUpdate(schedule=clock, active=True)]))
 
 
 def _environment(home: Path, url: str, sandbox: Sandbox) -> dict[str, str]:

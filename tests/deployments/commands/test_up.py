@@ -12,16 +12,19 @@ import sys
 import threading
 from contextlib import ExitStack
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import psutil
 import pytest
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.commands.up import Laptop, deployments, own_sync, serves
+from deployments.commands.up import Laptop, deployments, own_sync, schedule, serves
 from flows.errors import DealcastError, ExportNotFound, UsageError
 from flows.options import SyncOptions
 from tests.conftest import HANG, free_port, wait_for
@@ -142,3 +145,31 @@ def test_an_export_of_ones_own_goes_to_a_collection_of_its_name(tmp_path: Path) 
 def test_what_up_cannot_sync_is_told(options: dict[str, str], kind: type[DealcastError], said: str) -> None:
     with pytest.raises(kind, match=said):
         own_sync(options)
+
+
+class _Starting(BaseHTTPRequestHandler):
+    """A server that answers 503 twice, and then that it has no such deployment."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(503 if len(self.asked) < 3 else 404)
+        self.send_header("Retry-After", "0")
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_a_server_that_is_just_starting_is_asked_again() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Starting)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{server.server_port}/api"}), pytest.raises(ObjectNotFound):
+            schedule(15)
+    finally:
+        server.shutdown()
+    assert _Starting.asked == ["/api/deployments/name/sync-deals/incremental"] * 3
