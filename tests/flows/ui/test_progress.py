@@ -132,6 +132,7 @@ def test_a_healthy_wait_of_five_minutes_in_the_log_and_its_retries_in_the_api(
     assert not [line for line in lines if line.level >= logging.WARNING], said
     assert not [message for message in said if "fail" in message.lower()]
     submitted, taken = (max(n for n, line in enumerate(said) if words in line) for words in ("accepted as request", "months invoked as"))
+    states = task_states(state)  # once they are written down
     with get_client(sync_client=True) as client:
         runs = client.read_task_runs(
             flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id])),
@@ -142,4 +143,4 @@ def test_a_healthy_wait_of_five_minutes_in_the_log_and_its_retries_in_the_api(
         of_task = [line.message for line in lines if line.task_run_id == run.id]
         assert 4 <= len([line for line in between if "in_progress" in line]) <= len(of_task) <= 12, of_task
         assert run.run_count >= 50
-        assert len([each for each in task_states(state)[waiting] if each.name == "AwaitingRetry"]) == run.run_count - 1
+        assert len([each for each in states[waiting] if each.name == "AwaitingRetry"]) == run.run_count - 1
