@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
@@ -31,21 +32,24 @@ import sys
 from prefect.task_runners import ThreadPoolTaskRunner
 from flows.options import SyncOptions
 from flows.sync_pipelines import sync_pipelines
-export, table = sys.argv[1:]
+export, table, first_month = sys.argv[1:]
 in_turn = sync_pipelines.with_options(task_runner=ThreadPoolTaskRunner(max_workers=1))
-in_turn(SyncOptions(export=export, crm="hubspot", collection="all"), table)
+in_turn(SyncOptions(export=export, crm="hubspot", collection="all", first_month=first_month), table)
 """
 
 
 def run() -> list[Row]:
     """Both times and their ratio, and whether every certificate is right."""
     count = int(os.environ.get("COLLECTIONS", "200"))
+    now = f"{datetime.now(UTC):%Y-%m}"  # said, since the newest deals of a slice may be too old to forecast from
     with tempfile.TemporaryDirectory() as place, servers(Path(place)) as url:
         Sandbox(url, TOKEN).control("PUT", "speed", {"queued_seconds": 0, "processing_seconds": SECONDS})
         few, _ = _prepare(Path(place), url, "few", min(IN_TURN, count))
-        in_turn = _timed(["-c", _ONE_AFTER_ANOTHER, *few]) / min(IN_TURN, count) * count
+        in_turn = _timed(["-c", _ONE_AFTER_ANOTHER, *few, now]) / min(IN_TURN, count) * count
         (export, table), collections = _prepare(Path(place), url, "many", count)
-        together = _timed(["-m", "deployments.cli", "sync", export, "--crm", "hubspot", "--pipelines", table, "--quiet"])
+        together = _timed(
+            ["-m", "deployments.cli", "sync", export, "--crm", "hubspot", "--pipelines", table, "--first-month", now, "--quiet"]
+        )
         right = [is_right(Path(place) / "home" / "forecasts" / collection, url, collection, DEALS) for collection in collections]
     return [
         Row(f"{count} collections of {DEALS} deals, {SECONDS:.0f} s for a job: one after another, {IN_TURN} measured", f"{in_turn:.0f} s"),
