@@ -145,7 +145,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     """Fail where a process that the session started, or a folder of ours, is left once it is over."""
     yield
     place = session.config.stash.get(_PLACE, None)
-    if place is None:  # one of several workers
+    alone = not session.config.pluginmanager.hasplugin("dsession")
+    if place is None or alone:  # one of several workers, or without any: the servers that it holds itself end with it
         return
     for helper in (forkserver._forkserver, resource_tracker._resource_tracker):  # noqa: SLF001 - as Python's own suite ends them
         helper._stop()  # type: ignore[union-attr] # noqa: SLF001 - typeshed does not know it; they would end with this process
