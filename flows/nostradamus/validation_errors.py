@@ -111,8 +111,9 @@ def _reports(errors: Any) -> list[Any]:
 
 
 def _lines_of(report: Any) -> list[str]:
-    entries = _entries_of(report)
-    return [_line(code, entry) for code, entry in entries] if entries else [_short(forms_of(report))]
+    if isinstance(report, str):
+        return [_short(without_cells(_before_cases(report)))]
+    return [_line(code, entry) for code, entry in _entries_of(report)] or [_short(forms_of(report))]
 
 
 def _entries_of(report: Any) -> list[tuple[str, dict[str, Any]]]:
@@ -130,8 +131,12 @@ def _entries_of(report: Any) -> list[tuple[str, dict[str, Any]]]:
 
 def _line(code: str, entry: dict[str, Any]) -> str:
     check = str(entry.get("check") or code)
-    error = _CASES.split(str(entry.get("error") or ""), maxsplit=1)[0].rstrip(" :,")
+    error = _before_cases(str(entry.get("error") or ""))
     return f"column {_column(entry) or '(whole file)'}: {_short(check)}{': ' + without_cells(_short(error)) if error else ''}"
+
+
+def _before_cases(error: str) -> str:
+    return _CASES.split(error, maxsplit=1)[0].rstrip(" :,")
 
 
 def _column(entry: dict[str, Any]) -> str | None:

@@ -161,6 +161,7 @@ ANSWERS: list[tuple[object, str]] = [
     ([report(None, "column_in_dataframe", "no 'id'")], "(whole file): column_in_dataframe"),
     ("the file is no CSV", "the file is no CSV"),
     (["row 3 is bad", {"rows": [1, 2]}], "row 3 is bad"),
+    (["isin failed, failure cases: lost it"], "isin failed\n"),
     ([], "Validation failed"),
     (None, "Validation failed"),
     ([report(f"column-{number}", "isin", "no") for number in range(40)], "and 28 more"),
