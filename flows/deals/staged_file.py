@@ -30,7 +30,7 @@ from flows.options import SyncOptions
 
 STAGED_SCHEMA = DEALS_SCHEMA.append(pa.field(SOURCE_LINE, pa.int64()))
 
-AT_ONCE = 100_000
+AT_ONCE = 50_000
 """Rows that are read and checked together ..."""
 
 _BYTES_AT_ONCE = 64 << 20
