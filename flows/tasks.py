@@ -27,8 +27,8 @@ from flows.deals.guard import (
     object_to_reading,
     object_to_whole,
 )
+from flows.deals.index.damaged_files import set_damaged_aside
 from flows.deals.index.known_deals import names_sent
-from flows.deals.index.merge_completed import set_damaged_aside
 from flows.deals.quarantine import keep_quarantine, stop_beyond_limit
 from flows.deals.records import CheckedDeals, StagedDeals, deletion_of, entry_of
 from flows.deals.staged_file import stage

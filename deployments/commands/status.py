@@ -28,9 +28,9 @@ def status(collection: str | None, *, as_json: bool, max_age: str | None, ask: b
     """Print what the ledger knows of one collection, or of all.
 
     Returns:
-        The exit code: 0, or :data:`STALE` where one, or its forecast that is wanted, is older than ``max_age``, or has never completed
-        a sync, or there is none; of
-        several, LedgerDamaged's where the files of one are damaged or cannot be read, which is told in that one's place.
+        The exit code: 0. :data:`STALE` if a collection, or a forecast that it wants, is older than ``max_age``, if a collection has never
+        completed a sync, or if there is none. LedgerDamaged's if files of one of several are damaged or cannot be read; that one's place
+        in the output says so.
 
     Raises:
         UsageError: the ledger knows no such collection.

@@ -71,7 +71,7 @@ def lock_collection(collection: str, ledger: Ledger, home: Path) -> Iterator[Non
 
 @contextmanager
 def lock_on_this_machine(collection: str, ledger: Ledger, home: Path) -> Iterator[None]:
-    """Hold ``collection`` without Prefect, for what sends nothing; a sync on this machine waits for no one, and ends.
+    """Hold ``collection`` without Prefect, for what sends nothing. A sync that begins on this machine meanwhile ends as CollectionBusy.
 
     Raises:
         CollectionBusy: a sync holds it, here or elsewhere.

@@ -332,7 +332,7 @@ class Ledger:
         self.stream(collection, name, [data])
 
     def stream(self, collection: str, name: str, pieces: Iterable[bytes], *, fenced: bool = True) -> None:
-        """The same of a file that comes in pieces, which may be made of the old one's.
+        """As :meth:`put`, for a file that comes in pieces. They may be made from the old file while the new one is written.
 
         Raises:
             LockLost: as :meth:`require_lock`, asked when the new file is ready; the old one is left as it was. Never where not ``fenced``.

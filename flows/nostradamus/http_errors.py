@@ -39,7 +39,7 @@ _SHORT = 1000
 """Numbers of fewer digits than a deal's are shown, such as a code or a row of a batch."""
 
 _LATER = (429, 502, 503, 504)
-"""Answers that ask to come back; any other 5xx to what is no GET leaves open what was done: `delivery/submit.py` settles that."""
+"""Answers that ask to come back. After any other 5xx, except to a GET, nobody knows what was done: `delivery/submit.py` settles that."""
 
 
 def refusal(response: httpx.Response) -> DealcastError:

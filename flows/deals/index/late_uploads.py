@@ -17,7 +17,7 @@ from flows.options import counted
 
 
 def reconcile_late(ledger: Ledger, collection: str, deadline: float) -> Iterator[str]:
-    """Put in doubt what an earlier send without a clear answer undid, should the platform have taken it in late; sentences for people.
+    """Put in doubt the deals that an earlier send without a clear answer would undo if the platform takes it in late; yields sentences.
 
     A later send has made good for it; ``deadline`` seconds after that it is taken to be in, or lost for good (A), and is forgotten.
     """

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from flows.deals.guard import BASELINE, save_baseline
+from flows.deals.guard import save_baseline
 from flows.deals.index.content_index import Held, among
-from flows.deals.index.index_file import INDEX, OLD_INDEX, write_index
+from flows.deals.index.damaged_files import set_damaged_aside
+from flows.deals.index.index_file import write_index
 from flows.deals.index.known_deals import deals_sent, held, ids_as_sent, once
 from flows.errors import LedgerDamaged
 from flows.ledger.store import CONTENT, OLD_CONTENT, Entry, Ledger
-
-_REBUILT = (BASELINE, f"{INDEX}{CONTENT}", f"{OLD_INDEX}{OLD_CONTENT}")
 
 
 def merge_completed(ledger: Ledger, collection: str, fingerprint: str) -> None:
@@ -36,22 +35,6 @@ def merge_completed(ledger: Ledger, collection: str, fingerprint: str) -> None:
     except LedgerDamaged as error:
         say("ledger", set_damaged_aside(ledger, collection, error))
         merge_into_index(ledger, entry)
-
-
-def set_damaged_aside(ledger: Ledger, collection: str, error: LedgerDamaged) -> str:
-    """Go on without a damaged file that a full send makes anew: the content index or the baseline; a sentence for people says so.
-
-    Raises:
-        LedgerDamaged: the file is another.
-    """
-    name = next((name for name in _REBUILT if ledger.where(collection, name) == error.where), None)
-    if name is None:
-        raise error
-    ledger.set_aside(collection, name)
-    return (
-        f"The ledger's file {error.where} is damaged, and is now _damaged{name} beside it. Every deal is sent again, which makes it anew; "
-        "deals that the export lost since the last sync are not known as gone."
-    )
 
 
 def merge_into_index(ledger: Ledger, entry: Entry) -> Entry:

@@ -16,10 +16,11 @@ import pytest
 from expectations.schema import COLUMN_NAMES
 from flows.deals.gone_deals import gone_ids
 from flows.deals.index.content_hash import DEAL, SAMPLE, Hashes, hash_ids
+from flows.deals.index.damaged_files import set_damaged_aside
 from flows.deals.index.index_file import DealsFile, rows_of
 from flows.deals.index.known_deals import held, load_index
 from flows.deals.index.late_uploads import reconcile_late
-from flows.deals.index.merge_completed import merge_into_index, set_damaged_aside
+from flows.deals.index.merge_completed import merge_into_index
 from flows.delivery.submit import keep_content
 from flows.errors import LedgerDamaged
 from flows.ledger.store import Entry, Ledger, Sending
