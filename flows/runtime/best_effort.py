@@ -27,6 +27,10 @@ _LEFT_OUT = 60.0
 """Seconds after one that did not come in which none is asked for."""
 
 
+_GOES_ON = "Prefect's server does not answer: the run goes on without it, and waits for it at the end, for some minutes."
+"""Prefect's own client asks six times there, for each of the run's locks and for its state."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Brief:
     """Prefect's settings, and a client that has them, as ``base`` but for how long they wait."""
@@ -55,9 +59,12 @@ def show(what: str, call: Callable[[], T]) -> T | None:
         with _briefly():
             return call()
     except (httpx.HTTPError, PrefectException, OSError) as error:
+        logger, why = logging.getLogger("prefect.flow_runs"), error or type(error).__name__
         if isinstance(error, httpx.TransportError | OSError):
             STATE.away_until = time.monotonic() + _LEFT_OUT
-        logging.getLogger("prefect.flow_runs").warning("%s was not shown: %s", what, error or type(error).__name__)
+            logger.warning("%s was not shown: %s. %s", what, why, _GOES_ON, extra={"dealcast_step": "prefect"})
+        else:
+            logger.warning("%s was not shown: %s", what, why)
         return None
 
 

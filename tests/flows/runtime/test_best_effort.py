@@ -43,7 +43,9 @@ def test_a_server_that_does_not_answer_is_asked_once(silent: None, caplog: pytes
     for _ in range(3):
         assert show("A picture", call) is None
     assert asked == ["asked"]
-    assert sum("A picture was not shown" in record.getMessage() for record in caplog.records) == 1
+    (told,) = (record for record in caplog.records if "A picture was not shown" in record.getMessage())
+    assert "waits for it at the end" in told.getMessage()
+    assert vars(told)["dealcast_step"] == "prefect", "a line on the terminal too: the wait would be without a word"
 
 
 def test_the_client_that_it_is_asked_with_waits_shortly_and_does_not_retry(silent: None) -> None:  # noqa: ARG001 - as above
