@@ -1,4 +1,4 @@
-"""SIGTERM, SIGHUP and Ctrl-C in a command: they unwind it, within seconds, and leave nothing of an export behind."""
+"""SIGTERM, SIGHUP and Ctrl-C in a command: they unwind it within seconds (exit 143, 129, 130), and leave nothing of an export behind."""
 
 from __future__ import annotations
 

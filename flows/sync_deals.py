@@ -17,7 +17,6 @@ from pydantic import ValidationError
 
 from flows.crm import known_dialects
 from flows.crm.guide.remembered import remembered, with_remembered
-from flows.deals.guard import load_baseline, save_baseline
 from flows.deals.index.damaged_files import set_damaged_aside
 from flows.deals.index.late_uploads import reconcile_late
 from flows.deals.index.merge_completed import merge_completed
@@ -25,6 +24,7 @@ from flows.deals.records import CheckedDeals, StagedDeals
 from flows.delivery.forecast_gate import CompletedAppend
 from flows.delivery.lifecycle import AcceptedAppend, Forecast
 from flows.errors import AppendRejected, DealcastError, ExportError, LedgerDamaged, NotFound, UsageError
+from flows.ledger.baseline import load_baseline, save_baseline
 from flows.ledger.collection_lock import lock_collection
 from flows.ledger.store import TIMEZONE, Entry, Ledger
 from flows.ledger.unfinished import (

@@ -16,10 +16,10 @@ from prefect.runtime import task_run
 from pydantic import ValidationError
 
 from flows.crm.guide.remembered import remembered, with_remembered
-from flows.deals.guard import load_baseline
 from flows.deals.records import StagedDeals
 from flows.deals.staged_file import stage_pipelines
 from flows.errors import LedgerDamaged, StoppedByGuard, UsageError
+from flows.ledger.baseline import load_baseline
 from flows.ledger.store import Ledger
 from flows.many_collections import THREADS, ended_as_one, states_of
 from flows.options import SyncOptions, counted, is_target

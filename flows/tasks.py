@@ -20,7 +20,6 @@ from flows.deals.gone_deals import keep_gone
 from flows.deals.guard import (
     STOPPED,
     check_whole,
-    load_baseline,
     object_to_age,
     object_to_deletion,
     object_to_override,
@@ -50,6 +49,7 @@ from flows.errors import (
     UsageError,
 )
 from flows.ledger import store as ledgers
+from flows.ledger.baseline import load_baseline
 from flows.ledger.store import Entry, Ledger, Sending
 from flows.ledger.unfinished import owes_forecast
 from flows.nostradamus import Collection, Nostradamus

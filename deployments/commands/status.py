@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from flows.deals.guard import CLOCKS_APART, in_words, load_baseline, object_to_age
+from flows.deals.guard import CLOCKS_APART, in_words, object_to_age
 from flows.errors import FileTrouble, LedgerDamaged, NotFound, StoppedByGuard, printable
+from flows.ledger.baseline import load_baseline
 from flows.ledger.store import HOLDER, TIMEZONE, Entry, Ledger
 from flows.nostradamus import Nostradamus
 from flows.options import age_of

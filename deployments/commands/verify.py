@@ -19,12 +19,12 @@ from expectations.check_report import shown_cell
 from expectations.disclosure import shape
 from flows.crm.guide.remembered import with_remembered
 from flows.deals.check_staged import check_staged
-from flows.deals.guard import load_baseline
 from flows.deals.index.content_index import ContentIndex
 from flows.deals.records import CheckedDeals
 from flows.deals.staged_file import stage
 from flows.deals.verification import Comparison, Difference, compare
 from flows.errors import printable
+from flows.ledger.baseline import load_baseline
 from flows.ledger.store import Ledger
 from flows.options import SyncOptions, counted, is_id
 from flows.runtime.atomic_files import private_folder, write_whole

@@ -19,9 +19,9 @@ from flows.crm.header_match import Bound
 from flows.crm.inference.currencies import units_of
 from flows.crm.inference.format_inference import FormatInference
 from flows.crm.row_counts import RowCounts
+from flows.crm.values.cell_transforms import derive
 from flows.crm.values.cells import counted, errors_among, undecided, unmarked, without, without_errors
 from flows.crm.values.dates import Clock, in_platform_form, letters_behind, to_datetimes
-from flows.crm.values.derivations import derive
 from flows.crm.values.flags import first_unread, to_booleans, unread_flag
 from flows.crm.values.identifiers import plain_ids, rounded
 from flows.crm.values.numbers import scaled, to_numbers

@@ -15,8 +15,8 @@ import pyarrow as pa
 from expectations.row_checks import deals_frame
 from expectations.schema import SOURCE_LINE
 from flows.crm.deal_columns import Mapping
-from flows.crm.defaults import ClosedDate, require_closing, with_defaults
 from flows.crm.dialect import Dialect, load_dialect
+from flows.crm.empty_cells import ClosedDate, require_closing, with_defaults
 from flows.crm.files.contents import Contents, form_of, read_contents
 from flows.crm.files.location import LocalExport, fetch
 from flows.crm.files.table_reader import RawRows, TableReader

@@ -27,7 +27,7 @@ from expectations.schema import COLUMN_NAMES, SOURCE_LINE, STATUSES, Kind
 from flows.crm.dialect import load_dialect
 from flows.deals.deals_csv import CsvRows, DealsCsv
 from flows.deals.gone_deals import gone_ids, name_gone
-from flows.deals.guard import ExportStats, load_baseline
+from flows.deals.guard import ExportStats
 from flows.deals.id_spellings import Spellings, merge_equal_rows, refuse_held_spellings
 from flows.deals.index.content_hash import Deals, Fingerprint, Hashes, Mask, deals_of, hash_ids
 from flows.deals.index.content_index import ContentIndex, Places
@@ -37,6 +37,7 @@ from flows.deals.quarantine import open_quarantine, quarantined
 from flows.deals.records import CheckedDeals, StagedDeals
 from flows.deals.staged_file import batches
 from flows.errors import UsageError
+from flows.ledger.baseline import load_baseline
 from flows.ledger.store import Ledger
 from flows.options import SyncOptions
 

@@ -1,4 +1,4 @@
-"""Gone deals: known ones that the export has no longer, named for people and for a delete."""
+"""Gone deals: known ones that the export has no longer, named for people, and for the delete that `sync_deals` sends."""
 
 from __future__ import annotations
 

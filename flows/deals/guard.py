@@ -8,11 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flows.errors import Objection, UsageError
-from flows.ledger.store import Ledger
 from flows.options import SyncOptions
-
-BASELINE = "_export.json"
-"""The file that remembers the last trusted export of a collection, and how it was read."""
 
 SHRINK_LIMIT = 0.2
 """The share by which deals, value or known ids may fall before the guard asks."""
@@ -62,34 +58,6 @@ class ExportStats:
     def as_baseline(self) -> dict[str, Any]:
         """The baseline that the next sync's guard compares with."""
         return {"deals": self.deals, "value": self.value, "newest_update": self.newest_update, "vanished": self.gone}
-
-
-_SOURCE = ("path", "sha256", "modified", "read_at", "quarantined", "reading", "said", "newest_deal", "won_by_month")
-_REMEMBERED = (*ExportStats(0, 0.0, None, 0, 0).as_baseline(), *_SOURCE)
-
-
-def save_baseline(ledger: Ledger, collection: str, stats: Mapping[str, Any]) -> None:
-    """Make an export, as :meth:`ExportStats.as_baseline` and where it is from, the one that the next is compared with."""
-    remembered = {name: stats.get(name) for name in _REMEMBERED}
-    ledger.put_json(collection, BASELINE, remembered)
-
-
-def load_baseline(ledger: Ledger, collection: str) -> dict[str, Any] | None:
-    """The export of the last completed sync, or None before the first. Raises LedgerDamaged where its file is."""
-    return ledger.json(collection, BASELINE)
-
-
-def load_won(ledger: Ledger, collection: str) -> dict[str, float]:
-    """Return the revenue of won deals by month of closing, ``YYYY-MM``, by the last trusted export: a part of one knows but a part.
-
-    Raises:
-        LedgerDamaged: its file is not as it was written.
-    """
-    baseline = load_baseline(ledger, collection) or {}
-    if baseline.get("won_by_month") is not None:
-        return dict(baseline["won_by_month"])
-    last = ledger.last_completed(collection)  # the first export was a part of one, or an earlier version remembered it
-    return dict(last.export.get("won_by_month", {})) if last else {}
 
 
 def object_to_whole(

@@ -10,12 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from flows.deals.guard import load_won, old_in_words
+from flows.deals.guard import old_in_words
 from flows.deals.quarantine import rules_table
 from flows.deals.records import CheckedDeals
 from flows.delivery.forecast_targets import deliver_history
 from flows.delivery.lifecycle import Forecast
 from flows.errors import LedgerDamaged, UsageError
+from flows.ledger.baseline import load_won
 from flows.ledger.forecast_history import FILE as HISTORY
 from flows.ledger.forecast_history import Invoked, add_forecast, read_history, revision
 from flows.ledger.store import Entry, Ledger

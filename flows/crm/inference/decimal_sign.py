@@ -9,8 +9,8 @@ from typing import cast
 from expectations.schema import COLUMNS, Kind
 from flows.crm.inference.column_cells import Cells, Sighting
 from flows.crm.inference.date_order import DateOrder
+from flows.crm.values.cell_transforms import number_in
 from flows.crm.values.cells import NUMERIC_CELL
-from flows.crm.values.derivations import number_in
 from flows.crm.values.numbers import Style, style_shown_by, style_shown_by_whole
 from flows.errors import ExportUnmappable
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from flows.deals.guard import BASELINE
 from flows.deals.index.index_file import INDEX, OLD_INDEX
 from flows.errors import LedgerDamaged
+from flows.ledger.baseline import BASELINE
 from flows.ledger.store import CONTENT, OLD_CONTENT, Ledger
 
 _REBUILT = (BASELINE, f"{INDEX}{CONTENT}", f"{OLD_INDEX}{OLD_CONTENT}")

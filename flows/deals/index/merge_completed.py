@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from flows.deals.guard import save_baseline
 from flows.deals.index.content_index import Held, among
 from flows.deals.index.damaged_files import set_damaged_aside
 from flows.deals.index.index_file import write_index
 from flows.deals.index.known_deals import deals_sent, held, ids_as_sent, once
 from flows.errors import LedgerDamaged
+from flows.ledger.baseline import save_baseline
 from flows.ledger.store import CONTENT, OLD_CONTENT, Entry, Ledger
 
 

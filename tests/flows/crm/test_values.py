@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.crm.values.cell_transforms import number_in
 from flows.crm.values.dates import Clock, Order, to_datetimes
-from flows.crm.values.derivations import number_in
 from flows.crm.values.flags import to_booleans
 from flows.crm.values.numbers import Style, to_numbers
 
