@@ -24,8 +24,8 @@ from flows.deals.records import CheckedDeals, StagedDeals
 from flows.delivery.forecast_gate import CompletedAppend
 from flows.delivery.lifecycle import AcceptedAppend, Forecast
 from flows.errors import AppendRejected, DealcastError, ExportError, LedgerDamaged, NotFound, UsageError
-from flows.ledger.baseline import load_baseline, save_baseline
 from flows.ledger.collection_lock import lock_collection
+from flows.ledger.export_baseline import load_baseline, save_baseline
 from flows.ledger.store import TIMEZONE, Entry, Ledger
 from flows.ledger.unfinished import (
     find_unfinished,

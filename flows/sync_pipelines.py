@@ -19,7 +19,7 @@ from flows.crm.guide.remembered import remembered, with_remembered
 from flows.deals.records import StagedDeals
 from flows.deals.staged_file import stage_pipelines
 from flows.errors import LedgerDamaged, StoppedByGuard, UsageError
-from flows.ledger.baseline import load_baseline
+from flows.ledger.export_baseline import load_baseline
 from flows.ledger.store import Ledger
 from flows.many_collections import THREADS, ended_as_one, states_of
 from flows.options import SyncOptions, counted, is_target

@@ -49,7 +49,7 @@ from flows.errors import (
     UsageError,
 )
 from flows.ledger import store as ledgers
-from flows.ledger.baseline import load_baseline
+from flows.ledger.export_baseline import load_baseline
 from flows.ledger.store import Entry, Ledger, Sending
 from flows.ledger.unfinished import owes_forecast
 from flows.nostradamus import Collection, Nostradamus

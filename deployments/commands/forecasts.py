@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.errors import UsageError
-from flows.ledger.baseline import load_won
+from flows.ledger.export_baseline import load_won
 from flows.ledger.forecast_history import HorizonError, errors_by_horizon, read_history
 from flows.ledger.store import TIMEZONE, Ledger
 from flows.runtime.atomic_files import write_whole

@@ -15,7 +15,7 @@ import click
 
 from flows.deals.guard import CLOCKS_APART, in_words, object_to_age
 from flows.errors import FileTrouble, LedgerDamaged, NotFound, StoppedByGuard, printable
-from flows.ledger.baseline import load_baseline
+from flows.ledger.export_baseline import load_baseline
 from flows.ledger.store import HOLDER, TIMEZONE, Entry, Ledger
 from flows.nostradamus import Nostradamus
 from flows.options import age_of

@@ -24,7 +24,7 @@ from flows.deals.records import CheckedDeals
 from flows.deals.staged_file import stage
 from flows.deals.verification import Comparison, Difference, compare
 from flows.errors import printable
-from flows.ledger.baseline import load_baseline
+from flows.ledger.export_baseline import load_baseline
 from flows.ledger.store import Ledger
 from flows.options import SyncOptions, counted, is_id
 from flows.runtime.atomic_files import private_folder, write_whole

@@ -16,7 +16,7 @@ import yaml
 from deployments.project.config_file import NAME, Project
 from flows.crm.guide.remembered import CHOICES, with_remembered
 from flows.errors import LedgerDamaged, UsageError
-from flows.ledger.baseline import load_baseline
+from flows.ledger.export_baseline import load_baseline
 from flows.ledger.store import Ledger
 from flows.options import SyncOptions
 from flows.settings import load_settings, variable_of

@@ -37,7 +37,7 @@ from flows.deals.quarantine import open_quarantine, quarantined
 from flows.deals.records import CheckedDeals, StagedDeals
 from flows.deals.staged_file import batches
 from flows.errors import UsageError
-from flows.ledger.baseline import load_baseline
+from flows.ledger.export_baseline import load_baseline
 from flows.ledger.store import Ledger
 from flows.options import SyncOptions
 

@@ -16,7 +16,7 @@ from flows.deals.records import CheckedDeals
 from flows.delivery.forecast_targets import deliver_history
 from flows.delivery.lifecycle import Forecast
 from flows.errors import LedgerDamaged, UsageError
-from flows.ledger.baseline import load_won
+from flows.ledger.export_baseline import load_won
 from flows.ledger.forecast_history import FILE as HISTORY
 from flows.ledger.forecast_history import Invoked, add_forecast, read_history, revision
 from flows.ledger.store import Entry, Ledger

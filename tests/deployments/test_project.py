@@ -18,7 +18,7 @@ from deployments.cli import main
 from deployments.project.config_file import read_project
 from deployments.project.prefect_file import written
 from deployments.sandbox import Sandbox
-from flows.ledger.baseline import save_baseline
+from flows.ledger.export_baseline import save_baseline
 from flows.ledger.store import NAME as NAME_IN_LEDGER
 from flows.ledger.store import Ledger
 from flows.options import SyncOptions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flows.deals.index.index_file import INDEX, OLD_INDEX
 from flows.errors import LedgerDamaged
-from flows.ledger.baseline import BASELINE
+from flows.ledger.export_baseline import BASELINE
 from flows.ledger.store import CONTENT, OLD_CONTENT, Ledger
 
 _REBUILT = (BASELINE, f"{INDEX}{CONTENT}", f"{OLD_INDEX}{OLD_CONTENT}")

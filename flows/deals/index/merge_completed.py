@@ -14,7 +14,7 @@ from flows.deals.index.damaged_files import set_damaged_aside
 from flows.deals.index.index_file import write_index
 from flows.deals.index.known_deals import deals_sent, held, ids_as_sent, once
 from flows.errors import LedgerDamaged
-from flows.ledger.baseline import save_baseline
+from flows.ledger.export_baseline import save_baseline
 from flows.ledger.store import CONTENT, OLD_CONTENT, Entry, Ledger
 
 

@@ -15,7 +15,7 @@ from deployments.cli import main
 from deployments.commands.verify import DIFFERS
 from deployments.sandbox import Sandbox
 from expectations.schema import COLUMN_NAMES
-from flows.ledger.baseline import save_baseline
+from flows.ledger.export_baseline import save_baseline
 from flows.ledger.store import Ledger
 from flows.nostradamus import Nostradamus
 from tests.conftest import wait_for

@@ -19,7 +19,7 @@ from flows.deals.index.known_deals import load_index
 from flows.deals.index.merge_completed import merge_into_index
 from flows.delivery.submit import begin_send
 from flows.errors import FileTrouble, LedgerDamaged
-from flows.ledger.baseline import BASELINE, load_baseline, save_baseline
+from flows.ledger.export_baseline import BASELINE, load_baseline, save_baseline
 from flows.ledger.forecast_history import FILE, Invoked, add_forecast, read_history
 from flows.ledger.store import NAME, Entry, Ledger, Sending
 from flows.runtime import atomic_files
