@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations.rules import OVERDUE_DAYS
+from expectations.rules import OVERDUE_DAYS, YEARS_AHEAD
 from expectations.schema import COLUMN_NAMES, COLUMNS, SOURCE_LINE, Kind, Null
 
 BATCH = 100_000
@@ -18,6 +18,7 @@ YEAR = 31_536_000
 NOW = 1_750_000_000
 CLOCK = datetime(2025, 6, 15)  # noqa: DTZ001  # the gate's clock is naive
 OVERDUE = CLOCK - timedelta(days=OVERDUE_DAYS)
+FAR_AHEAD = f"{CLOCK.year + YEARS_AHEAD}-12-31T23:59:59"
 STAGES = ("Appointment scheduled", "Qualified to buy", "Presentation scheduled", "Contract sent", "Closed won", "Closed lost")
 WORDS = ("supply", "renewal", "pilot", "annual", "support", "licence", "Zürich", "Oslo", "upgrade", "maintenance", "rollout", "extension")
 SCHEMA = pa.schema([*((name, pa.string()) for name in COLUMN_NAMES), (SOURCE_LINE, pa.int64())])

@@ -15,8 +15,8 @@ import pyarrow as pa
 from expectations import rules
 from expectations.file_profile import DEVIATIONS, FACTOR
 from expectations.formats import PATTERNS
-from expectations.schema import COLUMNS, EPOCH, Column, Kind, Null
-from tests.benchmarks.deals import CLOCK, OVERDUE
+from expectations.schema import COLUMNS, EPOCH, NULL_WORDS, Column, Kind, Null
+from tests.benchmarks.deals import CLOCK, FAR_AHEAD, OVERDUE
 
 
 def prepare(table: pa.Table) -> Callable[[], int]:
@@ -42,6 +42,8 @@ def prepare(table: pa.Table) -> Callable[[], int]:
 def _pandera_checks(column: Column) -> list[pap.Check]:
     checks = {
         rules.SINCE_1970: pap.Check.ge(EPOCH),
+        rules.NOT_FAR_AHEAD: pap.Check.le(FAR_AHEAD),
+        rules.NO_NULL_WORD: pap.Check.notin(sorted(NULL_WORDS)),
         rules.NOT_NEGATIVE: pap.Check(lambda cells: ~cells.str.startswith("-")),
         rules.NO_NUL: pap.Check(lambda cells: ~cells.str.contains("\0", regex=False)),
         rules.ONE_OF: pap.Check.isin(column.choices),

@@ -12,7 +12,10 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from expectations import rules
 from expectations.formats import PATTERNS
-from expectations.schema import COLUMNS, Column, Kind
+from expectations.schema import COLUMNS, NULL_WORDS, Column, Kind
+
+_FAR_AHEAD = "^(?:20(?:4[6-9]|[5-9])|2[1-9]|[3-9])"
+"""Twenty years after the benchmark's clock."""
 
 
 def prepare(table: pa.Table) -> Callable[[], int]:
@@ -40,6 +43,8 @@ def _stock(column: Column) -> Iterator[dict[str, Any]]:
         rules.REQUIRED: ("expect_column_values_to_not_be_null", {}),
         rules.UNIQUE: ("expect_column_values_to_be_unique", {}),
         rules.SINCE_1970: ("expect_column_values_to_not_match_regex", {"regex": "^(?:0|1[0-8]|19[0-6])"}),
+        rules.NOT_FAR_AHEAD: ("expect_column_values_to_not_match_regex", {"regex": _FAR_AHEAD}),
+        rules.NO_NULL_WORD: ("expect_column_values_to_not_be_in_set", {"value_set": sorted(NULL_WORDS)}),
         rules.NOT_NEGATIVE: ("expect_column_values_to_not_match_regex", {"regex": "^-"}),
         rules.NO_NUL: ("expect_column_values_to_not_match_regex", {"regex": "\0"}),
         rules.ONE_OF: ("expect_column_values_to_be_in_set", {"value_set": list(column.choices)}),
@@ -50,5 +55,5 @@ def _stock(column: Column) -> Iterator[dict[str, Any]]:
         if rule.name in stock:
             name, arguments = stock[rule.name]
             yield {"type": name, "kwargs": {"column": column.name, **arguments}}
-        elif column.not_before:
+        elif column.not_before and rule.name == rules.not_before(column.not_before):
             yield {"type": "expect_column_pair_values_a_to_be_greater_than_b", "kwargs": pair}
