@@ -25,7 +25,8 @@ def _write(found: list[tuple[str, list[Row]]]) -> None:
     rows |= {part: as_table([(part, each)]).splitlines()[2:] for part, each in found}
     lines = [head, rule, *(line for part in PARTS for line in rows[part])]
     parts = ", ".join(part for part, _ in found)
-    intro = f"`make bench PART=--write` on {datetime.now(UTC):%Y-%m-%d} ({parts}; other parts as they were before). {machine()}"
+    when = f"{datetime.now(UTC):%Y-%m-%d} ({parts}; other parts as they were before, perhaps on another machine)"
+    intro = f"`make bench PART=--write` on {when}. {machine()}"
     text = "\n".join([intro, "", *lines])
     RESULTS.write_text(with_parts(page, {"results": lambda: text}), encoding="utf-8")
 
