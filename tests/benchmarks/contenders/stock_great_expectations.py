@@ -9,10 +9,13 @@ import great_expectations as gx
 import pandas as pd
 import pyarrow as pa
 from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.expectations.row_conditions import Column as Cells
 
 from expectations import rules
 from expectations.formats import PATTERNS
 from expectations.schema import COLUMNS, NULL_WORDS, Column, Kind
+
+_CLOSED = {"row_condition": Cells("status") != "open"}
 
 _FAR_AHEAD = "^(?:20(?:4[6-9]|[5-9])|2[1-9]|[3-9])"
 """Twenty years after the benchmark's clock."""
@@ -41,6 +44,7 @@ def _stock(column: Column) -> Iterator[dict[str, Any]]:
     pair = {"column_A": column.name, "column_B": column.not_before, "or_equal": True}
     stock: dict[str, tuple[str, dict[str, Any]]] = {
         rules.REQUIRED: ("expect_column_values_to_not_be_null", {}),
+        rules.CLOSED_NEEDS_DATE: ("expect_column_values_to_not_be_null", _CLOSED),
         rules.UNIQUE: ("expect_column_values_to_be_unique", {}),
         rules.SINCE_1970: ("expect_column_values_to_not_match_regex", {"regex": "^(?:0|1[0-8]|19[0-6])"}),
         rules.NOT_FAR_AHEAD: ("expect_column_values_to_not_match_regex", {"regex": _FAR_AHEAD}),
