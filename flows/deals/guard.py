@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flows.errors import Objection, UsageError
+from flows.ledger.export_baseline import MEASURES
 from flows.options import SyncOptions
 
 SHRINK_LIMIT = 0.2
@@ -57,7 +58,7 @@ class ExportStats:
 
     def as_baseline(self) -> dict[str, Any]:
         """The baseline that the next sync's guard compares with."""
-        return {"deals": self.deals, "value": self.value, "newest_update": self.newest_update, "vanished": self.gone}
+        return dict(zip(MEASURES, (self.deals, self.value, self.newest_update, self.gone), strict=True))
 
 
 def object_to_whole(

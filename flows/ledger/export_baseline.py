@@ -8,16 +8,17 @@ from typing import Any
 from flows.ledger.store import Ledger
 
 BASELINE = "_export.json"
+"""The file that remembers it."""
 
-_MEASURES = ("deals", "value", "newest_update", "vanished")
-"""As :meth:`flows.deals.guard.ExportStats.as_baseline` has them."""
+MEASURES = ("deals", "value", "newest_update", "vanished")
+"""The measures that the guard compares: deals, their value, the newest change, known deals that the export had no longer."""
 
 _SOURCE = ("path", "sha256", "modified", "read_at", "quarantined", "reading", "said", "newest_deal", "won_by_month")
 
 
 def save_baseline(ledger: Ledger, collection: str, stats: Mapping[str, Any]) -> None:
     """Make an export, its measures and where it is from, the one that the next is compared with."""
-    ledger.put_json(collection, BASELINE, {name: stats.get(name) for name in (*_MEASURES, *_SOURCE)})
+    ledger.put_json(collection, BASELINE, {name: stats.get(name) for name in (*MEASURES, *_SOURCE)})
 
 
 def load_baseline(ledger: Ledger, collection: str) -> dict[str, Any] | None:
