@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import click
 
-from deployments.command_frame import CommandGroup, quiet_libraries, require_file_locks, write_what_a_terminal_has
+from deployments.base_command import CommandGroup, quiet_libraries, require_file_locks, write_what_a_terminal_has
 from deployments.command_options import (
     an_age,
     complete_collection,

@@ -34,8 +34,8 @@ from flows.deals.staged_file import stage
 from flows.delivery.backoff import MAX_POLLS, POLL_JITTER, SEND_JITTER, honor_retry_after, is_transient, poll_backoff, send_backoff
 from flows.delivery.forecast_files import download
 from flows.delivery.forecast_gate import CompletedAppend
-from flows.delivery.forecast_months import NOT_INVOKED, check_first_month, judged, object_to_first_month
 from flows.delivery.lifecycle import AcceptedAppend, CompletedForecast, Forecast, InvokedForecast
+from flows.delivery.month_checks import NOT_INVOKED, check_first_month, judged, object_to_first_month
 from flows.delivery.poll import poll_append, poll_forecast
 from flows.delivery.submit import begin_send, record_upload, require_new, send_once, send_upload
 from flows.errors import (

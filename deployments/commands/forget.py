@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deployments.command_frame import CommandGroup
+from deployments.base_command import CommandGroup
 from deployments.command_options import complete_collection
 from flows.errors import LedgerDamaged, UsageError
 from flows.runtime.atomic_files import HALF

@@ -16,7 +16,7 @@ from prefect.settings import get_current_settings
 from deployments.commands.automations import install
 from deployments.commands.doctor.prefect_findings import require_server
 from deployments.project.config_file import NAME, Project
-from deployments.project.prefect_file import name_of, written
+from deployments.project.prefect_yaml import name_of, written
 from flows.errors import DealcastError, UsageError
 from flows.options import shown_url
 from flows.runtime.atomic_files import write_whole

@@ -11,7 +11,7 @@ from shlex import quote
 import click
 
 from deployments.project.config_file import CONFIG, DEPLOYMENTS, NAME, read_project
-from deployments.project.prefect_file import shipped, written
+from deployments.project.prefect_yaml import shipped, written
 from flows.crm import NOTHING_SAID, Fit, Said, fit, skeleton
 from flows.errors import ExportError, UsageError, quoted
 from flows.options import located

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from deployments.command_frame import Command, CommandGroup
+from deployments.base_command import Command, CommandGroup
 from deployments.command_options import complete_collection, complete_dialect, file_option, format_options
 
 

@@ -2,7 +2,7 @@
 
 from flows.crm.dialect import Dialect, known_dialects, load_dialect
 from flows.crm.extraction import ALL_PIPELINES, ExportFacts, Extraction, open_export
-from flows.crm.guide.fit import NOTHING_SAID, ColumnFit, DialectFit, Fit, Said, fit
+from flows.crm.guide.best_dialect import NOTHING_SAID, ColumnFit, DialectFit, Fit, Said, fit
 from flows.crm.guide.skeleton import ID_COST, id_line, skeleton
 from flows.crm.row_counts import RowCounts
 

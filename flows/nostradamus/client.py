@@ -16,8 +16,8 @@ from pydantic import BaseModel, ValidationError
 from flows.errors import NotFound, OutcomeUnknown, UnexpectedAnswer, UsageError
 from flows.nostradamus.answer_limit import AnswerLimit
 from flows.nostradamus.collection_page import mentions, page_of
-from flows.nostradamus.http_errors import failure, quote, readable, refusal
 from flows.nostradamus.models import Accepted, Collection, Invocation, RequestMode, ResultFormat, UploadMode, UploadRequest
+from flows.nostradamus.retryable_answers import failure, quote, readable, refusal
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SANDBOX = "X-Dealcast-Sandbox"

@@ -9,8 +9,8 @@ import httpx
 from pydantic import ValidationError
 
 from flows.errors import UnexpectedAnswer
-from flows.nostradamus.http_errors import quote
 from flows.nostradamus.models import Collection
+from flows.nostradamus.retryable_answers import quote
 
 PAGE_KEYS = ("results", "items", "collections", "data")
 """The keys under which the list is looked for first (A); then under any key."""

@@ -10,8 +10,8 @@ from expectations.disclosure import name_or_shape, without_cells
 from expectations.schema import COLUMNS, Column, Kind, Null, Standing
 from flows.errors import printable
 from flows.nostradamus import UploadRequest
-from flows.nostradamus.http_errors import forms_of
 from flows.nostradamus.models import one_line
+from flows.nostradamus.retryable_answers import forms_of
 
 _LINES = 12
 _LONGEST = 160

@@ -18,7 +18,7 @@ from deployments.cli import main
 from flows import errors
 from flows.deals.guard import ExportStats, object_to_age, object_to_deletion, object_to_override, object_to_reading, object_to_whole
 from flows.deals.id_spellings import refuse_held_spellings
-from flows.delivery.forecast_months import object_to_first_month
+from flows.delivery.month_checks import object_to_first_month
 from flows.errors import DealcastError, Objection, StoppedByGuard
 from flows.runtime.prefect_settings import load_prefect
 from tests.broken_exports import CASES, COLUMNS_OF_ALL_KINDS, KINDS, NEEDLE, ONE_OF_A_KIND, PERSON, Make, rows_of

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from deployments.project.prefect_file import shipped
+from deployments.project.prefect_yaml import shipped
 
 DEALCAST_FLOWS = import_module("dealcast_flows")  # no type checker knows where it is installed
 FLOWS = sorted({each["entrypoint"] for each in shipped().values()})

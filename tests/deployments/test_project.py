@@ -16,7 +16,7 @@ from click.shell_completion import BashComplete
 
 from deployments.cli import main
 from deployments.project.config_file import read_project
-from deployments.project.prefect_file import written
+from deployments.project.prefect_yaml import written
 from deployments.sandbox import Sandbox
 from flows.ledger.export_baseline import save_baseline
 from flows.ledger.store import NAME as NAME_IN_LEDGER

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deployments.command_frame import write_what_a_terminal_has
+from deployments.base_command import write_what_a_terminal_has
 from expectations.schema import COLUMNS
 from tests.conftest import sampled
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deployments.commands.doctor.findings import Finding
-from deployments.project.prefect_file import shipped
+from deployments.project.prefect_yaml import shipped
 from flows.errors import UsageError
 
 if TYPE_CHECKING:

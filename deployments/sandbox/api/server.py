@@ -21,7 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from deployments.sandbox.api.app import LOOPBACK_HOSTS, MAX_UPLOAD_BYTES, PROCESSING_SECONDS, QUEUED_SECONDS, create_app
-from deployments.sandbox.faults.cuttable import CuttableProtocol
+from deployments.sandbox.faults.cut_connection import CuttableProtocol
 
 HOST = "127.0.0.1"
 _STOP_SECONDS = 2

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.sandbox.faults.cuttable import CLOSE, CUT
+from deployments.sandbox.faults.cut_connection import CLOSE, CUT
 from deployments.sandbox.faults.kit import FATES, Fault, Faults
 
 _PIECES = 20

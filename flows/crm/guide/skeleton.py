@@ -8,7 +8,7 @@ from pathlib import PurePath
 from expectations.schema import COLUMN_NAMES, COLUMNS
 from flows.crm.dialect import Source, known_dialects
 from flows.crm.files.header_row import folded
-from flows.crm.guide.fit import Fit
+from flows.crm.guide.best_dialect import Fit
 from flows.crm.header_match import REQUIRED
 from flows.crm.inference.header_factors import factor_in
 from flows.errors import quoted

@@ -12,8 +12,8 @@ from flows.errors import DealcastError
 from flows.nostradamus import UploadRequest
 from flows.nostradamus.client import _parse
 from flows.nostradamus.collection_page import page_of
-from flows.nostradamus.http_errors import failure, refusal
 from flows.nostradamus.models import Accepted
+from flows.nostradamus.retryable_answers import failure, refusal
 from flows.nostradamus.validation_errors import columns, describe, fallen
 from tests.broken_exports import NEEDLE, PERSON, rows_of, text_of
 
@@ -108,5 +108,5 @@ def test_words_that_are_no_deal_s_are_told_as_they_are(words: str) -> None:
 
 def test_the_search_finds_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that is told as it came would fail the tests above."""
-    monkeypatch.setattr("flows.nostradamus.http_errors.without_cells", str)
+    monkeypatch.setattr("flows.nostradamus.retryable_answers.without_cells", str)
     assert NEEDLE.search(str(refusal(answered(BODIES["as the subject"]))))

@@ -1,4 +1,4 @@
-"""The frame of a command: the `dealcast.toml` that it reads, and every error of dealcast's as one message and its exit code."""
+"""The base of each command: the `dealcast.toml` that it reads, and every error of dealcast's as one message and its exit code."""
 
 from __future__ import annotations
 

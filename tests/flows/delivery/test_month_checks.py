@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.delivery.forecast_months import check_first_month, judged, wrong_months
 from flows.delivery.lifecycle import Forecast
+from flows.delivery.month_checks import check_first_month, judged, wrong_months
 from flows.errors import StoppedByGuard
 
 TODAY = date(2026, 11, 27)

@@ -1,4 +1,4 @@
-"""HTTP to the error tree, once: what an answer or a failure means, without ever naming the token."""
+"""Answers and failures of HTTP: which are retried, and which error each is, without ever naming the token."""
 
 from __future__ import annotations
 

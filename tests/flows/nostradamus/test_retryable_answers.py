@@ -22,7 +22,7 @@ from flows.errors import (
     Transient,
     UnexpectedAnswer,
 )
-from flows.nostradamus.http_errors import failure, quote, refusal, retry_after
+from flows.nostradamus.retryable_answers import failure, quote, refusal, retry_after
 
 REQUEST = httpx.Request("POST", "https://platform.example/api/x", headers={"Authorization": "Token secret-4711"})
 

@@ -1,4 +1,4 @@
-"""The months of a forecast: whether it would begin now, whether those that came are those asked for, and what is odd about them."""
+"""Checks of a forecast's months: whether it would begin now, whether those that came are those asked for, what is odd about them."""
 
 from __future__ import annotations
 
