@@ -69,6 +69,7 @@ def test_gone_deals_are_deleted_by_id(sync: Callable[..., Result], held: Held, w
     assert len(held()) == 480
 
 
+@pytest.mark.slow
 def test_an_append_completes_before_a_delete(sync: Callable[..., Result], held: Held, write_deals: WriteDeals, sandbox: Sandbox) -> None:
     sync(write_deals(480))
     said = json.loads(sync(write_deals(474, {"value": "7"}), "--missing", "delete", "--json").stdout)
@@ -79,6 +80,7 @@ def test_an_append_completes_before_a_delete(sync: Callable[..., Result], held: 
     assert max(number for number, (_, path) in enumerate(asked) if "/append" in path) < deleted
 
 
+@pytest.mark.slow
 def test_many_gone_deals_are_stopped_by_the_guard(
     sync: Callable[..., Result], held: Held, write_deals: WriteDeals, sandbox: Sandbox
 ) -> None:
@@ -96,6 +98,7 @@ def test_many_gone_deals_are_stopped_by_the_guard(
     assert len(held()) == 400
 
 
+@pytest.mark.slow
 def test_a_part_of_an_export_deletes_nothing(dealcast: Dealcast, collection: str, write_deals: WriteDeals, sandbox: Sandbox) -> None:
     command = ["sync", write_deals(5), "--crm", "canonical", "--collection", collection, "--no-forecast"]
     dealcast(*command)
@@ -103,6 +106,7 @@ def test_a_part_of_an_export_deletes_nothing(dealcast: Dealcast, collection: str
     assert sandbox.control("GET", "requests?method=DELETE&path=*/deals/delete") == []
 
 
+@pytest.mark.slow
 def test_a_refused_delete_is_told_and_tried_again(
     sync: Callable[..., Result], held: Held, write_deals: WriteDeals, sandbox: Sandbox
 ) -> None:

@@ -56,6 +56,7 @@ def ended(name: str, result: Result, *said: str) -> None:
         assert words in result.output
 
 
+@pytest.mark.slow
 def test_an_export_that_stopped_arriving_is_named_and_with_a_limit_stops(sync: Callable[..., Result], write_deals: WriteDeals) -> None:
     deals = write_deals(3)
     sync(deals, "--no-forecast")
@@ -96,6 +97,7 @@ def test_a_forecast_of_months_that_are_over_is_not_invoked(sync: Callable[..., R
     assert sandbox.control("GET", "requests?method=POST&path=/api/invocation") == []
 
 
+@pytest.mark.slow
 def test_a_mistyped_year_moves_no_forecast(sync: Callable[..., Result], write_deals: WriteDeals, sandbox: Sandbox) -> None:
     deals = write_deals(300, {"closedDatetime": "2204-03-01T00:00:00"})
     ended("Failed", sync(deals, code=4), "closedDatetime")
@@ -120,6 +122,7 @@ def test_another_reading_is_named_and_what_was_said_before_is_remembered(sync: C
     ended("Failed", other, "read differently", "Europe/Rome", "UTC", "480 known deals change", "--accept-reading-change")
 
 
+@pytest.mark.slow
 def test_a_failed_run_s_report_stands_where_the_last_success_s_stood(
     sync: Callable[..., Result], write_deals: WriteDeals, home: Path, collection: str, sandbox: Sandbox
 ) -> None:

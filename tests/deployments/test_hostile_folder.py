@@ -24,8 +24,8 @@ DEALCAST = str(Path(sys.executable).with_name("dealcast"))
     "command",
     sampled(
         [
-            ["sync", "deals.csv", "--crm", "canonical"],
             ["check", "deals.csv", "--crm", "canonical"],
+            ["sync", "deals.csv", "--crm", "canonical"],
             ["collections", "verify", "COLLECTION", "deals.csv", "--crm", "canonical"],
             ["crms", "deals.csv"],
             ["demo", "--out", "out"],

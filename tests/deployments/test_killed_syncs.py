@@ -134,7 +134,7 @@ CASES = [
 OFTEN = [("sync", HALF, signal.SIGKILL), ("crms", HALF, signal.SIGHUP)]
 
 
-@pytest.mark.parametrize(("command", "moment", "number"), sampled([*OFTEN, *(case for case in CASES if case not in OFTEN)], len(OFTEN)))
+@pytest.mark.parametrize(("command", "moment", "number"), sampled([*OFTEN, *(case for case in CASES if case not in OFTEN)]))
 def test_nothing_of_a_remote_export_is_left(
     command: str, moment: str, number: signal.Signals, remote: Remote, sandbox: Sandbox, collection: str, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def test_a_second_one_of_a_name_is_made_on_purpose_only(dealcast: Dealcast, plat
     assert [found.name for found in platform.collections()] == ["acme", "acme"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_every_command_takes_a_name(dealcast: Dealcast, platform: Nostradamus, write_deals: WriteDeals, home: Path) -> None:
     made, export = platform.create_collection("New business", "Europe/Rome"), write_deals(1)

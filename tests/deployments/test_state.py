@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import sampled
+
 if TYPE_CHECKING:
     from tests.conftest import Dealcast, WriteDeals
 
@@ -36,6 +38,7 @@ def test_a_lost_ledger_costs_an_upload_and_no_deal(
     dealcast("collections", "verify", collection, write_deals(3), "--crm", "canonical", "--mode", "override")
 
 
+@pytest.mark.slow
 def test_a_copied_ledger_moves_to_another_machine(
     sync: Sync, home: Path, tmp_path: Path, write_deals: WriteDeals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,13 +62,14 @@ def test_an_older_ledger_is_safe_to_restore(
     dealcast("collections", "verify", collection, newest, "--crm", "canonical", "--mode", "override")
 
 
-@pytest.mark.parametrize("lost", ["locks", "staging", "forecasts"])
+@pytest.mark.parametrize("lost", sampled(["locks", "staging", "forecasts"]))
 def test_what_else_lies_in_the_home_is_made_anew(sync: Sync, home: Path, write_deals: WriteDeals, lost: str) -> None:
     sync(write_deals(3))
     shutil.rmtree(home / lost, ignore_errors=True)
     assert "othing new" in sync(write_deals(3))
 
 
+@pytest.mark.slow
 def test_an_uninstallation_finds_all_of_it_in_the_home(
     sync: Sync, home: Path, tmp_path: Path, write_deals: WriteDeals, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,7 @@ def test_an_export_without_deals_is_stopped_by_the_guard(failing: Failing, write
     assert asked("POST", "*/append") == 0
 
 
+@pytest.mark.slow
 def test_a_byte_order_mark_is_no_obstacle(sync: Sync, write_deals: WriteDeals, held: Held) -> None:
     """The counterpart: what can be read for sure is not refused."""
     export = write_deals(2, description="Ann\u00e9e")
@@ -133,6 +134,7 @@ def test_a_byte_order_mark_is_no_obstacle(sync: Sync, write_deals: WriteDeals, h
     assert held()["1"]["description"] == "Ann\u00e9e"
 
 
+@pytest.mark.slow
 def test_a_folder_of_exports_gives_the_newest(sync: Sync, write_deals: WriteDeals, tmp_path: Path, asked: Asked) -> None:
     for day, count in enumerate((1, 2, 3)):
         os.utime(write_deals(count, name=f"day-{day}.csv"), (day * 86400.0, day * 86400.0))

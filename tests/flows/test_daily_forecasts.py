@@ -143,6 +143,7 @@ def test_five_daily_syncs_are_held_against_what_was_won(story: Story, dealcast: 
     assert "as of 3 Feb 2026" in (tmp_path / "chart.svg").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_trial_of_a_part_says_nothing_of_what_was_won(sync: Sync, tmp_path: Path, dealcast: Dealcast, collection: str) -> None:
     """So it is with a fixed quarantine, which is synced alone."""
     now = datetime.now(UTC)

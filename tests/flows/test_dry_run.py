@@ -38,6 +38,7 @@ def test_a_dry_run_is_stopped_as_the_sync_is_by_all_that_is_to_be_accepted_at_on
     assert len(held()) == 20
 
 
+@pytest.mark.slow
 def test_a_dry_run_is_stopped_at_the_forecast_that_would_not_begin_now(
     sync: Sync, failing: Failing, write_deals: WriteDeals, asked: Asked
 ) -> None:
@@ -58,6 +59,7 @@ def test_a_dry_run_that_is_not_stopped_says_what_would_go(sync: Sync, write_deal
     assert (asked("POST", "*/deals/*"), asked("DELETE", "*/deals/*"), len(held())) == (1, 0, 10)
 
 
+@pytest.mark.slow
 def test_a_dry_run_with_a_token_has_asked_the_platform(
     sync: Sync, failing: Failing, write_deals: WriteDeals, monkeypatch: pytest.MonkeyPatch, told: list[str]
 ) -> None:
@@ -68,6 +70,7 @@ def test_a_dry_run_with_a_token_has_asked_the_platform(
     assert isinstance(failing(write_deals(3), dry_run=True), NotAuthorized)
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_a_send_of_which_nobody_knows_the_outcome(
     failing: Failing, write_deals: WriteDeals, fault: Fault, monkeypatch: pytest.MonkeyPatch, asked: Asked
 ) -> None:

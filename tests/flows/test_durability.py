@@ -171,6 +171,7 @@ def test_an_override_removes_what_a_lost_append_may_have_added(
     assert set(held()) == {"1", "2", "3"}
 
 
+@pytest.mark.slow
 def test_an_override_of_what_is_held_sends_nothing(sync: Sync, write_deals: WriteDeals, asked: Asked) -> None:
     export = write_deals(3)
     sync(export, mode="override")
@@ -207,6 +208,7 @@ def test_a_platform_that_is_gone_while_it_is_waited_for_ends_at_the_deadline(
     assert "out of sight" in str(error)
 
 
+@pytest.mark.slow
 def test_a_stall_is_told_by_the_collection_s_own_history(
     sync: Sync,
     write_deals: WriteDeals,
@@ -285,6 +287,7 @@ def test_resume_of_what_was_not_accepted_says_to_sync(
     assert "run the same `dealcast sync` again" in str(error)
 
 
+@pytest.mark.slow
 def test_an_upload_that_never_ends_can_be_forgotten(
     failing: Failing,
     sync: Sync,
@@ -390,6 +393,7 @@ def test_a_ledger_file_that_cannot_be_read_is_named(
     assert str(path) in str(failing(write_deals()))
 
 
+@pytest.mark.slow
 def test_a_platform_that_cannot_be_reached_leaves_no_doubt(
     failing: Failing, write_deals: WriteDeals, entries: Entries, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,7 @@ def test_the_invocation_comes_after_the_completed_answer(
     assert max(looks) < invoked, "no look at the append is needed after the one that said completed"
 
 
+@pytest.mark.slow
 def test_the_id_of_an_earlier_invocation_is_no_acceptance(sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked) -> None:
     """Its forecast is of older deals."""
     first = sync(write_deals(3)).result().forecast.invocation_id
@@ -87,6 +88,7 @@ def test_a_completed_with_validation_errors_is_told(
     assert "681234.13" in (folder / "rejection.json").read_text()
 
 
+@pytest.mark.slow
 def test_each_look_is_a_retried_attempt_with_its_progress_as_message(
     sync: Sync, write_deals: WriteDeals, fault: Fault, asked: Asked, task_states: TaskStates, told: list[str]
 ) -> None:

@@ -42,9 +42,7 @@ def written(collection: str, out: Path, sync: Sync, write_deals: WriteDeals, fau
     assert sync(write_deals(3, {"value": "none"}, value="2000"), **options).is_failed()
 
 
-@pytest.mark.parametrize(
-    ("ledger", "own"), sampled({"all in the home": ("", False), "all elsewhere": ("memory://forgotten/ledger", True)}, 2)
-)
+@pytest.mark.parametrize(("ledger", "own"), sampled({"all in the home": ("", False), "all elsewhere": ("memory://forgotten/ledger", True)}))
 def test_nothing_of_a_collection_is_left(
     ledger: str,
     own: bool,

@@ -28,6 +28,7 @@ def test_half_an_export_stops_with_the_numbers_until_it_is_accepted(
     assert sync(write_deals(4, {"value": "5.00"}), forecast="never").is_completed()
 
 
+@pytest.mark.slow
 def test_another_reading_is_named_of_a_part_too_and_accepted_says_nothing_of_time(
     failing: Failing, sync: Sync, write_deals: WriteDeals
 ) -> None:
@@ -41,12 +42,14 @@ def test_another_reading_is_named_of_a_part_too_and_accepted_says_nothing_of_tim
     assert sync(write_deals(10), **east, accept_reading_change=True).is_completed()
 
 
+@pytest.mark.slow
 def test_a_trial_that_would_change_many_deals_is_stopped(failing: Failing, sync: Sync, write_deals: WriteDeals) -> None:
     sync(write_deals(60), forecast="never")
     assert "50 of 60 known deals changed" in str(failing(write_deals(60, stage="Other"), limit=50, forecast="never"))
     assert sync(write_deals(60, stage="Other"), limit=49, forecast="never").is_completed()
 
 
+@pytest.mark.slow
 def test_a_trial_by_override_is_guarded_too(failing: Failing, sync: Sync, write_deals: WriteDeals, held: Held) -> None:
     sync(write_deals(10), forecast="never")
     assert isinstance(failing(write_deals(10), mode="override", limit=1, forecast="never"), StoppedByGuard)

@@ -49,6 +49,7 @@ def test_another_spelling_stops_whatever_is_accepted(
     assert sorted(held()) == sorted(after)
 
 
+@pytest.mark.slow
 def test_blanks_around_an_id_change_nothing(sync: Sync, asked: Asked, tmp_path: Path) -> None:
     assert sync(write(tmp_path / "first.csv", SHORT), crm="salesforce", forecast="never").is_completed()
     blank = [f"{SHORT[0]} ", f"\u00a0{SHORT[1]}", f'="{SHORT[2]}"']
@@ -56,6 +57,7 @@ def test_blanks_around_an_id_change_nothing(sync: Sync, asked: Asked, tmp_path: 
     assert asked("POST", "/api/*/append") == 1
 
 
+@pytest.mark.slow
 def test_other_deals_are_no_other_spellings(sync: Sync, held: Held, tmp_path: Path) -> None:
     options = {"crm": "salesforce", "forecast": "never", "accept_shrink": True}
     assert sync(write(tmp_path / "first.csv", SHORT), **options).is_completed()

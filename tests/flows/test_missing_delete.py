@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
@@ -57,6 +58,7 @@ def test_a_mark_of_deletion_deletes_and_the_quarantine_does_not(
     assert asked("DELETE", "*/deals/delete") == 1
 
 
+@pytest.mark.slow
 def test_a_deal_of_an_upload_in_flight_is_known_and_deleted_when_it_is_gone(
     sync: Sync, failing: Failing, held: Held, asked: Asked, fault: Fault, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -73,6 +75,7 @@ def test_a_deal_of_an_upload_in_flight_is_known_and_deleted_when_it_is_gone(
     assert (sorted(held()), asked("POST", "*/append"), asked("DELETE", "*/deals/delete")) == (["1", "2"], 2, 1)
 
 
+@pytest.mark.slow
 def test_an_id_in_capitals_is_another_deal_and_takes_the_place_of_the_first(sync: Sync, held: Held, tmp_path: Path) -> None:
     """Salesforce's ids of 15 characters differ by that alone; spellings that no CRM means as two stop, see `test_id_spellings.py`."""
     path, options = tmp_path / "deals.csv", {"crm": "hubspot", "forecast": "never", "missing": "delete"}

@@ -6,6 +6,8 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from flows.errors import StoppedByGuard, UsageError
 from flows.sync_collections import sync_collections
 from flows.sync_deals import resume_sync, sync_deals, sync_on_demand
@@ -47,6 +49,7 @@ def test_a_deployment_a_form_and_a_table_take_the_reading_of_the_last_sync(
         assert str(stopped) in str(error)
 
 
+@pytest.mark.slow
 def test_what_a_resumed_sync_said_is_remembered(
     sync: Sync, failing: Failing, write_deals: WriteDeals, fault: Fault, sandbox: Sandbox, collection: str
 ) -> None:
@@ -58,6 +61,7 @@ def test_what_a_resumed_sync_said_is_remembered(
     assert "crm_timezone was Asia/Tokyo, is local" in str(failing(write_deals(3), forecast="never", forget_reading=True))
 
 
+@pytest.mark.slow
 def test_a_stop_by_what_was_not_said_names_where_it_is_from_and_how_to_unsay_it(sync: Sync, failing: Failing, tmp_path: Path) -> None:
     header = "Record ID,Deal Name,Deal Stage,Amount,Create Date,Close Date,Last Modified Date,Pipeline\n"
     row = "{},A,Closed won,1,2026-01-01,2026-02-01,2026-02-02,{}\n"

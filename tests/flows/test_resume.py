@@ -85,6 +85,7 @@ def test_resume_goes_on_after_the_deadline_passed(
     assert (asked("POST", "*/append"), asked("POST", "/api/invocation")) == (1, 1)
 
 
+@pytest.mark.slow
 def test_the_deadline_counts_from_acceptance_not_from_the_run(
     failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked, collection: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +136,7 @@ def test_a_collection_that_was_never_synced_is_no_nothing_left(collection: str, 
     assert Ledger(str(home / "ledger")).collections() == []
 
 
+@pytest.mark.slow
 def test_what_was_never_accepted_cannot_be_resumed(
     failing: Failing, write_deals: WriteDeals, fault: Fault, collection: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +160,7 @@ def test_a_changed_export_after_a_break_settles_the_earlier_upload_first(
     assert held()["5"]["value"] == "5"
 
 
+@pytest.mark.slow
 def test_an_upload_that_the_platform_lost_is_sent_again(
     failing: Failing, sync: Sync, write_deals: WriteDeals, sandbox: Sandbox, fault: Fault, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def test_new_deals_are_sent_beside_unchanged_ones(sync: Sync, write_deals: Write
     assert len(held()) == 6
 
 
+@pytest.mark.slow
 def test_a_change_taken_back_is_a_change(sync: Sync, write_deals: WriteDeals, asked: Asked, held: Held) -> None:
     """The third export has the first's content: it is sent all the same, since the platform holds the second's."""
     for value in ("1000.00", "2000", "1000.00"):
@@ -153,6 +154,7 @@ def test_the_first_month_is_the_one_asked_for(sync: Sync, write_deals: WriteDeal
     assert len(forecast.months) == 3
 
 
+@pytest.mark.slow
 def test_a_first_month_before_all_data_is_the_platform_s_to_refuse(failing: Failing, write_deals: WriteDeals, held: Held) -> None:
     error = failing(write_deals(), first_month="2020-01")
     assert isinstance(error, ForecastFailed)
@@ -183,6 +185,7 @@ def test_another_horizon_is_another_forecast_of_the_same_data(sync: Sync, write_
     assert (asked(*APPENDS), asked(*INVOCATIONS)) == (1, 2)
 
 
+@pytest.mark.slow
 def test_no_forecast_still_reports_and_certifies(sync: Sync, write_deals: WriteDeals, home: Path) -> None:
     sync(write_deals(), forecast="never", out=str(home / "out"))
     assert json.loads((home / "out/certificate.json").read_text())["forecast"] is None

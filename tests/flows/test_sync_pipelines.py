@@ -94,6 +94,7 @@ def test_each_pipeline_lands_in_its_collection_with_a_forecast(
     assert name.endswith(f"· {len(table)} pipelines synced")
 
 
+@pytest.mark.slow
 def test_each_pipeline_is_read_as_its_collection_s_last_export_was(
     tmp_path: Path, table: dict[str, str], platform: Nostradamus, told: list[str]
 ) -> None:
@@ -139,6 +140,7 @@ def test_one_failing_pipeline_does_not_stop_the_others(tmp_path: Path, table: di
     assert (home / "forecasts" / table["New business"] / "forecast.json").exists()
 
 
+@pytest.mark.slow
 def test_a_pipeline_that_the_export_lacks_and_a_collection_that_is_unknown_are_named(
     tmp_path: Path, table: dict[str, str], platform: Nostradamus
 ) -> None:

@@ -104,6 +104,7 @@ def test_a_date_for_a_retry_is_honored(sync: Sync, write_deals: WriteDeals, sand
     assert came < until <= again
 
 
+@pytest.mark.slow
 def test_a_retry_after_that_no_attempt_would_follow_is_not_waited_for(
     failing: Failing, write_deals: WriteDeals, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +127,7 @@ def test_a_retry_after_that_is_nonsense_is_no_obstacle(sync: Sync, write_deals: 
     assert sync(write_deals()).is_completed()
 
 
+@pytest.mark.slow
 def test_a_send_is_not_tried_for_ever(failing: Failing, write_deals: WriteDeals, fault: Fault, asked: Asked) -> None:
     fault("status", "*/append", "POST", status=503, count=None)
     error = failing(write_deals())

@@ -33,6 +33,7 @@ from tests.deployments.conftest import Intruder, made_by_an_intruder
 SYNCED = SyncOptions(export="/exports/deals.csv", crm="hubspot", collection="acme")
 
 
+@pytest.mark.slow
 def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path, hostile: Path, intruder: Intruder) -> None:
     """Meanwhile its server answers nobody without the secret, from its first moment on."""
     port = str(free_port())

@@ -117,6 +117,7 @@ def test_the_limit_holds_to_the_row(
         assert isinstance(state.result(raise_on_failure=False), StoppedByGate) is not goes_on
 
 
+@pytest.mark.slow
 def test_the_quarantine_file_syncs_by_itself_once_mended(sync: Sync, write_deals: WriteDeals, home: Path, held: Held, asked: Asked) -> None:
     first = sync(
         write_deals(8, {"value": "12,5"}, {"status": "won", "name": 'Quoted "name", with a comma'}), quarantine_limit="2", forecast="never"
@@ -139,6 +140,7 @@ def test_the_quarantine_file_syncs_by_itself_once_mended(sync: Sync, write_deals
     assert asked("POST", "/api/*/append") == 2
 
 
+@pytest.mark.slow
 def test_a_quarantine_that_is_being_mended_is_never_lost(
     sync: Sync, failing: Failing, write_deals: WriteDeals, home: Path, held: Held
 ) -> None:

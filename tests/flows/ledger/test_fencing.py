@@ -22,6 +22,7 @@ from flows.ledger import forecast_history
 from flows.ledger.forecast_history import read_history
 from flows.ledger.store import HOLDER, Entry, Ledger, Sending
 from flows.nostradamus import Nostradamus
+from tests.conftest import sampled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +60,7 @@ def test_nothing_is_sent_once_another_holds_the_lock(
     assert ledger.get(collection, HOLDER) == ANOTHER
 
 
+@pytest.mark.slow
 def test_no_forecast_is_invoked_once_another_holds_the_lock(
     failing: Failing, write_deals: WriteDeals, asked: Asked, ledger: Ledger, collection: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,7 +97,7 @@ def test_a_send_that_was_on_its_way_as_the_lock_was_lost_is_in_doubt(
     assert sync(write_deals(2, {"id": "3", "value": "7.00"}), forecast="never").name == "NothingNew"
 
 
-@pytest.mark.parametrize("at", ["check", "download", "report"])
+@pytest.mark.parametrize("at", sampled(["report", "check", "download"]))
 def test_no_file_of_another_run_is_replaced_or_removed_once_it_holds_the_lock(
     failing: Failing, write_deals: WriteDeals, ledger: Ledger, collection: str, home: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
@@ -161,6 +163,7 @@ def test_a_forecast_that_another_run_added_to_the_history_stays(ledger: Ledger, 
     assert not ledger.has("acme", forecast_history.FILE)
 
 
+@pytest.mark.slow
 def test_a_lease_that_ended_during_a_pause_is_told_in_the_same_words(
     failing: Failing, write_deals: WriteDeals, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,13 +32,18 @@ def pid() -> int:
 
 
 @pytest.fixture
-def _started() -> Iterator[None]:
+def _started() -> None:
     start_data_process("builtins:list")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ended() -> Iterator[None]:
     yield
     end_data_process()
 
 
 def test_where_none_is_started_the_work_is_done_here() -> None:
+    end_data_process()
     assert in_data_process(os.getpid) == os.getpid()
 
 
@@ -53,6 +58,7 @@ def test_the_work_is_done_there() -> None:
 
 
 def test_it_has_great_expectations_without_prefect_and_is_gone_once_ended() -> None:
+    end_data_process()
     start_data_process()
     try:
         there = psutil.Process(in_data_process(os.getpid))

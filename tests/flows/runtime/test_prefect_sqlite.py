@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from flows.runtime.prefect_sqlite import TurnTakingSqlite, connect_closing
 from tests.benchmarks.stall import REQUESTS_OF_A_RUN, write_at_once
-from tests.conftest import HANG
+from tests.conftest import HANG, sampled
 
 MEMORY = "prefect.server.concurrency.lease_storage.memory"
 
@@ -57,7 +57,7 @@ def test_garbage_of_a_failed_statement_does_not_wait_for_its_connection(tmp_path
     assert asyncio.run(meet()), "the event loop's thread stood until the statement was done"
 
 
-@pytest.mark.parametrize(("said", "kept"), [({}, "filesystem"), ({"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": MEMORY}, "memory")])
+@pytest.mark.parametrize(("said", "kept"), sampled([({}, "filesystem"), ({"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": MEMORY}, "memory")]))
 def test_a_server_keeps_its_leases_over_a_restart_unless_it_is_told_otherwise(tmp_path: Path, said: dict[str, str], kept: str) -> None:
     """In a context of settings, which `prefect server start` enters before the server is made."""
     program = (

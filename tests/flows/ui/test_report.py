@@ -138,6 +138,7 @@ def test_no_secret_is_in_any_file(synced: Synced) -> None:
     assert not any(synced.token.encode() in path.read_bytes() for path in files)
 
 
+@pytest.mark.slow
 def test_a_dry_run_reports_without_a_platform_section(sync: Sync, write_deals: WriteDeals, tmp_path: Path) -> None:
     sync(write_deals(2), dry_run=True, out=str(tmp_path / "out"))
     report = (tmp_path / "out/report.md").read_text()
@@ -155,6 +156,7 @@ def test_nothing_new_leaves_the_forecast_and_says_so(sync: Sync, write_deals: Wr
     assert asked("POST", "/api/invocation") == 1
 
 
+@pytest.mark.slow
 def test_a_second_forecast_says_how_its_sum_moved(sync: Sync, write_deals: WriteDeals, home: Path, collection: str, tmp_path: Path) -> None:
     """And both are in the collection's history, whatever the folder holds."""
     first = sync(write_deals(4), out=str(tmp_path / "out"))

@@ -100,6 +100,7 @@ def test_ids_that_look_alike_to_prefect_keep_their_own_keys(home: Any) -> None: 
     assert artifact_key("report", "acme.eu") != artifact_key("report", "acme_eu")
 
 
+@pytest.mark.slow
 def test_a_tag_says_by_which_error_a_run_ended(sync: Sync, write_deals: WriteDeals) -> None:
     """For other processes, and for the deployment's later runs; a message is for people."""
     run_id = sync(write_deals(0)).state_details.flow_run_id

@@ -309,6 +309,7 @@ def _as_earlier_version(folder: Path) -> None:
     (folder / "_index.parquet").unlink()
 
 
+@pytest.mark.slow
 def test_an_index_of_an_earlier_version_is_taken_over(
     sync: Sync, write_deals: WriteDeals, asked: Asked, home: Path, collection: str
 ) -> None:
