@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 RESOLVE := --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format docs screenshots bench fuzz faults wheel lock audit clean
+.PHONY: help setup demo test lint style types suite format docs screenshots bench fuzz faults wheel lock audit clean
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -25,13 +25,20 @@ $(READY): requirements-dev.lock pyproject.toml
 demo: $(READY) ## the whole chain on a shipped export, against a sandbox that it starts
 	@$(BIN)/dealcast demo
 
-test: lint ## lint, types, and the whole suite
-	$(BIN)/python -m pytest -n auto --dist loadfile
+test: style ## lint, types, and the whole suite
+	@$(MAKE) --no-print-directory --jobs 2 types suite
 
-lint: $(READY) ## ruff and mypy, as CI runs them
+lint: style types ## ruff and mypy, as CI runs them
+
+style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(READY)
 	$(BIN)/mypy
+
+suite: $(READY)
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 format: $(READY) ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .

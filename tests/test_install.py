@@ -67,7 +67,7 @@ def test_the_wheel_has_all_that_is_read_at_run_time(tmp_path: Path) -> None:
     assert packed == wanted
 
 
-def test_what_a_plain_installation_takes_is_less_than_800_mb() -> None:
+def test_a_plain_installation_without_bytecode_takes_less_than_800_mb() -> None:
     """Without bytecode, which is made of what is imported: as `uv tool install .` and `pip install --no-compile .` leave it."""
     needed, wanted = {"dealcast"}, ["dealcast"]
     while wanted:

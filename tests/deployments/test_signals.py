@@ -84,7 +84,7 @@ def test_a_sync_is_ended_while_prefect_does_not_answer(number: signal.Signals, c
     wait_for(lambda: not list(temporary.iterdir()), "its folders to be removed")
 
 
-def test_a_server_that_went_away_in_the_middle_of_a_run_is_one_sentence_and_waited_for_no_longer(tmp_path: Path) -> None:
+def test_a_run_that_ended_as_its_server_went_away_is_one_sentence_and_its_exit_is_not_waited_for(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SERVER_GONE, "sync", str(tmp_path / "deals.csv"), "--crm", "canonical", "--collection", "acme"]
     environment = {**os.environ, "DEALCAST_HOME": str(tmp_path / "home")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG, check=False)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable
-from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,10 +88,28 @@ def test_another_command_of_the_name(examine: Examine, monkeypatch: pytest.Monke
     assert str(other) in examine()["installed"]["message"]
 
 
-def test_a_clock_that_is_off(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No clock is set here: a difference of nothing is too much instead."""
-    monkeypatch.setattr("deployments.commands.doctor._CLOCK", timedelta(seconds=-1))
-    found = examine(code=1)["clock"]
+@pytest.mark.parametrize(("hours", "said"), [(1, "behind the platform's"), (-1, "ahead of the platform's")])
+def test_a_clock_that_is_off(examine: Examine, monkeypatch: pytest.MonkeyPatch, hours: int, said: str) -> None:
+    """A platform's answer says what time it is there."""
+
+    class Platform(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"[]")
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string((timestamp or time.time()) + hours * 3600)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Platform) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        monkeypatch.setenv("DEALCAST_PLATFORM_URL", f"http://127.0.0.1:{server.server_port}")
+        found = examine(code=1)["clock"]
+        server.shutdown()
+    assert said in found["message"]
     assert (found["status"], found["remedy"]) == ("failed", "Set it by NTP: deadlines and leases count on it.")
 
 
