@@ -7,10 +7,14 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import NoReturn
 
 UNWINDING_SECONDS = 4.0
 """The time that a command has to unwind once a signal came."""
+
+_NAMES: dict[int, str] = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+_WAY_ON = "Run the same again: a sync resumes from the last recorded step."
 
 
 def end_on_signals(*, bounded: bool = True) -> None:
@@ -35,9 +39,9 @@ def end_on_signals(*, bounded: bool = True) -> None:
 
 def _end_late(told: int) -> None:
     """End the process some seconds after a signal that ends it, should it still be there; what it has of an export goes first."""
-    while (number := os.read(told, 1)[0]) not in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    while (number := os.read(told, 1)[0]) not in _NAMES:
         pass
-    _end_unwound(128 + number)
+    _end_unwound(128 + number, f"dealcast: ended by {_NAMES[number]} in the middle of its work. {_WAY_ON}\n")
 
 
 def end_soon(code: int) -> None:
@@ -45,9 +49,13 @@ def end_soon(code: int) -> None:
     threading.Thread(target=_end_unwound, args=(code,), daemon=True).start()
 
 
-def _end_unwound(code: int) -> None:
+def _end_unwound(code: int, interrupted: str = "") -> None:
+    """End the process; where the command itself has not yet, say that it was ``interrupted``."""
     time.sleep(UNWINDING_SECONDS)
     if staging := sys.modules.get("flows.runtime.staging_area"):  # an import of its own could wait for the one that was interrupted
         staging.remove_own()
-    sys.stdout.flush()
+    with suppress(OSError, ValueError):  # nobody may read it any more
+        sys.stdout.flush()
+        if threading.main_thread().is_alive():
+            os.write(sys.stderr.fileno(), interrupted.encode())  # not by the stream, whose lock a write that waits may hold
     os._exit(code)

@@ -191,8 +191,8 @@ def prefect_server() -> Iterator[None]:
     """One real Prefect API for the session; without heartbeats, for which every run would wait a second.
 
     Its runs draw no picture, which is a quarter of a run's work: `test_chart.py`, the browser's test and `forecasts --chart` do.
-    It writes down task runs once a second, all at once, which one by one are half of its work; events, at which no test of its looks, it
-    neither keeps nor holds against automations: a sixth of a flow's run.
+    It writes down task runs once a second and events every few seconds, all at once, which one by one are half of its work; and it holds
+    no event against automations, of which it has none.
     """
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings  # noqa: PLC0415 - most rooms need no Prefect
     from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415 - as above
@@ -206,9 +206,12 @@ def prefect_server() -> Iterator[None]:
 
     best_effort.SECONDS = HANG  # a busy machine's server is no server that is away
     services = {
-        f"TASK_RUN_RECORDER_{name}": value for name, value in {"BATCH_SIZE": "100", "READ_BATCH_SIZE": "100", "FLUSH_INTERVAL": "1"}.items()
+        "TASK_RUN_RECORDER_BATCH_SIZE": "100",
+        "TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+        "TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+        "EVENT_PERSISTER_BATCH_SIZE": "500",
+        "TRIGGERS_ENABLED": "false",
     }
-    services |= {"EVENT_PERSISTER_ENABLED": "false", "TRIGGERS_ENABLED": "false"}
     with (
         patch.dict(os.environ, {f"PREFECT_SERVER_SERVICES_{name}": value for name, value in services.items()}),
         patch("prefect.testing.utilities.mkdtemp", folder_with_database),

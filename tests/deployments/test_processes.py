@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 Process = Callable[..., "subprocess.CompletedProcess[str]"]
 DEALCAST = [sys.executable, "-m", "deployments.cli"]
+
+UNHURRIED = (
+    "import sys; from deployments import signals; from deployments.cli import main; signals.UNWINDING_SECONDS = 300; sys.exit(main())"
+)
+"""A command that has all the time to unwind, which on a busy machine it needs."""
 STEPS = {"extract", "check", "submit", "await", "invoke", "download", "report"}
 """What begins the lines that a sync writes to stderr."""
 
@@ -212,7 +217,7 @@ def test_many_collections_end_at_a_signal_and_say_how_to_go_on(
     table = tmp_path / "customers.csv"
     table.write_text("collection,export,crm\n" + "".join(f"{each},{write_deals(2)},canonical\n" for each in collections))
     environment = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value() or "", "DEALCAST_DEADLINE": "3600"}
-    command = [*DEALCAST, "collections", "sync", str(table)]
+    command = [sys.executable, "-c", UNHURRIED, "collections", "sync", str(table)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
         wait_for(lambda: len(sandbox.control("GET", "requests?method=POST&path=*/append")) == len(collections), "the appends")
         running.send_signal(signal.SIGINT)

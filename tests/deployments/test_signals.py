@@ -53,13 +53,15 @@ SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_what_catches_all_is_ended_all_the_same(number: signal.Signals, code: int, tmp_path: Path) -> None:
-    """And leaves nothing of an export."""
+    """It leaves nothing of an export, and says how to go on."""
     command = [sys.executable, "-c", STUBBORN, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
         child.send_signal(number)
-        assert child.wait(HANG) == code
+        _, said = child.communicate(timeout=HANG)
+    assert child.returncode == code
+    assert f"ended by {'Ctrl-C' if number == signal.SIGINT else number.name} in the middle of its work. Run the same again" in said
     assert list((tmp_path / "staging").iterdir()) == []
 
 

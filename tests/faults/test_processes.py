@@ -26,7 +26,8 @@ from tests.faults.cell import LATER, NOW, read_journal, start_planned, start_syn
 from tests.faults.child import Plan
 from tests.faults.server import prefect_server
 
-SYNC = "import sys; from deployments.cli import main; sys.exit(main())"
+SYNC = "import sys; from deployments import signals; from deployments.cli import main; signals.UNWINDING_SECONDS = 300; sys.exit(main())"
+"""A command that has all the time to unwind, which on a busy machine it needs."""
 
 
 @pytest.fixture

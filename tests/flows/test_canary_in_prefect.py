@@ -37,14 +37,16 @@ def mark() -> None:
 
 
 def found_in_prefect(needle: re.Pattern[str]) -> list[str]:
-    """What surrounds each hit in the files of the server's database, its log of writes included, once logs and task runs are written."""
+    """What surrounds each hit in the files of the server's database, its log of writes included, once all that a run leaves is written."""
     APILogHandler().flush()
     last = mark(return_state=True).state_details.task_run_id  # the server writes them down in the order in which they come
     assert last is not None
+    event = {"filter": {"resource": {"id": [f"prefect.task-run.{last}"]}, "event": {"name": ["prefect.task-run.Completed"]}}}
     completed = TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.COMPLETED]))
     chosen = TaskRunFilter(id=TaskRunFilterId(any_=[last]), state=completed)
     with get_client(sync_client=True) as client:
         wait_for(lambda: client.read_task_runs(task_run_filter=chosen), "the last task run to be written down")
+        wait_for(lambda: client.request("POST", "/events/filter", json=event).json()["events"], "the last event to be written down")
     url = str(PREFECT_API_DATABASE_CONNECTION_URL.value())
     database = Path(url.partition(":///")[2].partition("?")[0])
     hits = []
