@@ -27,7 +27,7 @@ from flows.errors import AppendRejected, DealcastError, ExportError, LedgerDamag
 from flows.ledger.collection_lock import lock_collection
 from flows.ledger.export_baseline import load_baseline, save_baseline
 from flows.ledger.store import TIMEZONE, Entry, Ledger
-from flows.ledger.unfinished import (
+from flows.ledger.unfinished_syncs import (
     find_unfinished,
     forget_wait,
     how_to_resume,

@@ -51,7 +51,7 @@ from flows.errors import (
 from flows.ledger import store as ledgers
 from flows.ledger.export_baseline import load_baseline
 from flows.ledger.store import Entry, Ledger, Sending
-from flows.ledger.unfinished import owes_forecast
+from flows.ledger.unfinished_syncs import owes_forecast
 from flows.nostradamus import Collection, Nostradamus
 from flows.options import SyncOptions, age_of, counted
 from flows.runtime.atomic_files import remove_halves

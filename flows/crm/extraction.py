@@ -20,10 +20,11 @@ from flows.crm.empty_cells import ClosedDate, require_closing, with_defaults
 from flows.crm.files.contents import Contents, form_of, read_contents
 from flows.crm.files.location import LocalExport, fetch
 from flows.crm.files.table_reader import RawRows, TableReader
-from flows.crm.header_match import Bound, bind
+from flows.crm.header_match import Bound
 from flows.crm.inference.format_inference import FormatInference
 from flows.crm.row_counts import RowCounts
 from flows.crm.row_filters import MergedLater, RowFilters
+from flows.crm.sheet_choice import bind
 from flows.crm.values.dates import Order
 from flows.crm.values.numbers import Style
 from flows.crm.values.status import refuse_assumed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
@@ -11,12 +11,12 @@ from expectations.disclosure import name_or_shape
 from expectations.schema import COLUMNS, Kind, Null
 from flows.crm.dialect import LOCAL, Dialect, Drop, Recipe, Source, StatusRule, known_dialects
 from flows.crm.files.contents import Contents
-from flows.crm.files.header_row import Layout, find_layout, folded
+from flows.crm.files.header_row import Layout, folded
 from flows.crm.inference.header_factors import factor_in
 from flows.crm.values.flags import DELETED, Mark, marks_of
 from flows.crm.values.numbers import currency_name, may_be_one
 from flows.crm.values.zones import Zones
-from flows.errors import ExportUnmappable, ExportUnreadable, quoted
+from flows.errors import ExportUnmappable, quoted
 from flows.runtime.zone_names import checked_zone
 
 _DIRECT = {"field", "latest", "number_in", "hundredth_of"}
@@ -315,25 +315,6 @@ class Bound:
         headers = [header for name in dict.fromkeys(names) for header in self.dialect.headers_of(name)[:3]]
         looked = f"looked for {' or '.join(map(repr, headers))}" if headers else "the dialect knows no header that would fill it"
         return f"{looked}; `dealcast crms EXPORT` names the columns whose values could be an id" if column == "id" else looked
-
-
-def bind(dialect: Dialect, contents: Contents, location: str) -> Bound:
-    """Find the header row that the dialect recognises best; of a workbook the sheet that lacks least, the first of those.
-
-    Raises ExportUnreadable for what is no table.
-    """
-    known = {folded(header) for header in dialect.headers()}
-    bounds, sheets = [], contents.sheets or (contents,)
-    for sheet in sheets:
-        try:
-            bounds.append(Bound(dialect, find_layout(sheet, location, lambda cell: folded(cell) in known), sheet))
-        except ExportUnreadable:
-            if sheet is sheets[-1] and not bounds:
-                raise
-    best = min(bounds, key=lambda bound: (len(bound.missing), -bound.layout.recognised))
-    if best.missing:
-        return best
-    return replace(best, twins=tuple(bound.contents.member or "" for bound in bounds if bound is not best and not bound.missing))
 
 
 def _drop_by(header: str, mark: Mark) -> Drop:

@@ -19,7 +19,7 @@ from flows.crm.dialect import Drop
 from flows.crm.files.header_row import folded
 from flows.crm.files.table_reader import RawRows
 from flows.crm.inference.format_inference import FormatInference, named
-from flows.crm.one_currency import OneCurrency, listed
+from flows.crm.inference.one_currency import OneCurrency, listed
 from flows.crm.values.cells import report_rows, without, without_errors
 from flows.crm.values.flags import first_unread, is_filled, to_booleans, unread_flag
 from flows.crm.values.identifiers import plain_ids

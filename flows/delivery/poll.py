@@ -25,7 +25,7 @@ from flows.errors import (
     UnexpectedAnswer,
 )
 from flows.ledger.store import Entry, Ledger, Sending
-from flows.ledger.unfinished import options_of
+from flows.ledger.unfinished_syncs import options_of
 from flows.nostradamus import UploadRequest
 from flows.nostradamus.validation_errors import columns, describe, fallen, words_of
 from flows.runtime.atomic_files import private_folder, write_whole

@@ -29,7 +29,7 @@ from flows.errors import (
     UploadPostponed,
 )
 from flows.ledger.store import CONTENT, PIECE, Entry, Ledger, Sending
-from flows.ledger.unfinished import want_forecast
+from flows.ledger.unfinished_syncs import want_forecast
 from flows.nostradamus import Nostradamus
 from flows.runtime.thread_interruption import interruptible_sleep
 from flows.settings import Settings

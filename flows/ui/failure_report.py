@@ -8,7 +8,7 @@ from textwrap import shorten
 
 from flows.errors import AppendRejected, CollectionBusy, DealcastError, LockLost, StoppedByGate, StoppedByGuard
 from flows.ledger.store import Ledger
-from flows.ledger.unfinished import options_of
+from flows.ledger.unfinished_syncs import options_of
 from flows.options import SyncOptions
 from flows.runtime.atomic_files import write_whole
 from flows.settings import load_settings

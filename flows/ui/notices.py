@@ -30,7 +30,7 @@ from prefect.states import Cancelled
 
 from flows.errors import CollectionBusy, DealcastError, StoppedByGuard, error_named
 from flows.ledger.store import Ledger
-from flows.ledger.unfinished import how_to_resume
+from flows.ledger.unfinished_syncs import how_to_resume
 from flows.runtime.best_effort import show
 from flows.settings import load_settings
 from flows.ui.inert_text import in_a_chat

@@ -16,10 +16,11 @@ from flows.crm.files.contents import form_of, read_contents
 from flows.crm.files.location import fetch
 from flows.crm.files.table_reader import RawRows, TableReader
 from flows.crm.guide.id_columns import find_ids
-from flows.crm.header_match import REQUIRED, Bound, bind
+from flows.crm.header_match import REQUIRED, Bound
 from flows.crm.inference.format_inference import FormatInference
 from flows.crm.row_counts import RowCounts
 from flows.crm.row_filters import ALL, RowFilters
+from flows.crm.sheet_choice import bind
 from flows.crm.values.dates import Order
 from flows.crm.values.numbers import Style
 from flows.crm.values.status import refuse_assumed

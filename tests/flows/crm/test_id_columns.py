@@ -10,7 +10,7 @@ from flows.crm.dialect import load_dialect
 from flows.crm.files.contents import read_contents
 from flows.crm.files.table_reader import TableReader
 from flows.crm.guide.id_columns import find_ids
-from flows.crm.header_match import bind
+from flows.crm.sheet_choice import bind
 
 
 def found(path: Path, text: str) -> list[tuple[str, ...]]:
