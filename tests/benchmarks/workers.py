@@ -29,7 +29,7 @@ from tests.benchmarks.deals import make_deals
 from tests.benchmarks.postgres import postgres
 from tests.benchmarks.result import Row
 from tests.benchmarks.servers import TOKEN, is_right, servers
-from tests.conftest import wait_for
+from tests.conftest import HANG, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOYMENT = "sync-deals/one-of-many"
@@ -128,11 +128,11 @@ def _worker(place: Path, name: str, at_once: int) -> Iterator[int]:
 def runs_of() -> list[dict[str, Any]]:
     """All flow runs of the deployment."""
     api = os.environ["PREFECT_API_URL"]
-    deployment = httpx.get(f"{api}/deployments/name/{DEPLOYMENT}").raise_for_status().json()["id"]
+    deployment = httpx.get(f"{api}/deployments/name/{DEPLOYMENT}", timeout=HANG).raise_for_status().json()["id"]
     runs: list[dict[str, Any]] = []
     while True:
         wanted = {"deployments": {"id": {"any_": [deployment]}}, "sort": "ID_DESC", "limit": 200, "offset": len(runs)}
-        page = httpx.post(f"{api}/flow_runs/filter", json=wanted).raise_for_status().json()
+        page = httpx.post(f"{api}/flow_runs/filter", json=wanted, timeout=HANG).raise_for_status().json()
         runs += page
         if not page:
             return runs

@@ -219,7 +219,7 @@ class OwnSandbox:
         found = re.search(r"http://\S+", self._process.stdout.readline())
         assert found is not None, "the sandbox did not start: its standard error says why"
         at_once, headers = {"queued_seconds": 0, "processing_seconds": 0}, {"Authorization": f"Token {self.token}"}
-        httpx.put(f"{found[0]}/_sandbox/speed", json=at_once, headers=headers, trust_env=False).raise_for_status()
+        httpx.put(f"{found[0]}/_sandbox/speed", json=at_once, headers=headers, trust_env=False, timeout=HANG).raise_for_status()
         return found[0]
 
 

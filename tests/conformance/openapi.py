@@ -18,6 +18,7 @@ import yaml
 
 from flows.nostradamus.models import FORECAST_MONTH, FORECAST_REVENUE, RESULT_FORMATS, RequestMode, Status
 from tests.conformance.openapi_schema import Schemas, Verdict
+from tests.conftest import HANG
 
 Fields = tuple[tuple[str, str, tuple[str, ...]], ...]
 """Each the fact, the path in the answer (`*` is any entry; `a|b` either name), and the words that the value may be."""
@@ -92,7 +93,11 @@ ROUTES = (
 def read(place: str) -> Any:
     """The document in a file or at a URL, JSON or YAML; no token is sent."""
     try:
-        text = httpx.get(place, follow_redirects=True).raise_for_status().text if "://" in place else Path(place).read_text("utf-8")
+        text = (
+            httpx.get(place, follow_redirects=True, timeout=HANG).raise_for_status().text
+            if "://" in place
+            else Path(place).read_text("utf-8")
+        )
     except (OSError, UnicodeError, httpx.HTTPError, httpx.InvalidURL) as error:
         raise NotOpenAPI(f"{place} cannot be read as an OpenAPI document: {str(error).splitlines()[0]}") from error
     try:

@@ -161,7 +161,7 @@ def worker(deployed: Stage) -> Iterator[None]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, trust_env=False).is_success
+        return httpx.get(url, trust_env=False, timeout=HANG).is_success
     except httpx.HTTPError:
         return False
 

@@ -38,7 +38,7 @@ class Target:
 
     def asked(self) -> dict[str, Any]:
         """The last product request, as the sandbox saw and answered it."""
-        requests = httpx.get(f"{self.url}/_sandbox/requests", headers={"Authorization": f"Token {TOKEN}"}, trust_env=False)
+        requests = httpx.get(f"{self.url}/_sandbox/requests", headers={"Authorization": f"Token {TOKEN}"}, trust_env=False, timeout=HANG)
         last: dict[str, Any] = requests.raise_for_status().json()[-1]
         return last
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from flows.runtime.prefect_settings import SERVER_SETTINGS
-from tests.conftest import free_port, wait_for
+from tests.conftest import HANG, free_port, wait_for
 from tests.prefect_database import home_with_database
 
 
@@ -77,6 +77,6 @@ def prefect_server(home: Path, **settings: str) -> Iterator[str]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, trust_env=False).is_success
+        return httpx.get(url, trust_env=False, timeout=HANG).is_success
     except httpx.HTTPError:
         return False

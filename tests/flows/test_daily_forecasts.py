@@ -17,7 +17,7 @@ import pytest
 
 import deployments.commands.forecasts  # noqa: F401 - so that the clock finds it
 from expectations.schema import COLUMN_NAMES
-from tests.conftest import DEAL
+from tests.conftest import DEAL, HANG
 
 if TYPE_CHECKING:
     from deployments.sandbox import Sandbox
@@ -85,7 +85,9 @@ def story(sync: Sync, clock: Clock, sandbox: Sandbox, tmp_path: Path) -> Story:
     rows: list[dict[str, Any]] = []
     for moment in SYNCS:
         made = run(moment, first_month="2026-02")
-        answer = httpx.get(f"{sandbox.url}/api/invocation/{made.forecast.id}/json", headers={"Authorization": f"Token {sandbox.token}"})
+        answer = httpx.get(
+            f"{sandbox.url}/api/invocation/{made.forecast.id}/json", headers={"Authorization": f"Token {sandbox.token}"}, timeout=HANG
+        )
         rows += [{"as_of": moment, "invocation": made.forecast.id, **each} for each in answer.raise_for_status().json()]
     run(IN_THE_END, forecast="never", accept_shrink=True, accept_change=True)
     return Story(pd.DataFrame(rows), deals_of(IN_THE_END))

@@ -19,6 +19,7 @@ from uuid import uuid4
 import click
 import httpx
 
+from deployments.commands.doctor import findings
 from deployments.commands.doctor.findings import Finding
 from deployments.commands.doctor.prefect_findings import prefect_findings
 from deployments.console import InertConsole
@@ -77,15 +78,15 @@ def examine_and_print(syncs: Sequence[Sync], *, as_json: bool) -> int:
     Returns:
         0, or the exit code of the first failure.
     """
-    findings, console = [], InertConsole(highlight=False, markup=False, soft_wrap=True)
+    found, console = [], InertConsole(highlight=False, markup=False, soft_wrap=True)
     for finding in examine(syncs):
-        findings.append(finding)
+        found.append(finding)
         if not as_json:
             console.print(f"{finding.status:>7}", style=_COLOURS[finding.status], end="")
             console.print(f"  {finding.check:<12}{finding.message} {finding.remedy}".rstrip())
-    code = next((finding.code for finding in findings if finding.status == "failed"), 0)
+    code = next((finding.code for finding in found if finding.status == "failed"), 0)
     if as_json:
-        click.echo(json.dumps({"outcome": "failed" if code else "ok", "exit_code": code, "checks": [asdict(each) for each in findings]}))
+        click.echo(json.dumps({"outcome": "failed" if code else "ok", "exit_code": code, "checks": [asdict(each) for each in found]}))
     return code
 
 
@@ -247,7 +248,7 @@ def _collection(collection: str, found: Sequence[Collection]) -> Finding:
 def _clock(url: str) -> Iterator[Finding]:
     """This machine's clock beside the ``Date`` of the platform's answer, where it has one."""
     try:
-        answer = httpx.get(url, trust_env=url.startswith("https"), timeout=10)
+        answer = httpx.get(url, trust_env=url.startswith("https"), timeout=findings.ANSWER_SECONDS)
         theirs = parsedate_to_datetime(answer.headers["Date"])
     except (httpx.HTTPError, KeyError, ValueError):
         return

@@ -7,6 +7,9 @@ from typing import Literal
 
 Status = Literal["ok", "warning", "failed"]
 
+ANSWER_SECONDS = 10.0
+"""Seconds in which a platform or a Prefect server must answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

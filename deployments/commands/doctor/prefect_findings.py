@@ -11,6 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from deployments.commands.doctor import findings
 from deployments.commands.doctor.findings import Finding
 from deployments.commands.doctor.stale_deployments import stale_deployments
 from flows.errors import UsageError
@@ -129,7 +130,7 @@ def _server(client: SyncPrefectClient, url: str) -> Finding:
 
 def _protection(url: str) -> Iterator[Finding]:
     """The secret that the server asks for: without one, it takes commands from every web page that its machine shows."""
-    if httpx.get(f"{url}/admin/version", trust_env=False, timeout=10).is_success:
+    if httpx.get(f"{url}/admin/version", trust_env=False, timeout=findings.ANSWER_SECONDS).is_success:
         remedy = "Set PREFECT_SERVER_API_AUTH_STRING for it, and PREFECT_API_AUTH_STRING for its clients."
         yield Finding("secret", "warning", "the server asks for none: any page in a browser there may run commands through it.", remedy)
     else:

@@ -24,6 +24,10 @@ from deployments.sandbox.api.app import LOOPBACK_HOSTS, MAX_UPLOAD_BYTES, PROCES
 from deployments.sandbox.faults.cut_connection import CuttableProtocol
 
 HOST = "127.0.0.1"
+
+_ANSWER_SECONDS = 300
+"""Only a sandbox that hangs takes so long to answer a control route, on a busy machine too."""
+
 _STOP_SECONDS = 2
 """Seconds that requests in hand may take when the sandbox stops."""
 
@@ -52,7 +56,7 @@ class Sandbox:
             httpx.HTTPStatusError: the route refused.
         """
         headers = {"Authorization": f"Token {self.token}"}
-        answer = httpx.request(method, f"{self.url}/_sandbox/{path}", json=body, headers=headers, trust_env=False)
+        answer = httpx.request(method, f"{self.url}/_sandbox/{path}", json=body, headers=headers, trust_env=False, timeout=_ANSWER_SECONDS)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.conftest import HANG
+
 if TYPE_CHECKING:
     from tests.conftest import Dealcast
 
@@ -44,7 +46,9 @@ def prefect_url(no_proxy: None) -> Iterator[Callable[[str | None], None]]:  # no
 
 
 @pytest.fixture
-def examine(dealcast: Dealcast, prefect_url: object) -> Examine:  # noqa: ARG001 - it sets Prefect's settings
+def examine(dealcast: Dealcast, prefect_url: object, monkeypatch: pytest.MonkeyPatch) -> Examine:  # noqa: ARG001 - it sets Prefect's settings
+    monkeypatch.setattr("deployments.commands.doctor.findings.ANSWER_SECONDS", HANG)  # a busy machine's server is no server that is away
+
     def run(*arguments: object, code: int = 0) -> Examined:
         found = json.loads(dealcast("doctor", "--json", *arguments, code=code).stdout)
         assert (found["exit_code"], found["outcome"]) == (code, "failed" if code else "ok")

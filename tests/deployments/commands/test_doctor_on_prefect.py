@@ -17,6 +17,7 @@ import pytest
 
 from deployments.sandbox import Sandbox
 from flows.runtime.prefect_settings import keep_loopback_direct
+from tests.conftest import HANG
 from tests.deployments.commands.conftest import CLOSED, Examine
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def lonely(stage: Stage) -> Iterator[Stage]:
     made = stage.ask("deployments/", body)["id"]
     yield stage
     for path in (f"deployments/{made}", "work_pools/lonely"):
-        httpx.delete(f"{stage.url}/api/{path}", trust_env=False).raise_for_status()
+        httpx.delete(f"{stage.url}/api/{path}", trust_env=False, timeout=HANG).raise_for_status()
 
 
 def test_a_deployment_without_a_worker(lonely: Stage, examine: Examine, prefect_url: Callable[[str], None]) -> None:
@@ -105,7 +106,7 @@ def outdated(lonely: Stage, tmp_path: Path) -> Iterator[Stage]:
     }
     made = lonely.ask("deployments/", body)["id"]
     yield lonely
-    httpx.delete(f"{lonely.url}/api/deployments/{made}", trust_env=False).raise_for_status()
+    httpx.delete(f"{lonely.url}/api/deployments/{made}", trust_env=False, timeout=HANG).raise_for_status()
 
 
 def test_a_deployment_of_another_version_is_told_with_all_that_it_lacks(
@@ -129,7 +130,7 @@ def test_a_worker_of_another_pool_is_named(lonely: Stage, examine: Examine, pref
     try:
         message = examine(code=2)["worker"]["message"]
     finally:
-        httpx.delete(f"{lonely.url}/api/work_pools/other", trust_env=False).raise_for_status()
+        httpx.delete(f"{lonely.url}/api/work_pools/other", trust_env=False, timeout=HANG).raise_for_status()
     assert message.startswith("none polls lonely; one polls ")
     assert "other" in message
 

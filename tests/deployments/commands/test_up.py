@@ -59,16 +59,16 @@ def test_up_runs_a_scheduled_sync_and_one_ctrl_c_ends_it_all(tmp_path: Path, hos
             found = re.search(r"(http://127\.0\.0\.1:\d+)/v2/runs/flow-run/(\S+)", run)
             assert found is not None
             api, run_id = f"{found[1]}/api/flow_runs/{found[2]}", found[2]
-            assert httpx.get(api, trust_env=False).status_code == 401, "nobody reads a run without the secret"
+            assert httpx.get(api, trust_env=False, timeout=HANG).status_code == 401, "nobody reads a run without the secret"
             secret = next(line.split()[1] for line in lines if line.split()[:1] == ["secret"])
             basic = {"Authorization": f"Basic {base64.b64encode(secret.encode()).decode()}"}
-            answer = httpx.get(api, headers=basic, trust_env=False).json()
+            answer = httpx.get(api, headers=basic, trust_env=False, timeout=HANG).json()
             assert answer["id"] == run_id
             assert (answer["auto_scheduled"], answer["state_type"]) == (True, "COMPLETED")
             assert intruder(f"{found[1]}/api") == []
             assert made_by_an_intruder(f"{found[1]}/api", secret) == []
             assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o700, "forecasts and Prefect's database are the owner's alone"
-            assert httpx.get(found[1], trust_env=False, follow_redirects=True).is_success, "the UI answers"
+            assert httpx.get(found[1], trust_env=False, follow_redirects=True, timeout=HANG).is_success, "the UI answers"
             family = psutil.Process(child.pid).children(recursive=True)
             assert len(family) >= 2, "server and worker"
             tokens = {"real-token-4711", next(line.split()[1] for line in lines if line.split()[:1] == ["token"])}
@@ -99,7 +99,7 @@ def test_the_secret_is_given_to_no_server_but_its_own(tmp_path: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as other, ended, ExitStack() as stack:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{other.server_port}"
-        assert httpx.get(f"{url}/api/health", trust_env=False).is_success
+        assert httpx.get(f"{url}/api/health", trust_env=False, timeout=HANG).is_success
         laptop = Laptop(tmp_path, threading.Event(), stack)
         laptop.children["server"] = ended
         with pytest.raises(DealcastError, match="server did not run as it should"):

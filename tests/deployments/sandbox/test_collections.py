@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from deployments.sandbox import Sandbox, running
+from tests.conftest import HANG
 
 if TYPE_CHECKING:
     from tests.deployments.sandbox.conftest import Client
@@ -70,7 +71,7 @@ WRONG = (None, "", "Token", "Token wrong", "Bearer {token}", "{token}", "Token {
 def test_no_token_no_answer(sandbox: Sandbox, api: Client, collection: str, method: str, path: str) -> None:
     for authorization in WRONG:
         headers = {} if authorization is None else {"Authorization": authorization.format(token=sandbox.token)}
-        answer = httpx.request(method, f"{sandbox.url}{path}", headers=headers, trust_env=False)
+        answer = httpx.request(method, f"{sandbox.url}{path}", headers=headers, trust_env=False, timeout=HANG)
         assert answer.status_code == 401, authorization
     assert api.get("/api/collection").json()["results"][0]["id"] == collection, "and nothing was done"
     assert "Token" in answer.json()["detail"]

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from deployments.sandbox import running
+from tests.conftest import HANG
 
 FULL = os.environ.get("DEALCAST_FUZZ") == "full"
 EXAMPLES = 100 if FULL else 5
@@ -36,7 +37,7 @@ PRODUCT_ROUTES = {
 
 def test_the_document_lists_the_product_s_routes_and_no_others() -> None:
     with running() as sandbox:
-        paths = httpx.get(f"{sandbox.url}/openapi.json", trust_env=False).json()["paths"]
+        paths = httpx.get(f"{sandbox.url}/openapi.json", trust_env=False, timeout=HANG).json()["paths"]
     assert {path: set(methods) for path, methods in paths.items()} == PRODUCT_ROUTES
 
 

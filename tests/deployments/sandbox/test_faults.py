@@ -13,7 +13,7 @@ import pytest
 import deployments.sandbox
 from deployments.sandbox import Sandbox, running
 from deployments.sandbox.faults.kit import Kind
-from tests.conftest import wait_for
+from tests.conftest import HANG, wait_for
 
 if TYPE_CHECKING:
     from tests.deployments.sandbox.conftest import Client
@@ -165,7 +165,7 @@ def test_a_wrong_fault_is_refused(sandbox: Sandbox, wrong: dict[str, object]) ->
 
 
 def test_the_manual_names_every_fault(sandbox: Sandbox) -> None:
-    manual = httpx.get(f"{sandbox.url}/_sandbox/", headers={"Authorization": f"Token {sandbox.token}"}, trust_env=False).text
+    manual = httpx.get(f"{sandbox.url}/_sandbox/", headers={"Authorization": f"Token {sandbox.token}"}, trust_env=False, timeout=HANG).text
     readme = (Path(deployments.sandbox.__file__).parent / "README.md").read_text()
     for kind in get_args(Kind):
         assert f"* ``{kind}``: " in manual

@@ -186,7 +186,9 @@ def test_it_answers_under_no_name_that_somebody_pointed_here(sandbox: Sandbox) -
     """A page of another origin whose name is made to mean this machine is of its origin, and would read all."""
     for path in ("/api/collection", "/_sandbox/requests"):
         answers = [
-            httpx.get(f"{sandbox.url}{path}", headers={"Host": host, "Authorization": f"Token {sandbox.token}"}, trust_env=False)
+            httpx.get(
+                f"{sandbox.url}{path}", headers={"Host": host, "Authorization": f"Token {sandbox.token}"}, trust_env=False, timeout=HANG
+            )
             for host in ("elsewhere.example", "localhost:1", "127.0.0.1")
         ]
         assert [answer.status_code for answer in answers] == [400, 200, 200]

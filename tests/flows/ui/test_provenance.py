@@ -15,6 +15,7 @@ from flows.options import SyncOptions
 from flows.settings import load_settings
 from flows.tasks import find_collection
 from flows.ui.provenance import note_platform, origin, origin_line, sandbox_of
+from tests.conftest import HANG
 from tests.faults.foreign_platform import foreign_platform
 
 
@@ -40,7 +41,7 @@ def test_the_sandbox_is_told_by_its_answers(sandbox: Sandbox, monkeypatch: pytes
         assert platform.sandbox is None
         collection = platform.create_collection("acme", "Europe/Rome").id
         assert platform.sandbox
-    assert httpx.get(f"{sandbox.url}/api/collection", trust_env=False).headers["X-Dealcast-Sandbox"] == "1", (
+    assert httpx.get(f"{sandbox.url}/api/collection", trust_env=False, timeout=HANG).headers["X-Dealcast-Sandbox"] == "1", (
         "a refusal is the sandbox's too"
     )
     at(monkeypatch, sandbox.url, sandbox.token)
