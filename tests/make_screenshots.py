@@ -25,12 +25,12 @@ from typing import Any
 
 import httpx
 from PIL import Image
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page
 
 from deployments.commands.demo import todays_export
+from tests.chromium import open_page
 from tests.conftest import HANG, wait_for
 from tests.deployments.commands.test_automations import receiver
-from tests.deployments.test_browser import ALONE, CHROMIUM
 
 FOLDER = Path(__file__).resolve().parents[1] / "deployments" / "screenshots"
 BIGGEST = 150_000
@@ -160,11 +160,8 @@ def main() -> None:
             rewrite(export, spoil)
             bad = run(ask)
             notice = wait_for(lambda: next((text for text in texts if "failing" in text), None), "the notice")
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ALONE)
-                page = browser.new_page(viewport={"width": _WIDTH, "height": 900}, device_scale_factor=1.25)
+            with open_page(viewport={"width": _WIDTH, "height": 900}, device_scale_factor=1.25) as page:
                 pictures(page, f"{place}/home", url, secret, ask, good, bad, notice)
-                browser.close()
 
 
 def plainly(page: Page, graph: Locator) -> None:
@@ -188,7 +185,6 @@ def pictures(
         found = ask("POST", "artifacts/filter", {"flow_runs": {"id": {"any_": [run_id]}}, "limit": 100})
         return next(f"{url}/v2/artifacts/artifact/{each['id']}" for each in found if each["key"].startswith(kind))
 
-    page.set_default_timeout(HANG * 1000)
     page.goto(f"{url}/v2/runs")
     page.locator("input[type=password]").fill(secret)
     page.keyboard.press("Enter")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,9 +19,9 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import sync_playwright
 
 from deployments.sandbox import Sandbox, running
+from tests.chromium import open_page
 from tests.conftest import HANG, free_port, wait_for
 from tests.prefect_database import home_with_database
 
@@ -224,15 +223,11 @@ def intruder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Intruder]:
 
     With a preflight, with requests so simple that a browser sends them unasked, and by sockets, for which it never asks.
     """
-    if (chromium := shutil.which("chromium")) is None:
-        pytest.skip("no chromium on PATH: on Debian, apt-get install chromium")
     folder = tmp_path_factory.mktemp("page")
     (folder / "index.html").write_text("<title>elsewhere</title>")
     handler = partial(_Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, sync_playwright() as playwright:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, open_page() as page:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"])
-        page = browser.new_page()
         page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
 
         def ask(api: str) -> list[str]:
@@ -242,7 +237,6 @@ def intruder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Intruder]:
             return [each for each in told if each is not None]
 
         yield ask
-        browser.close()
         server.shutdown()
 
 

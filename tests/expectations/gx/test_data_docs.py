@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from expectations import build_docs, check
+from tests.chromium import open_page
 
 Overrides = dict[str, str | None]
 MakeFrame = Callable[[Sequence[Overrides]], pd.DataFrame]
@@ -27,15 +27,9 @@ def docs(make_frame: MakeFrame, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture
 def page(docs: Path) -> Iterator[Page]:
-    browser_path = shutil.which("chromium")
-    if not browser_path:
-        pytest.skip("needs Chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
-        page = browser.new_page()
+    with open_page() as page:
         page.goto(docs.as_uri())
         yield page
-        browser.close()
 
 
 def test_the_page_fetches_nothing(docs: Path) -> None:
