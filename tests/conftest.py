@@ -68,6 +68,10 @@ HANG = 300.0
 """Seconds that only what hangs takes: where all is well nothing is waited for so long, however busy the machine."""
 
 
+PATIENT_START = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(int(HANG))}
+"""For the environment of a command that starts a Prefect server of its own."""
+
+
 def wait_for(look: Callable[[], T | None], what: str, said: Sequence[str] = ()) -> T:
     """Look until there is something to see; ``said`` is shown where it never comes."""
     end = time.monotonic() + HANG

@@ -24,6 +24,7 @@ from deployments.cli import main
 from flows import errors
 from flows.errors import DealcastError
 from flows.settings import Settings
+from tests.conftest import PATIENT_START
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNBOOK = "deployments/README.md"
@@ -120,7 +121,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
 def demo_output(folder: Path) -> str:
     """What ``make demo`` prints, of a run with its home in ``folder``; plain text 100 columns wide."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DEALCAST_", "PREFECT_"))}
-    environment |= {"HOME": str(folder), "TMPDIR": str(folder), "COLUMNS": "100", "PYTHONUTF8": "1"}
+    environment |= {"HOME": str(folder), "TMPDIR": str(folder), "COLUMNS": "100", "PYTHONUTF8": "1", **PATIENT_START}
     command = [str(Path(sys.executable).with_name("dealcast")), "demo"]
     done = subprocess.run(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
     return re.sub(r" +$", "", done.stdout.replace(f"{ROOT}/", ""), flags=re.MULTILINE)

@@ -19,7 +19,7 @@ import pytest
 
 from deployments.sandbox import Sandbox
 from tests import make_demo_export
-from tests.conftest import HANG, free_port, wait_for
+from tests.conftest import HANG, PATIENT_START, free_port, wait_for
 from tests.make_docs import ROOT, demo_output, part_of, without_ids
 from tests.prefect_database import home_with_database
 
@@ -123,7 +123,7 @@ def _running(commands: list[str], sandbox: Sandbox, folder: Path, real: dict[str
         assert script.count(shown) == 1, shown
         script = script.replace(shown, meant)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DEALCAST_", "PREFECT_", "VIRTUAL_ENV"))}
-    environment |= {"HOME": str(folder / "home"), "PATH": "/usr/bin:/bin", "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    environment |= {"HOME": str(folder / "home"), "PATH": "/usr/bin:/bin", "PREFECT_WORKER_QUERY_SECONDS": "1", **PATIENT_START}
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
         child = subprocess.Popen(["bash", "-c", script], cwd=folder, env=environment, stdout=out, stderr=err, start_new_session=True)
         try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import sampled
+from tests.conftest import PATIENT_START, sampled
 from tests.prefect_database import home_with_database
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def test_a_hostile_working_directory_runs_nothing(
 ) -> None:
     write_deals(3, name="hostile/deals.csv")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment["PREFECT_HOME"] = str(home_with_database(tmp_path / "prefect"))
+    environment |= {"PREFECT_HOME": str(home_with_database(tmp_path / "prefect")), **PATIENT_START}
     sync = ["--collection", collection, "--no-forecast"] if command[0] == "sync" else []
     named = [collection if word == "COLLECTION" else word for word in command]
     ended = subprocess.run([DEALCAST, *named, *sync], cwd=hostile, env=environment, capture_output=True, text=True, check=False)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.conftest import HANG, sampled, wait_for
+from tests.conftest import HANG, PATIENT_START, sampled, wait_for
 from tests.prefect_database import home_with_database
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _surroundings(scene: Scene) -> dict[str, str]:
         "DEALCAST_PLATFORM_URL": scene.sandbox.url,
         "DEALCAST_TOKEN": scene.sandbox.token,
         "PREFECT_HOME": str(home_with_database(scene.place / "prefect")),
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(int(HANG)),
+        **PATIENT_START,
         "TMPDIR": str(temporary),
     }
 

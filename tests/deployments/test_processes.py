@@ -22,7 +22,7 @@ from deployments.sandbox import Sandbox
 from deployments.temporary_server import TemporaryServer
 from flows.errors import DealcastError
 from flows.nostradamus import Nostradamus
-from tests.conftest import HANG, wait_for
+from tests.conftest import HANG, PATIENT_START, wait_for
 from tests.prefect_database import home_with_database
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def without_a_server(home: Path, **more: str) -> dict[str, str]:
     """The environment of someone who runs no Prefect server, and has run commands before."""
     return {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | {
         "PREFECT_HOME": str(home_with_database(home)),
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(int(HANG)),
+        **PATIENT_START,
         **more,
     }
 

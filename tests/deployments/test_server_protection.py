@@ -18,7 +18,7 @@ import pytest
 from deployments.sandbox import running
 from deployments.temporary_server import server_protection
 from flows.nostradamus import Nostradamus
-from tests.conftest import HANG, wait_for
+from tests.conftest import HANG, PATIENT_START, wait_for
 from tests.deployments.conftest import CALLS, INTRUDER, Intruder, made_by_an_intruder
 from tests.prefect_database import home_with_database
 
@@ -48,7 +48,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             "DEALCAST_PLATFORM_URL": sandbox.url,
             "DEALCAST_TOKEN": sandbox.token,
             "PREFECT_HOME": str(home_with_database(place / "prefect")),
-            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(int(HANG)),
+            **PATIENT_START,
         }
         command = [DEALCAST, "sync", str(EXPORT), "--crm", "hubspot", "--crm-timezone", "Europe/Rome", "--collection", collection]
         with (place / "said").open("wb") as said, subprocess.Popen(command, env=environment, stdout=said, stderr=said) as child:
