@@ -68,6 +68,9 @@ HANG = 300.0
 """Seconds that only what hangs takes: where all is well nothing is waited for so long, however busy the machine."""
 
 
+UNHURRIED = f"import sys; from deployments import cli, signals; signals.UNWINDING_SECONDS = {HANG}; sys.exit(cli.main())"
+"""The program of a command that has all the time to unwind, which on a busy machine it needs."""
+
 PATIENT_START = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(int(HANG))}
 """For the environment of a command that starts a Prefect server of its own."""
 

@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Page
 
 from flows.nostradamus import Nostradamus
-from tests.chromium import LOADED, open_page
+from tests.chromium import open_page
 from tests.conftest import HANG, wait_for
 
 if TYPE_CHECKING:
@@ -55,17 +55,17 @@ def test_a_good_run_shows_its_tasks_its_message_and_the_chart(stage: Stage, sync
     run = sync("good")
     _open(page, stage, run, "good")
     page.get_by_text("Details", exact=True).click()
-    page.get_by_text("480 deals sent, 0 quarantined, forecast of 6 months: ").first.wait_for(timeout=LOADED)
+    page.get_by_text("480 deals sent, 0 quarantined, forecast of 6 months: ").first.wait_for()
     page.get_by_text("Task Runs", exact=True).first.click()
     for task in ("extract_deals", "check_deals", "submit_append", "await_append", "invoke_forecast", "download_forecast"):
-        page.get_by_text(task, exact=True).first.wait_for(timeout=LOADED)
+        page.get_by_text(task, exact=True).first.wait_for()
     page.get_by_text("Artifacts", exact=True).last.click()
-    page.get_by_text("forecast-good").first.wait_for(timeout=LOADED)
+    page.get_by_text("forecast-good").first.wait_for()
     _shoot(page, "good-artifacts")
 
     page.goto(f"{stage.url}/artifacts/artifact/{stage.artifacts(run)['forecast']['id']}")
     chart = page.get_by_role("img", name="Revenue by month")
-    chart.wait_for(timeout=LOADED)
+    chart.wait_for()
     assert chart.evaluate("image => image.complete && image.naturalWidth") > 800, "the picture is drawn, not merely referred to"
     _shoot(page, "good-forecast")
 
@@ -75,12 +75,12 @@ def test_a_refused_file_says_which_columns_and_that_no_forecast_ran(stage: Stage
     stage.sandbox.control("POST", "faults", {"kind": "spoil", "method": "POST", "path": "*/append"})
     run = sync("refused")
     _open(page, stage, run, "refused")
-    page.get_by_text("refused: 1 column").first.wait_for(timeout=LOADED)
+    page.get_by_text("refused: 1 column").first.wait_for()
     page.get_by_text("Details", exact=True).click()
-    page.get_by_text("Forecast not invoked").first.wait_for(timeout=LOADED)
+    page.get_by_text("Forecast not invoked").first.wait_for()
     _report(page, stage, run, "refused")
-    page.get_by_text("Forecast not invoked").first.wait_for(timeout=LOADED)
-    page.get_by_text("column status").first.wait_for(timeout=LOADED)
+    page.get_by_text("Forecast not invoked").first.wait_for()
+    page.get_by_text("column status").first.wait_for()
     _shoot(page, "refused-report")
 
 
@@ -92,9 +92,9 @@ def test_a_blocked_guard_says_by_which_numbers(stage: Stage, sync: Sync, page: P
         csv.writer(sink).writerows(list(csv.reader(source))[:40])
     run = sync("blocked", small)
     _open(page, stage, run, "blocked")
-    page.get_by_text("blocked by guard").first.wait_for(timeout=LOADED)
+    page.get_by_text("blocked by guard").first.wait_for()
     _report(page, stage, run, "blocked")
-    page.get_by_text("deals fell from 480 to").first.wait_for(timeout=LOADED)
+    page.get_by_text("deals fell from 480 to").first.wait_for()
     _shoot(page, "blocked-report")
 
 
@@ -123,7 +123,7 @@ def test_a_waiting_run_says_what_it_waits_for(stage: Stage, page: Page) -> None:
         try:
             name = wait_for(lambda: _waiting(stage), "a run to wait")
             page.goto(f"{stage.url}/runs")
-            page.get_by_text("waiting: in_progress").first.wait_for(timeout=LOADED)
+            page.get_by_text("waiting: in_progress").first.wait_for()
             _shoot(page, "waiting-list")
             assert name.startswith("waiting 2")
         finally:
@@ -147,8 +147,8 @@ def _named(stage: Stage, words: str) -> list[dict[str, Any]]:
 
 def _open(page: Page, stage: Stage, run: str, name: str) -> None:
     page.goto(f"{stage.url}/runs/flow-run/{run}")
-    page.locator("canvas").first.wait_for(timeout=LOADED)  # the task graph
-    page.get_by_text("Details", exact=True).wait_for(timeout=LOADED)
+    page.locator("canvas").first.wait_for()  # the task graph
+    page.get_by_text("Details", exact=True).wait_for()
     _shoot(page, name)
 
 

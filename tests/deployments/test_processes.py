@@ -22,7 +22,7 @@ from deployments.sandbox import Sandbox
 from deployments.temporary_server import TemporaryServer
 from flows.errors import DealcastError
 from flows.nostradamus import Nostradamus
-from tests.conftest import HANG, PATIENT_START, wait_for
+from tests.conftest import HANG, PATIENT_START, UNHURRIED, wait_for
 from tests.prefect_database import home_with_database
 
 if TYPE_CHECKING:
@@ -30,11 +30,6 @@ if TYPE_CHECKING:
 
 Process = Callable[..., "subprocess.CompletedProcess[str]"]
 DEALCAST = [sys.executable, "-m", "deployments.cli"]
-
-UNHURRIED = (
-    "import sys; from deployments import signals; from deployments.cli import main; signals.UNWINDING_SECONDS = 300; sys.exit(main())"
-)
-"""A command that has all the time to unwind, which on a busy machine it needs."""
 STEPS = {"extract", "check", "submit", "await", "invoke", "download", "report"}
 """What begins the lines that a sync writes to stderr."""
 

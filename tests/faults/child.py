@@ -37,7 +37,6 @@ from flows.nostradamus import Nostradamus
 from flows.options import SyncOptions
 from flows.runtime import data_process
 from flows.sync_deals import resume_sync, sync_deals
-from tests.conftest import HANG
 
 NOTHING_NEW = 100
 """Exit code of a run that found nothing new: told apart from 0 here only."""
@@ -146,7 +145,7 @@ def _full(path: Path, *_: Any, **__: Any) -> None:
 
 def _open_uploads(sandbox: str, collection: str) -> list[str]:
     headers = {"Authorization": f"Token {os.environ['DEALCAST_TOKEN']}"}
-    uploads = httpx.get(f"{sandbox}/_sandbox/uploads", headers=headers, trust_env=False, timeout=HANG).raise_for_status().json()
+    uploads = httpx.get(f"{sandbox}/_sandbox/uploads", headers=headers, trust_env=False, timeout=300).raise_for_status().json()
     return [each["id"] for each in uploads if each["collectionId"] == collection and each["status"] in ("queued", "in_progress")]
 
 

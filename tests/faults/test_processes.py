@@ -21,13 +21,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from deployments.sandbox import Sandbox
 from flows.ledger.store import Ledger
 from flows.nostradamus import Nostradamus
-from tests.conftest import HANG, sampled, wait_for
+from tests.conftest import HANG, UNHURRIED, sampled, wait_for
 from tests.faults.cell import LATER, NOW, read_journal, start_planned, start_sync, write_deals
 from tests.faults.child import Plan
 from tests.faults.server import prefect_server
-
-SYNC = "import sys; from deployments import signals; from deployments.cli import main; signals.UNWINDING_SECONDS = 300; sys.exit(main())"
-"""A command that has all the time to unwind, which on a busy machine it needs."""
 
 
 @pytest.fixture
@@ -138,7 +135,7 @@ def test_a_run_told_to_end_says_how_to_go_on_and_leaves_nothing_held(
     home = folder / "home"
     settings = {"HOME": str(home), "PLATFORM_URL": sandbox.url, "TOKEN": sandbox.token, "POLL_DELAY": "0.05"}
     environment = {**os.environ, "PREFECT_API_URL": prefect_api, **{f"DEALCAST_{name}": value for name, value in settings.items()}}
-    command = [sys.executable, "-c", SYNC, "sync", str(folder / "deals.csv"), "--crm", "canonical", "--collection", collection]
+    command = [sys.executable, "-c", UNHURRIED, "sync", str(folder / "deals.csv"), "--crm", "canonical", "--collection", collection]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     ledger = Ledger(str(home / "ledger"))
     wait_for(lambda: any(entry.upload.state == "accepted" for entry in ledger.entries(collection)), "the acceptance")

@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State
 
 from deployments.sandbox import Sandbox
 from flows.delivery import poll as waiting
-from flows.errors import DeadlinePassed, NotFound, PlatformUnavailable, StoppedByGuard, UsageError
+from flows.errors import DeadlinePassed, NotFound, StoppedByGuard, UsageError
 from flows.ledger.store import Entry, Ledger
 from flows.nostradamus import Nostradamus
 from flows.sync_deals import resume_sync
@@ -391,13 +391,3 @@ def test_a_ledger_file_that_cannot_be_read_is_named(
     path = home / "ledger" / entries()[0].collection / f"{entries()[0].fingerprint}.json"
     path.write_text(path.read_text()[:40])
     assert str(path) in str(failing(write_deals()))
-
-
-@pytest.mark.slow
-def test_a_platform_that_cannot_be_reached_leaves_no_doubt(
-    failing: Failing, write_deals: WriteDeals, entries: Entries, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DEALCAST_SEND_RETRIES", "0")
-    monkeypatch.setenv("DEALCAST_PLATFORM_URL", "http://127.0.0.1:9")
-    assert isinstance(failing(write_deals(), timezone="UTC"), PlatformUnavailable)
-    assert entries() == [], "it was asked something small before anything was written down"

@@ -15,6 +15,7 @@ from flows.errors import (
     OutcomeUnknown,
     PlatformBusy,
     PlatformRefused,
+    PlatformUnavailable,
     PlatformUnreachable,
     UnexpectedAnswer,
     UploadPostponed,
@@ -269,3 +270,13 @@ def test_the_ledger_names_the_request_before_it_is_waited_for(
     [entry] = Ledger(str(home / "ledger")).entries(collection)
     assert (entry.upload.state, entry.upload.sends) == ("accepted", 1)
     assert entry.upload.id
+
+
+@pytest.mark.slow
+def test_a_platform_that_cannot_be_reached_leaves_no_doubt(
+    failing: Failing, write_deals: WriteDeals, home: Path, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEALCAST_SEND_RETRIES", "0")
+    monkeypatch.setenv("DEALCAST_PLATFORM_URL", "http://127.0.0.1:9")
+    assert isinstance(failing(write_deals(), timezone="UTC"), PlatformUnavailable)
+    assert Ledger(str(home / "ledger")).entries(collection) == [], "it was asked something small before anything was written down"
