@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from fsspec.implementations.local import LocalFileSystem
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from flows.errors import FileTrouble, LedgerDamaged, LockLost, UnexpectedAnswer, UsageError
 from flows.ledger.checksums import json_of, line_of, sealed_json, sealed_line, unsealed_json
@@ -101,11 +101,7 @@ class Entry(_Record):
     unchanged: int = 0
     totals: dict[str, str]
     upload: Sending
-    indexed: bool = Field(
-        False,
-        validation_alias=AliasChoices("indexed", "absorbed"),
-        description="the rows sent are in the content index; older files have another name",
-    )
+    indexed: bool = Field(False, description="the rows sent are in the content index; older files do not say it")
     late_since: datetime | None = Field(None, description="since when a send of it without an answer, made good, may yet be taken in")
     held: int | None = Field(None, description="deals in the content index once this sync is in it")
     wanted: dict[str, Any] | None = Field(None, description="arguments of the forecast that this sync is to download; null: none")
@@ -229,10 +225,19 @@ class Ledger:
     def read(self, collection: str, fingerprint: str) -> Entry | None:
         """The entry of ``fingerprint``, or None. Raises LedgerDamaged where its file is."""
         data, where = self.get(collection, f"{fingerprint}.json"), self.where(collection, f"{fingerprint}.json")
+        if data is None:
+            return None
         try:
-            return None if data is None else Entry.model_validate_json(unsealed_json(data, where))
+            entry = Entry.model_validate_json(unsealed_json(data, where))
         except ValueError as error:
             raise LedgerDamaged(where) from error
+        if entry.upload.state == "completed" and "indexed" not in entry.model_fields_set:
+            return entry.model_copy(update={"indexed": not self.has_content(entry)})
+        return entry
+
+    def has_content(self, entry: Entry) -> bool:
+        """True if it still has what a sync sent, which goes once that is in the content index, or later."""
+        return any(self.has(entry.collection, f"{entry.fingerprint}{ending}") for ending in (CONTENT, OLD_CONTENT))
 
     def known(self, collection: str, fingerprint: str) -> Entry:
         """The entry of ``fingerprint``, which a running sync wrote.
@@ -372,12 +377,6 @@ class Ledger:
         """True if there is such a file of ``collection``."""
         with self._in_reach():
             return bool(self._fs.exists(f"{self._root}/{collection}/{name}"))
-
-    def pieces(self, collection: str, name: str) -> Iterator[bytes]:
-        """One file of ``collection`` in pieces of :data:`PIECE` bytes; none where there is none."""
-        with suppress(FileNotFoundError), self.open(collection, name) as source:
-            while piece := source.read(PIECE):
-                yield piece
 
     def delete(self, collection: str, name: str) -> None:
         """Remove one file of ``collection``; that it is gone already is no error."""

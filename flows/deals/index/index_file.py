@@ -155,12 +155,11 @@ def stored(ledger: Ledger, collection: str, name: str, old: str, hashed: Hashes 
             ids = hash_ids(one_chunk(table["id"])) if hashed is None else hashed[len(there) : len(there) + len(table)]
             there.add(ids)
             yield Held(ids, table)
-    known: Hashes | None = None
-    for piece in ledger.pieces(collection, f"{old}{OLD_CONTENT}"):
-        known = np.sort(there.gathered()) if known is None else known
+    older = ledger.get(collection, f"{old}{OLD_CONTENT}")
+    if older is not None:
         with named_if_damaged(ledger.where(collection, f"{old}{OLD_CONTENT}")):
-            deals = np.frombuffer(piece, DEAL)
-        yield _of_old(deals[~among(deals["id"], known)])
+            deals = np.frombuffer(older, DEAL)
+        yield _of_old(deals[~among(deals["id"], np.sort(there.gathered()))])
 
 
 def _of_old(deals: Deals) -> Held:

@@ -13,7 +13,7 @@ from flows.deals.index.content_hash import Hashes, hash_ids
 from flows.deals.index.content_index import ContentIndex, Held, among
 from flows.deals.index.index_file import INDEX, OLD_INDEX, SCHEMA, read_footer, stored, write_index
 from flows.errors import LedgerDamaged
-from flows.ledger.store import CONTENT, OLD_CONTENT, Entry, Ledger
+from flows.ledger.store import CONTENT, Entry, Ledger
 
 
 def load_index(ledger: Ledger, collection: str) -> ContentIndex:
@@ -39,7 +39,7 @@ def held(ledger: Ledger, collection: str, entries: Sequence[Entry] = ()) -> Iter
     if not doubtful:
         yield from index
         return
-    everything = any(entry.mode == "override" or not has_content(ledger, entry) for entry in doubtful)
+    everything = any(entry.mode == "override" or not ledger.has_content(entry) for entry in doubtful)
     touched, there = ids_sent(ledger, doubtful), HashPile()
     for rows in index:
         there.add(rows.ids)
@@ -73,11 +73,6 @@ def name_deals(ledger: Ledger, collection: str, names: Sequence[pa.Array]) -> No
             yield Held(rows.ids, rows.table.set_column(0, SCHEMA.field("id"), filled))
 
     write_index(ledger, collection, named(), len(ids))
-
-
-def has_content(ledger: Ledger, entry: Entry) -> bool:
-    """True if the ledger still has what a sync sent."""
-    return any(ledger.has(entry.collection, f"{entry.fingerprint}{ending}") for ending in (CONTENT, OLD_CONTENT))
 
 
 def deals_sent(ledger: Ledger, entry: Entry, hashed: Hashes | None = None) -> Iterator[Held]:

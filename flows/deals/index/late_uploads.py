@@ -10,7 +10,7 @@ import numpy as np
 from expectations.file_profile import HashPile
 from flows.deals.index.content_index import ContentIndex, Held, among
 from flows.deals.index.index_file import INDEX, OLD_INDEX, as_old, stored, write_index
-from flows.deals.index.known_deals import deals_sent, has_content, ids_as_sent, once
+from flows.deals.index.known_deals import deals_sent, ids_as_sent, once
 from flows.deals.index.merge_completed import forget_content
 from flows.ledger.store import Entry, Ledger
 from flows.options import counted
@@ -42,7 +42,7 @@ def _doubt_late(ledger: Ledger, entry: Entry) -> int:
     as_sent = ids_as_sent(ledger, [entry])
     own = np.sort(as_sent)
     sent, there, count = ContentIndex(once(deals_sent(ledger, entry, as_sent), own)), HashPile(), 0
-    everything = not has_content(ledger, entry)
+    everything = not ledger.has_content(entry)
 
     def doubted() -> Iterator[Held]:
         nonlocal count

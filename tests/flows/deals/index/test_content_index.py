@@ -354,6 +354,26 @@ def test_an_upload_of_an_earlier_version_that_did_not_end_is_counted(ledger: Led
     assert not other.any()
 
 
+def _entry_of_an_earlier_version(ledger: Ledger, entry: Entry) -> Entry | None:
+    """``entry`` as read from a file that has no checksum and does not say whether its deals are in the index."""
+    ledger.put(entry.collection, f"{entry.fingerprint}.json", entry.model_dump_json(exclude={"indexed", "number"}).encode())
+    return ledger.read(entry.collection, entry.fingerprint)
+
+
+def test_a_sync_of_an_earlier_version_is_in_the_index_once_what_it_sent_is_kept_no_more(ledger: Ledger, tmp_path: Path) -> None:
+    entry = sent(ledger, tmp_path, ["a", "b"])
+    before = _entry_of_an_earlier_version(ledger, entry)
+    assert before is not None
+    assert before.in_doubt, "killed between the platform's completed and the index"
+    after = _entry_of_an_earlier_version(ledger, merge_into_index(ledger, before))
+    assert after is not None
+    assert after.finished
+    running = _entry_of_an_earlier_version(ledger, sent(ledger, tmp_path, ["c"], state="accepted", after=1))
+    assert running is not None
+    assert not running.indexed
+    assert contents(ledger) == {"a": 1, "b": 1, "c": None}
+
+
 def _with_cells(table: pa.Table, kind: pa.DataType) -> pa.Table:
     return table.set_column(2, "cells", table["cells"].cast(kind))
 
