@@ -16,8 +16,7 @@ from prefect.states import Cancelled
 
 from flows.crm.guide.remembered import differences
 from flows.deals.check_staged import check_against_ledger
-from flows.deals.gone_deals import keep_gone
-from flows.deals.guard import (
+from flows.deals.export_guard import (
     STOPPED,
     check_whole,
     object_to_age,
@@ -26,6 +25,7 @@ from flows.deals.guard import (
     object_to_reading,
     object_to_whole,
 )
+from flows.deals.gone_deals import keep_gone
 from flows.deals.index.damaged_files import set_damaged_aside
 from flows.deals.index.known_deals import names_sent
 from flows.deals.quarantine import keep_quarantine, stop_beyond_limit

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from flows.deals.guard import CLOCKS_APART, in_words, object_to_age
+from flows.deals.export_guard import CLOCKS_APART, in_words, object_to_age
 from flows.errors import FileTrouble, LedgerDamaged, NotFound, StoppedByGuard, printable
 from flows.ledger.export_baseline import load_baseline
 from flows.ledger.store import HOLDER, TIMEZONE, Entry, Ledger

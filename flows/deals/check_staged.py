@@ -26,8 +26,8 @@ from expectations.rules import accepting
 from expectations.schema import COLUMN_NAMES, SOURCE_LINE, STATUSES, Kind
 from flows.crm.dialect import load_dialect
 from flows.deals.deals_csv import CsvRows, DealsCsv
+from flows.deals.export_guard import ExportStats
 from flows.deals.gone_deals import gone_ids, name_gone
-from flows.deals.guard import ExportStats
 from flows.deals.id_spellings import Spellings, merge_equal_rows, refuse_held_spellings
 from flows.deals.index.content_hash import Deals, Fingerprint, Hashes, Mask, deals_of, hash_ids
 from flows.deals.index.content_index import ContentIndex, Places

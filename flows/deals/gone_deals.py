@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from expectations.formats import one_chunk
-from flows.deals.guard import LISTED
+from flows.deals.export_guard import LISTED
 from flows.deals.index.content_hash import DEAL, Fingerprint, hash_ids
 from flows.deals.index.content_index import ContentIndex
 from flows.deals.index.index_file import SCHEMA, DealsFile, ids_in

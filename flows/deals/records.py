@@ -14,7 +14,7 @@ from expectations import CheckReport
 from flows.crm import ExportFacts
 from flows.crm.guide.remembered import Reading
 from flows.crm.row_counts import ASSUMED
-from flows.deals.guard import ExportStats
+from flows.deals.export_guard import ExportStats
 from flows.ledger.store import Entry, Sending
 from flows.options import SyncOptions, counted
 

@@ -26,7 +26,7 @@ from prefect.runtime import flow_run
 
 from expectations import CheckReport, Failure, Severity
 from expectations.disclosure import shape
-from flows.deals.guard import ExportStats
+from flows.deals.export_guard import ExportStats
 from flows.runtime.best_effort import show
 from flows.ui.chart import Chart, draw, markdown_image
 from flows.ui.inert_text import code, inert

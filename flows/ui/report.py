@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from flows.deals.guard import old_in_words
+from flows.deals.export_guard import old_in_words
 from flows.deals.quarantine import rules_table
 from flows.deals.records import CheckedDeals
 from flows.delivery.forecast_targets import deliver_history

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from deployments.cli import main
 from flows import errors
-from flows.deals.guard import ExportStats, object_to_age, object_to_deletion, object_to_override, object_to_reading, object_to_whole
+from flows.deals.export_guard import ExportStats, object_to_age, object_to_deletion, object_to_override, object_to_reading, object_to_whole
 from flows.deals.id_spellings import refuse_held_spellings
 from flows.delivery.month_checks import object_to_first_month
 from flows.errors import DealcastError, Objection, StoppedByGuard

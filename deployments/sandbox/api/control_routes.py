@@ -19,8 +19,8 @@ from pydantic import BaseModel, Field
 
 from deployments.sandbox.api.bodies import UploadRequest
 from deployments.sandbox.api.service import ThePlatform
-from deployments.sandbox.faults import kit as faults
-from deployments.sandbox.faults.kit import Fault
+from deployments.sandbox.faults import fault_kit as faults
+from deployments.sandbox.faults.fault_kit import Fault
 from deployments.sandbox.faults.request_log import RequestLog
 from deployments.sandbox.platform.worker import Speed
 

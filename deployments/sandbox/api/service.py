@@ -10,7 +10,7 @@ from fastapi import Depends, HTTPException, Request, Security
 from fastapi.security import APIKeyHeader
 
 from deployments.sandbox.api.bodies import Error
-from deployments.sandbox.faults.kit import Faults
+from deployments.sandbox.faults.fault_kit import Faults
 from deployments.sandbox.platform.deals_store import Deals
 from deployments.sandbox.platform.request_store import Collection, Store
 from deployments.sandbox.platform.worker import Speed, Worker

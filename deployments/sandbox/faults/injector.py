@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.sandbox.faults.cut_connection import CLOSE, CUT
-from deployments.sandbox.faults.kit import FATES, Fault, Faults
+from deployments.sandbox.faults.fault_kit import FATES, Fault, Faults
 
 _PIECES = 20
 

@@ -12,7 +12,7 @@ import pytest
 
 import deployments.sandbox
 from deployments.sandbox import Sandbox, running
-from deployments.sandbox.faults.kit import Kind
+from deployments.sandbox.faults.fault_kit import Kind
 from tests.conftest import HANG, wait_for
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.deals.guard import (
+from flows.deals.export_guard import (
     ExportStats,
     check_whole,
     in_words,
