@@ -7,6 +7,7 @@ seen, and not to be kept to a limit. A stall is an answer of `/health`, asked fo
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import threading
@@ -49,7 +50,7 @@ def _measure(how: str, requests: int, settings: dict[str, str], *, kept: bool) -
     with tempfile.TemporaryDirectory() as place, prefect_server(Path(place) / "prefect", **settings) as url:
         begun = time.monotonic()
         with _watched(url) as health:
-            answers = write_at_once(url, WRITERS, requests // WRITERS // REQUESTS_OF_A_RUN)
+            answers = write_at_once(url, WRITERS, math.ceil(requests / WRITERS / REQUESTS_OF_A_RUN))
         wall = time.monotonic() - begun
     seconds = sorted(answer.seconds for answer in answers)
     longest, stalls, busy = seconds[-1], sum(one >= STALL for one in health.seconds), sum(one.status == 503 for one in answers)
