@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import click
 
-from deployments.base_command import CommandGroup, quiet_libraries, require_file_locks, write_what_a_terminal_has
-from deployments.command_options import (
+from deployments.command_line.base_command import CommandGroup, quiet_libraries, require_file_locks, write_what_a_terminal_has
+from deployments.command_line.command_options import (
     an_age,
     complete_collection,
     complete_dialect,
@@ -26,17 +26,14 @@ from deployments.command_options import (
     own_export_options,
     voice_options,
 )
+from deployments.command_line.exit_codes import EXIT_CODES
+from deployments.command_line.signals import end_on_signals
+from deployments.command_line.temporary_server import temporary_server
 from deployments.commands.forget import forget
 from deployments.project.project_commands import PROJECT_COMMANDS
-from deployments.signals import end_on_signals
-from deployments.temporary_server import temporary_server
 from flows.errors import UsageError
 
-EPILOG = (
-    "Exit codes: 0 done, 2 usage, 3 export cannot be read or mapped, 4 stopped by the gate, 5 refused by the platform, "
-    "6 platform unreachable or deadline passed, 7 stopped by the guard, 8 outcome of a submit unknown, "
-    "9 the collection differs from the export (collections verify), 130 ended by Ctrl-C, 143 by SIGTERM, 1 anything else."
-)
+EPILOG = f"Exit codes: {', '.join(f'{code} {meaning}' for code, meaning in EXIT_CODES.items())}."
 
 
 @click.group(cls=CommandGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from expectations.check_report import CheckReport, Failure, GateError, RuleResult
+    from expectations.deals_schema import Severity
     from expectations.file_profile import FileProfile
     from expectations.gate import FAILURES_SCHEMA, Gate, Verdict, build_docs, check, suite
-    from expectations.schema import Severity
 
 __all__ = [
     "FAILURES_SCHEMA",

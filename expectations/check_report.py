@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from expectations.deals_schema import COLUMNS, Kind, Severity, Standing
 from expectations.disclosure import shape
-from expectations.schema import COLUMNS, Kind, Severity, Standing
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult

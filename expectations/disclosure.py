@@ -7,7 +7,7 @@ import tomllib
 from functools import cache
 from importlib import resources
 
-from expectations.schema import COLUMN_NAMES, STATUSES
+from expectations.deals_schema import COLUMN_NAMES, STATUSES
 
 SHOWN = 40
 """Characters of a form, and of a name: a longer text is prose."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations.schema import NULL_WORDS, Kind
+from expectations.deals_schema import NULL_WORDS, Kind
 
 _LEAP = "(?:0[48]|[2468][048]|[13579][26])"
 _DAY = (

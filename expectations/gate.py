@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.check_report import LISTED, SAMPLES, CheckReport, Failure, GateError, RuleResult
+from expectations.deals_schema import SOURCE_LINE, Severity
 from expectations.file_profile import FileProfile
 from expectations.formats import one_chunk
 from expectations.gx.deferral import absent, deferred
 from expectations.row_checks import Findings, Positions, RowChecks, deals_table
 from expectations.rules import RULES, Rule
-from expectations.schema import SOURCE_LINE, Severity
 
 if TYPE_CHECKING:
     import pandas as pd

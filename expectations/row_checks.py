@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import rules
+from expectations.deals_schema import COLUMN_NAMES, COLUMNS, SOURCE_LINE, Column, Kind, Null
 from expectations.file_profile import FileProfile
 from expectations.formats import ALMOST, LIKELY, amounts, are_null_words, holds, matches, one_chunk, sound, text
-from expectations.schema import COLUMN_NAMES, COLUMNS, SOURCE_LINE, Column, Kind, Null
 
 if TYPE_CHECKING:
     import pandas as pd

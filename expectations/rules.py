@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from expectations.schema import COLUMNS, Column, Kind, Null, Severity, Standing
+from expectations.deals_schema import COLUMNS, Column, Kind, Null, Severity, Standing
 
 REQUIRED = "required"
 UNIQUE = "unique"

@@ -12,7 +12,7 @@ from typing import Any
 
 import openpyxl
 
-from expectations.schema import COLUMN_NAMES, COLUMNS
+from expectations.deals_schema import COLUMN_NAMES, COLUMNS
 from tests.conftest import DEAL
 
 PERSON = "Giovanna Kanari, g.kanari@example.org, +39 345 6789012"

@@ -28,10 +28,10 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, settings
 
-from deployments import signals
 from deployments.cli import main
+from deployments.command_line import signals
 from deployments.sandbox import Sandbox, running
-from expectations.schema import COLUMN_NAMES
+from expectations.deals_schema import COLUMN_NAMES
 from flows.nostradamus import Nostradamus
 from tests.prefect_database import copy_database
 
@@ -68,7 +68,13 @@ HANG = 300.0
 """Seconds that only what hangs takes: where all is well nothing is waited for so long, however busy the machine."""
 
 
-UNHURRIED = f"import sys; from deployments import cli, signals; signals.UNWINDING_SECONDS = {HANG}; sys.exit(cli.main())"
+UNHURRIED = f"""
+import sys
+from deployments import cli
+from deployments.command_line import signals
+signals.UNWINDING_SECONDS = {HANG}
+sys.exit(cli.main())
+"""
 """The program of a command that has all the time to unwind, which on a busy machine it needs."""
 
 PATIENT_START = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(int(HANG))}

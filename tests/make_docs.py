@@ -21,6 +21,7 @@ import click
 import yaml
 
 from deployments.cli import main
+from deployments.command_line.exit_codes import OF_NO_ERROR
 from flows import errors
 from flows.errors import DealcastError
 from flows.settings import Settings
@@ -29,14 +30,6 @@ from tests.conftest import PATIENT_START
 ROOT = Path(__file__).resolve().parents[1]
 RUNBOOK = "deployments/README.md"
 CONFORMANCE = "tests/conformance/README.md"
-
-WITHOUT_A_CLASS = {
-    0: "done",
-    9: "`collections verify`: the collection differs from the export",
-    130: "ended by Ctrl-C",
-    143: "ended by SIGTERM",
-}
-"""Exit codes that no error has."""
 
 
 def commands(group: click.Group = main, prefix: str = "dealcast") -> Iterator[tuple[str, click.Command]]:
@@ -62,7 +55,7 @@ def as_exit_codes() -> str:
     """Each exit code with the errors that have it and what they mean."""
     classes = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, DealcastError)]
     rows = [(each.exit_code, f"`{each.__name__}`", _meaning(each)) for each in classes if each is not DealcastError]
-    rows += [(code, "", meaning) for code, meaning in WITHOUT_A_CLASS.items()]
+    rows += [(code, "", meaning) for code, meaning in OF_NO_ERROR.items()]
     rows.append((1, "`DealcastError`", "anything else"))
     return _table(("exit", "error", "what it means"), sorted(rows, key=lambda row: row[0]))
 

@@ -83,7 +83,7 @@ def test_a_plain_installation_without_bytecode_takes_less_than_800_mb() -> None:
 
 
 def test_a_system_without_file_locks_is_told_so_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deployments.base_command.find_spec", lambda _: None)
+    monkeypatch.setattr("deployments.command_line.base_command.find_spec", lambda _: None)
     result = CliRunner().invoke(main, ["crms"])
     assert result.exit_code == 2
     assert result.stderr == "dealcast: dealcast runs on Linux and macOS; on Windows, run it in WSL or in a container.\n"

@@ -10,8 +10,8 @@ from typing import Any
 import click
 from rich.table import Table
 
-from deployments.command_options import checked_options
-from deployments.console import InertConsole
+from deployments.command_line.command_options import checked_options
+from deployments.command_line.console import InertConsole
 from expectations import CheckReport, Failure, RuleResult, build_docs
 from flows.deals.check_staged import check_staged
 from flows.deals.index.content_index import ContentIndex

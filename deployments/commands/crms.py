@@ -14,9 +14,9 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from deployments.console import InertConsole
+from deployments.command_line.console import InertConsole
+from expectations.deals_schema import STATUSES
 from expectations.disclosure import name_or_shape, shape
-from expectations.schema import STATUSES
 from flows.crm import ID_COST, NOTHING_SAID, DialectFit, Fit, Said, fit, id_line, known_dialects, skeleton
 from flows.errors import ExportError, UsageError, printable
 from flows.options import counted

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deployments.base_command import CommandGroup
-from deployments.command_options import complete_collection
+from deployments.command_line.base_command import CommandGroup
+from deployments.command_line.command_options import complete_collection
 from flows.errors import LedgerDamaged, UsageError
 from flows.runtime.atomic_files import HALF
 

@@ -13,11 +13,11 @@ from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from rich.console import Console
 
-from deployments.command_options import checked_options
+from deployments.command_line.command_options import checked_options
+from deployments.command_line.console import InertConsole, show, show_json, steps
+from deployments.command_line.signals import end_soon
+from deployments.command_line.temporary_server import temporary_server
 from deployments.commands.doctor.prefect_findings import require_server
-from deployments.console import InertConsole, show, show_json, steps
-from deployments.signals import end_soon
-from deployments.temporary_server import temporary_server
 from flows.errors import DealcastError, PrefectAway, printable
 from flows.sync_deals import resume_sync, sync_deals
 from flows.ui.report import DoneElsewhere, Outcome

@@ -24,11 +24,11 @@ import psutil
 import yaml
 from rich.markup import escape
 
-from deployments.command_options import checked_options
+from deployments.command_line.command_options import checked_options
+from deployments.command_line.console import InertConsole
+from deployments.command_line.temporary_server import server_protection, without_tokens
 from deployments.commands.demo import CRM_TIMEZONE, TIMEZONE, todays_export
-from deployments.console import InertConsole
 from deployments.sandbox import Sandbox, running
-from deployments.temporary_server import server_protection, without_tokens
 from flows.crm.files.location import fetch
 from flows.errors import DealcastError, UsageError
 from flows.nostradamus import Nostradamus

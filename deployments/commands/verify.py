@@ -13,8 +13,9 @@ from typing import Any, Literal
 import click
 from rich.table import Table
 
-from deployments.command_options import checked_options
-from deployments.console import InertConsole
+from deployments.command_line.command_options import checked_options
+from deployments.command_line.console import InertConsole
+from deployments.command_line.exit_codes import DIFFERS
 from expectations.check_report import shown_cell
 from expectations.disclosure import shape
 from flows.crm.guide.remembered import with_remembered
@@ -32,9 +33,6 @@ from flows.runtime.staging_area import staging_folder
 from flows.runtime.zone_names import zone_of
 from flows.settings import load_settings
 
-DIFFERS = 9
-"""The exit code of ``verify`` where the collection does not hold what the export has: no other end of a command has it."""
-
 FILE = "differences.csv"
 """The file of a collection's folder that has the ids and cells of what differs, for its owner alone."""
 
@@ -50,7 +48,7 @@ def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"
     appends left: they are counted, and a difference only with ``mode`` ``override``.
 
     Returns:
-        The exit code: 0 where the collection holds the export's deals, :data:`DIFFERS` where not.
+        The exit code: 0 where the collection holds the export's deals, 9 where not.
 
     Raises:
         ExportError: the export cannot be read or mapped.

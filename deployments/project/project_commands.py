@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from deployments.base_command import Command, CommandGroup
-from deployments.command_options import complete_collection, complete_dialect, file_option, format_options
+from deployments.command_line.base_command import Command, CommandGroup
+from deployments.command_line.command_options import complete_collection, complete_dialect, file_option, format_options
 
 
 @click.command(cls=Command, short_help="Write a folder of your own, with a dealcast.toml.")

@@ -25,10 +25,10 @@ from great_expectations.expectations.expectation import (
 )
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
+from expectations.deals_schema import COLUMNS, Kind, Severity
 from expectations.formats import PATTERNS, amounts, matches
 from expectations.row_checks import Findings
 from expectations.rules import Rule
-from expectations.schema import COLUMNS, Kind, Severity
 
 _MAPS = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
 _BETWEEN_ROWS = {

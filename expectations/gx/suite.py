@@ -26,10 +26,10 @@ from great_expectations.validator.metric_configuration import MetricConfiguratio
 from great_expectations.validator.validator import ValidationDependencies
 
 from expectations.check_report import SAMPLES
+from expectations.deals_schema import SOURCE_LINE
 from expectations.formats import one_chunk
 from expectations.row_checks import Positions, RowChecks
 from expectations.rules import RULES, Rule
-from expectations.schema import SOURCE_LINE
 
 METRIC = "table.deals.row_checks"
 SUITE_NAME = "deals"

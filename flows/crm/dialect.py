@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from expectations.schema import COLUMN_NAMES, COLUMNS, STATUSES, Kind
+from expectations.deals_schema import COLUMN_NAMES, COLUMNS, STATUSES, Kind
 from flows.crm.dialect_keys import (
     Misread,
     assumed_rules,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
-from expectations.schema import COLUMN_NAMES
+from expectations.deals_schema import COLUMN_NAMES
 from flows.crm.dialect import Dialect, Recipe, Source
 from flows.crm.dialect_keys import Misread, check_references
 from flows.crm.header_match import CLOSED_DATES, Bound

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 import pyarrow as pa
 
+from expectations.deals_schema import SOURCE_LINE
 from expectations.row_checks import deals_frame
-from expectations.schema import SOURCE_LINE
-from flows.crm.deal_columns import Mapping
 from flows.crm.dialect import Dialect, load_dialect
 from flows.crm.empty_cells import ClosedDate, require_closing, with_defaults
 from flows.crm.files.contents import Contents, form_of, read_contents
@@ -22,6 +21,7 @@ from flows.crm.files.location import LocalExport, fetch
 from flows.crm.files.table_reader import RawRows, TableReader
 from flows.crm.header_match import Bound
 from flows.crm.inference.format_inference import FormatInference
+from flows.crm.mapped_columns import Mapping
 from flows.crm.row_counts import RowCounts
 from flows.crm.row_filters import MergedLater, RowFilters
 from flows.crm.sheet_choice import bind

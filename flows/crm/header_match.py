@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+from expectations.deals_schema import COLUMNS, Kind, Null
 from expectations.disclosure import name_or_shape
-from expectations.schema import COLUMNS, Kind, Null
 from flows.crm.dialect import LOCAL, Dialect, Drop, Recipe, Source, StatusRule, known_dialects
 from flows.crm.files.contents import Contents
 from flows.crm.files.header_row import Layout, folded

@@ -19,11 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import CheckReport, FileProfile, Gate, GateError, Verdict
+from expectations.deals_schema import COLUMN_NAMES, SOURCE_LINE, STATUSES, Kind
 from expectations.formats import amounts, sound
 from expectations.gate import load_checks
 from expectations.row_checks import deals_frame
 from expectations.rules import accepting
-from expectations.schema import COLUMN_NAMES, SOURCE_LINE, STATUSES, Kind
 from flows.crm.dialect import load_dialect
 from flows.deals.deals_csv import CsvRows, DealsCsv
 from flows.deals.export_guard import ExportStats

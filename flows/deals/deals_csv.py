@@ -22,10 +22,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from expectations.deals_schema import COLUMN_NAMES
 from expectations.formats import holds
-from expectations.schema import COLUMN_NAMES
-from flows.crm.deal_columns import DEALS_SCHEMA
 from flows.crm.files.blocks import row_starts
+from flows.crm.mapped_columns import DEALS_SCHEMA
 
 SEPARATOR = ","
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import FileProfile
+from expectations.deals_schema import COLUMN_NAMES, SOURCE_LINE
 from expectations.disclosure import shape
 from expectations.formats import one_chunk
-from expectations.schema import COLUMN_NAMES, SOURCE_LINE
 from flows.crm.values.cells import by_value
 from flows.crm.values.identifiers import plain_ids
 from flows.deals.records import StagedDeals

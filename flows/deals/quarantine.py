@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from expectations import CheckReport, Severity, Verdict
+from expectations.deals_schema import COLUMN_NAMES, SOURCE_LINE
 from expectations.rules import CLOSED_NEEDS_DATE, REQUIRED
-from expectations.schema import COLUMN_NAMES, SOURCE_LINE
 from flows.crm.extraction import QUARANTINE_REASONS
 from flows.crm.files.location import sha256_of
 from flows.crm.header_match import STAND_INS

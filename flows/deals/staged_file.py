@@ -17,12 +17,12 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from expectations.deals_schema import COLUMNS, SOURCE_LINE, Null
 from expectations.disclosure import name_or_shape
 from expectations.formats import are_null_words, may_hold_null_words
-from expectations.schema import COLUMNS, SOURCE_LINE, Null
 from flows.crm import ALL_PIPELINES, Extraction, open_export
-from flows.crm.deal_columns import DEALS_SCHEMA
 from flows.crm.guide.remembered import reading_of, said
+from flows.crm.mapped_columns import DEALS_SCHEMA
 from flows.crm.row_filters import MergedLater
 from flows.deals.records import StagedDeals
 from flows.errors import ExportUnmappable

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from expectations.deals_schema import COLUMNS, Kind, Null
 from expectations.formats import are_null_words
-from expectations.schema import COLUMNS, Kind, Null
 from flows.deals.index.content_hash import CONTENT_COLUMNS
 from flows.errors import UnexpectedAnswer
 

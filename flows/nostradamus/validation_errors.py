@@ -6,8 +6,8 @@ import json
 import re
 from typing import Any
 
+from expectations.deals_schema import COLUMNS, Column, Kind, Null, Standing
 from expectations.disclosure import name_or_shape, without_cells
-from expectations.schema import COLUMNS, Column, Kind, Null, Standing
 from flows.errors import printable
 from flows.nostradamus import UploadRequest
 from flows.nostradamus.models import one_line
@@ -26,16 +26,16 @@ _BY_CHECK = {
     "addDatetime_not_before_creationDatetime": "added-after-creation",
 }
 CORRECT = {
-    "status-choices": "expectations/schema.py: STATUSES",
+    "status-choices": "expectations/deals_schema.py: STATUSES",
     "strict-text": "expectations/formats.py: PATTERNS",
     "datetime-text": "expectations/formats.py: PATTERNS",
     "numbers": "expectations/formats.py: PATTERNS",
     "zero": "expectations/formats.py: ALMOST",
-    "epoch": "expectations/schema.py: EPOCH",
-    "null-words": "expectations/schema.py: NULL_WORDS",
+    "epoch": "expectations/deals_schema.py: EPOCH",
+    "null-words": "expectations/deals_schema.py: NULL_WORDS",
 } | dict.fromkeys(
     ("closed-unless-open", "other-columns", "optional", "required", "required-sibling", "unique", "all-columns", "added-after-creation"),
-    "expectations/schema.py: COLUMNS",
+    "expectations/deals_schema.py: COLUMNS",
 )
 """The place where each fact that a validation can show to be wrong is corrected."""
 

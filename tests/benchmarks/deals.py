@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from expectations.deals_schema import COLUMN_NAMES, COLUMNS, SOURCE_LINE, Kind, Null
 from expectations.rules import OVERDUE_DAYS, YEARS_AHEAD
-from expectations.schema import COLUMN_NAMES, COLUMNS, SOURCE_LINE, Kind, Null
 
 BATCH = 100_000
 YEAR = 31_536_000

@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from expectations.schema import COLUMN_NAMES, COLUMNS
+from expectations.deals_schema import COLUMN_NAMES, COLUMNS
 from flows.nostradamus import Collection, Invocation, Nostradamus, RequestMode, UploadMode, UploadRequest
 from tests.conftest import HANG
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from expectations.schema import COLUMN_NAMES
+from expectations.deals_schema import COLUMN_NAMES
 from flows.nostradamus.collection_page import page_of
 from tests.conftest import HANG
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from expectations.schema import COLUMNS, Null
+from expectations.deals_schema import COLUMNS, Null
 from flows.nostradamus.validation_errors import describe
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from deployments.sandbox import Sandbox
-from expectations.schema import COLUMNS
+from expectations.deals_schema import COLUMNS
 from tests.conftest import HANG
 
 ROOT = Path(__file__).parents[2]

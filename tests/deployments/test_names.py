@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deployments.console import short_ids
+from deployments.command_line.console import short_ids
 from flows.errors import NotFound, UsageError
 from flows.ledger.store import NAME, Ledger
 from flows.nostradamus import Nostradamus

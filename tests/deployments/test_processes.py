@@ -18,8 +18,8 @@ import psutil
 import pytest
 from prefect.settings import PREFECT_API_URL
 
+from deployments.command_line.temporary_server import TemporaryServer
 from deployments.sandbox import Sandbox
-from deployments.temporary_server import TemporaryServer
 from flows.errors import DealcastError
 from flows.nostradamus import Nostradamus
 from tests.conftest import HANG, PATIENT_START, UNHURRIED, wait_for

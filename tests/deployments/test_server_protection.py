@@ -15,8 +15,8 @@ import httpx
 import psutil
 import pytest
 
+from deployments.command_line.temporary_server import server_protection
 from deployments.sandbox import running
-from deployments.temporary_server import server_protection
 from flows.nostradamus import Nostradamus
 from tests.conftest import HANG, PATIENT_START, wait_for
 from tests.deployments.conftest import CALLS, INTRUDER, Intruder, made_by_an_intruder

@@ -18,7 +18,7 @@ DEALCAST = str(Path(sys.executable).with_name("dealcast"))
 STUBBORN = """
 import sys, time
 from pathlib import Path
-from deployments import signals
+from deployments.command_line import signals
 from flows.runtime.staging_area import staging_folder
 signals.UNWINDING_SECONDS = 0.2
 signals.end_on_signals()
@@ -36,7 +36,7 @@ with staging_folder(Path(sys.argv[1])) as folder:
 SERVER_GONE = """
 import atexit, sys, time
 import httpx
-from deployments import signals
+from deployments.command_line import signals
 from deployments.cli import main
 from deployments.commands import sync
 signals.UNWINDING_SECONDS = 0.2

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deployments.base_command import write_what_a_terminal_has
-from expectations.schema import COLUMNS
+from deployments.command_line.base_command import write_what_a_terminal_has
+from expectations.deals_schema import COLUMNS
 from tests.conftest import sampled
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from expectations.schema import COLUMN_NAMES, SOURCE_LINE
+from expectations.deals_schema import COLUMN_NAMES, SOURCE_LINE
 
 SOUND: dict[str, str | None] = {
     "id": "1",

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from deployments.sandbox.platform.validation import validate
 from expectations import FileProfile, Gate
+from expectations.deals_schema import COLUMNS, NULL_WORDS, SOURCE_LINE, Column, Kind, Null
 from expectations.row_checks import deals_frame, deals_table
 from expectations.rules import CRITICAL_RULES
-from expectations.schema import COLUMNS, NULL_WORDS, SOURCE_LINE, Column, Kind, Null
 from flows.deals.deals_csv import write_deals_csv
 from flows.deals.staged_file import without_null_words
 from tests.conftest import sampled

@@ -13,8 +13,8 @@ import pytest
 
 from deployments.sandbox.platform.validation import validate
 from expectations import FileProfile, Gate
+from expectations.deals_schema import COLUMN_NAMES
 from expectations.row_checks import deals_table
-from expectations.schema import COLUMN_NAMES
 from flows.crm import open_export
 from flows.deals.deals_csv import write_deals_csv
 from flows.errors import ExportError

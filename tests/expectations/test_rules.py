@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 
 from expectations import CheckReport, FileProfile, Gate
+from expectations.deals_schema import COLUMNS, NULL_WORDS, Kind, Severity
 from expectations.formats import may_hold_null_words
 from expectations.row_checks import deals_table
 from expectations.rules import CRITICAL_RULES, RULES, WARNING_RULES, Rule, accepting
-from expectations.schema import COLUMNS, NULL_WORDS, Kind, Severity
 from tests.conftest import sampled
 
 Overrides = dict[str, str | None]

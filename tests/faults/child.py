@@ -26,7 +26,7 @@ import pyarrow.dataset  # noqa: F401 - as above
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from deployments.signals import end_on_signals
+from deployments.command_line.signals import end_on_signals
 from expectations.gx import session  # noqa: F401 - as above
 from flows import tasks
 from flows.deals.index.index_file import INDEX

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 import deployments.commands.forecasts  # noqa: F401 - so that the clock finds it
-from expectations.schema import COLUMN_NAMES
+from expectations.deals_schema import COLUMN_NAMES
 from tests.conftest import DEAL, HANG
 
 if TYPE_CHECKING:

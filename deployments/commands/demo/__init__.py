@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import click
 from rich.console import Console
 
-from deployments.temporary_server import temporary_server
+from deployments.command_line.temporary_server import temporary_server
 from flows.nostradamus import Nostradamus
 from flows.runtime.atomic_files import private_folder, write_whole
 

@@ -19,10 +19,10 @@ from uuid import uuid4
 import click
 import httpx
 
+from deployments.command_line.console import InertConsole
 from deployments.commands.doctor import findings
 from deployments.commands.doctor.findings import Finding
 from deployments.commands.doctor.prefect_findings import prefect_findings
-from deployments.console import InertConsole
 from deployments.project.config_file import Project
 from flows.crm.dialect import load_dialect
 from flows.crm.files.location import fetch

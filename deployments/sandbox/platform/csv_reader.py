@@ -18,7 +18,7 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from deployments.sandbox.platform.deals_model import COLUMNS
+from deployments.sandbox.platform.deals_rules import COLUMNS
 
 BLOCK_BYTES = 6 << 20
 """Bytes read at a time, up to 32 times ahead of the parser. A row must fit in a block."""

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deployments.sandbox.platform.csv_reader import read_batches
-from deployments.sandbox.platform.deals_model import COLUMNS
+from deployments.sandbox.platform.deals_rules import COLUMNS
 
 _SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
 _PAGE = 50_000

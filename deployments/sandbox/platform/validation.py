@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from pandera.errors import SchemaErrors
 
 from deployments.sandbox.platform.csv_reader import UnreadableCsv, read_batches
-from deployments.sandbox.platform.deals_model import NAME, UNIQUE, Model, deals_model
+from deployments.sandbox.platform.deals_rules import NAME, UNIQUE, Model, deals_model
 
 SAMPLE = 100
 """Failing rows that the report takes from each check of each column."""

@@ -9,8 +9,7 @@ from itertools import islice
 
 import pyarrow as pa
 
-from expectations.schema import COLUMN_NAMES
-from flows.crm.deal_columns import DEALS_SCHEMA, Mapping
+from expectations.deals_schema import COLUMN_NAMES
 from flows.crm.dialect import Dialect, Source, known_dialects, load_dialect
 from flows.crm.files.contents import form_of, read_contents
 from flows.crm.files.location import fetch
@@ -18,6 +17,7 @@ from flows.crm.files.table_reader import RawRows, TableReader
 from flows.crm.guide.id_columns import find_ids
 from flows.crm.header_match import REQUIRED, Bound
 from flows.crm.inference.format_inference import FormatInference
+from flows.crm.mapped_columns import DEALS_SCHEMA, Mapping
 from flows.crm.row_counts import RowCounts
 from flows.crm.row_filters import ALL, RowFilters
 from flows.crm.sheet_choice import bind

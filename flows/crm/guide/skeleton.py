@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 
-from expectations.schema import COLUMN_NAMES, COLUMNS
+from expectations.deals_schema import COLUMN_NAMES, COLUMNS
 from flows.crm.dialect import Source, known_dialects
 from flows.crm.files.header_row import folded
 from flows.crm.guide.best_dialect import Fit

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from expectations.schema import COLUMNS, Kind
+from expectations.deals_schema import COLUMNS, Kind
 from flows.crm.inference.column_cells import Cells, Sighting
 from flows.crm.inference.date_shapes import Allowed, DateShapes, Shape, allowed_by, orders_left
 from flows.crm.values.cells import masked

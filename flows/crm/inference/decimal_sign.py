@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
 
-from expectations.schema import COLUMNS, Kind
+from expectations.deals_schema import COLUMNS, Kind
 from flows.crm.inference.column_cells import Cells, Sighting
 from flows.crm.inference.date_order import DateOrder
 from flows.crm.values.cell_transforms import number_in

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from expectations.deals_schema import STATUSES
 from expectations.disclosure import name_or_shape
-from expectations.schema import STATUSES
 from flows.crm.dialect import StatusRule
 from flows.crm.header_match import Bound
 from flows.crm.row_counts import RowCounts

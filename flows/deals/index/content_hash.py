@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from xxhash import xxh3_64_intdigest
 
+from expectations.deals_schema import COLUMN_NAMES
 from expectations.formats import memory, offsets, one_chunk
-from expectations.schema import COLUMN_NAMES
 from flows.deals.deals_csv import CsvRows
 
 CONTENT_COLUMNS = tuple(name for name in COLUMN_NAMES if name != "lastSyncedAt")

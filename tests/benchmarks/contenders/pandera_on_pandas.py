@@ -13,9 +13,9 @@ import pandera.pandas as pap
 import pyarrow as pa
 
 from expectations import rules
+from expectations.deals_schema import COLUMNS, EPOCH, NULL_WORDS, Column, Kind, Null
 from expectations.file_profile import DEVIATIONS, FACTOR
 from expectations.formats import PATTERNS
-from expectations.schema import COLUMNS, EPOCH, NULL_WORDS, Column, Kind, Null
 from tests.benchmarks.deals import CLOCK, FAR_AHEAD, OVERDUE
 
 

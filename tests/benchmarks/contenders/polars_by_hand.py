@@ -9,9 +9,9 @@ import polars as pl
 import pyarrow as pa
 
 from expectations import rules
+from expectations.deals_schema import COLUMNS, EPOCH, NULL_WORDS, SOURCE_LINE, Column, Kind
 from expectations.file_profile import DEVIATIONS, FACTOR
 from expectations.formats import PATTERNS
-from expectations.schema import COLUMNS, EPOCH, NULL_WORDS, SOURCE_LINE, Column, Kind
 from tests.benchmarks.deals import CLOCK, FAR_AHEAD, OVERDUE
 
 

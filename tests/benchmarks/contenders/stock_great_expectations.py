@@ -12,8 +12,8 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.expectations.row_conditions import Column as Cells
 
 from expectations import rules
+from expectations.deals_schema import COLUMNS, NULL_WORDS, Column, Kind
 from expectations.formats import PATTERNS
-from expectations.schema import COLUMNS, NULL_WORDS, Column, Kind
 
 _CLOSED = {"row_condition": Cells("status") != "open"}
 

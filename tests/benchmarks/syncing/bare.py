@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from expectations.schema import COLUMN_NAMES, COLUMNS, Kind, Null
+from expectations.deals_schema import COLUMN_NAMES, COLUMNS, Kind, Null
 
 PATTERNS = {
     Kind.DATETIME: r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$",

@@ -18,7 +18,7 @@ import pyarrow.csv as pacsv
 import requests
 from dlt.common.schema.typing import TTableSchema
 
-from expectations.schema import COLUMN_NAMES
+from expectations.deals_schema import COLUMN_NAMES
 
 
 def main() -> None:

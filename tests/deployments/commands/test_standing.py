@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from expectations.schema import COLUMN_NAMES, COLUMNS
+from expectations.deals_schema import COLUMN_NAMES, COLUMNS
 
 if TYPE_CHECKING:
     from tests.conftest import Dealcast

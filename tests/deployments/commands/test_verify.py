@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deployments.cli import main
-from deployments.commands.verify import DIFFERS
+from deployments.command_line.exit_codes import DIFFERS
 from deployments.sandbox import Sandbox
-from expectations.schema import COLUMN_NAMES
+from expectations.deals_schema import COLUMN_NAMES
 from flows.ledger.export_baseline import save_baseline
 from flows.ledger.store import Ledger
 from flows.nostradamus import Nostradamus

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from deployments.sandbox import Sandbox
-from deployments.sandbox.platform.deals_model import COLUMNS
+from deployments.sandbox.platform.deals_rules import COLUMNS
 from tests.conftest import HANG, wait_for
 
 DEAL = {

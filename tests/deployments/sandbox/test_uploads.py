@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deployments.sandbox import Sandbox, running
-from deployments.sandbox.platform.deals_model import COLUMNS
+from deployments.sandbox.platform.deals_rules import COLUMNS
 from tests.conftest import wait_for
 
 if TYPE_CHECKING:

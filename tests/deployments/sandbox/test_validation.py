@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deployments.sandbox.platform import csv_reader, validation
-from deployments.sandbox.platform.deals_model import (
+from deployments.sandbox.platform.deals_rules import (
     ADDED_AFTER_CREATION,
     AFTER_EPOCH,
     CLOSED_UNLESS_OPEN,

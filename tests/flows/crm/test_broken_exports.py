@@ -19,7 +19,7 @@ import openpyxl
 import pytest
 
 from expectations import Severity, check
-from expectations.schema import COLUMN_NAMES
+from expectations.deals_schema import COLUMN_NAMES
 from flows.errors import DealcastError, ExportError, ExportNotFound, ExportUnmappable, ExportUnreadable, UsageError
 from tests.flows.crm.conftest import Export, extract
 

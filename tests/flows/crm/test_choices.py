@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from expectations.schema import COLUMN_NAMES
+from expectations.deals_schema import COLUMN_NAMES
 from flows.crm import ALL_PIPELINES, open_export
 from flows.errors import ExportUnmappable, UsageError
 from tests.flows.crm.conftest import DEAL, FIXTURES, Export, extract

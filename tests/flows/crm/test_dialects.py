@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from expectations.schema import COLUMN_NAMES
+from expectations.deals_schema import COLUMN_NAMES
 from flows.crm import fit, known_dialects, load_dialect, open_export
 from flows.deals.deals_csv import write_deals_csv
 from flows.errors import UsageError

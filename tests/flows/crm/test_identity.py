@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from expectations.schema import COLUMN_NAMES, COLUMNS, SOURCE_LINE
+from expectations.deals_schema import COLUMN_NAMES, COLUMNS, SOURCE_LINE
 from flows.crm import open_export
 from flows.deals.deals_csv import write_deals_csv
 from tests.flows.crm.conftest import FIXTURES, NOW, extract

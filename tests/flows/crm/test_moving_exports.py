@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from expectations.schema import COLUMN_NAMES
+from expectations.deals_schema import COLUMN_NAMES
 from flows.crm import fit, open_export
 from flows.deals.staged_file import stage
 from flows.errors import ExportUnreadable

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from deployments.cli import main
-from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
+from expectations.deals_schema import COLUMN_NAMES, COLUMNS, Kind
 from flows.crm import Said, fit, known_dialects, open_export
 from flows.crm.dialect import load_dialect
 from flows.errors import ExportUnmappable, UsageError

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expectations.schema import COLUMN_NAMES
-from flows.crm.deal_columns import DEALS_SCHEMA
+from expectations.deals_schema import COLUMN_NAMES
+from flows.crm.mapped_columns import DEALS_SCHEMA
 from flows.deals.deals_csv import CsvRows, write_deals_csv
 
 CELL = st.none() | st.text(st.sampled_from("a,\"\n\r;é '\0"), min_size=1, max_size=5)

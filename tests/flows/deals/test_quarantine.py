@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 from openpyxl import load_workbook
 
+from expectations.deals_schema import COLUMN_NAMES, COLUMNS, Kind
 from expectations.rules import CRITICAL_RULES, NO_NUL, Rule
-from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
 from flows.crm import open_export
 from flows.deals.quarantine import QUARANTINE_SCHEMA, open_quarantine
 from flows.deals.quarantine_workbook import write_workbook

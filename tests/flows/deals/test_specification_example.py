@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from expectations.schema import COLUMN_NAMES, COLUMNS, LIST_SEPARATOR
+from expectations.deals_schema import COLUMN_NAMES, COLUMNS, LIST_SEPARATOR
 
 if TYPE_CHECKING:
     from tests.flows.conftest import Asked, Held, Sync

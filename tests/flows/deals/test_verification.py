@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
+from expectations.deals_schema import COLUMN_NAMES, COLUMNS, Kind
 from flows.deals.check_staged import _newest
 from flows.deals.deals_csv import write_deals_csv
 from flows.deals.index.content_hash import CONTENT_COLUMNS

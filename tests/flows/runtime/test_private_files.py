@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from deployments.cli import main
-from deployments.temporary_server import without_tokens
+from deployments.command_line.temporary_server import without_tokens
 from flows.errors import UsageError
 from flows.ledger.store import Ledger
 from flows.runtime import data_process

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 from markdown_it import MarkdownIt
 
-from deployments.base_command import fail
 from deployments.cli import main
+from deployments.command_line.base_command import fail
 from expectations import CheckReport, Failure, Severity
 from expectations.check_report import RuleResult
 from flows.deals.quarantine import rules_table

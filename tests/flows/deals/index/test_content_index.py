@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from expectations.schema import COLUMN_NAMES
+from expectations.deals_schema import COLUMN_NAMES
 from flows.deals.gone_deals import gone_ids
 from flows.deals.index.content_hash import DEAL, SAMPLE, Hashes, hash_ids
 from flows.deals.index.damaged_files import set_damaged_aside

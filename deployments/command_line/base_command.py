@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import signal
 import sys
 import unicodedata
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
+from deployments.command_line.exit_codes import of_signal
 from flows.errors import DealcastError, Defect, FileTrouble, UsageError
 
 _WITHOUT_CONFIG = ("demo", "up", "sandbox", "init")
@@ -101,7 +103,7 @@ class Command(click.Command):
             fail(Defect.of(error), as_json=as_json)
         except KeyboardInterrupt:
             click.echo("dealcast: ended by Ctrl-C.", err=True)
-            sys.exit(130)
+            sys.exit(of_signal(signal.SIGINT))
 
 
 def _sweep() -> None:

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from expectations.deals_schema import COLUMN_NAMES, COLUMNS, Kind
 from expectations.formats import one_chunk
-from expectations.schema import COLUMN_NAMES, COLUMNS, Kind
 from flows.crm.dialect import KINDS, MOMENTS, Recipe, Source
 from flows.crm.header_match import Bound
 from flows.crm.inference.currencies import units_of

@@ -1,4 +1,4 @@
-"""SIGTERM, SIGHUP and Ctrl-C in a command: they unwind it within seconds (exit 143, 129, 130), and leave nothing of an export behind."""
+"""SIGTERM, SIGHUP and Ctrl-C in a command: they unwind it within seconds, and leave nothing of an export behind."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import threading
 import time
 from contextlib import suppress
 from typing import NoReturn
+
+from deployments.command_line.exit_codes import of_signal
 
 UNWINDING_SECONDS = 4.0
 """The time that a command has to unwind once a signal came."""
@@ -25,7 +27,7 @@ def end_on_signals(*, bounded: bool = True) -> None:
     """
 
     def end(number: int, _: object) -> NoReturn:
-        sys.exit(128 + number)
+        sys.exit(of_signal(number))
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # else it is ignored, as under nohup, or a caller's own
@@ -41,7 +43,7 @@ def _end_late(told: int) -> None:
     """End the process some seconds after a signal that ends it, should it still be there; what it has of an export goes first."""
     while (number := os.read(told, 1)[0]) not in _NAMES:
         pass
-    _end_unwound(128 + number, f"dealcast: ended by {_NAMES[number]} in the middle of its work. {_WAY_ON}\n")
+    _end_unwound(of_signal(number), f"dealcast: ended by {_NAMES[number]} in the middle of its work. {_WAY_ON}\n")
 
 
 def end_soon(code: int) -> None:
