@@ -44,7 +44,7 @@ def main() -> int:
             found.append((part, afresh.submit(rows_of, part).result()))
         sys.stderr.write(as_table(found[-1:]) + "\n")
         if asked.write:  # at once: a later part may fail
-            _write(found[-1:])
+            _write(found)
     table = as_table(found)
     print(table)
     return 0 if all(row.kept for _, rows in found for row in rows) else 1
