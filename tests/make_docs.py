@@ -21,7 +21,7 @@ import click
 import yaml
 
 from deployments.cli import main
-from deployments.command_line.exit_codes import OF_NO_ERROR
+from deployments.command_line.exit_codes import EXIT_CODES
 from flows import errors
 from flows.errors import DealcastError
 from flows.settings import Settings
@@ -55,8 +55,9 @@ def as_exit_codes() -> str:
     """Each exit code with the errors that have it and what they mean."""
     classes = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, DealcastError)]
     rows = [(each.exit_code, f"`{each.__name__}`", _meaning(each)) for each in classes if each is not DealcastError]
-    rows += [(code, "", meaning) for code, meaning in OF_NO_ERROR.items()]
-    rows.append((1, "`DealcastError`", "anything else"))
+    of_errors = {each.exit_code for each in classes}
+    rows += [(code, "", meaning) for code, meaning in EXIT_CODES.items() if code not in of_errors]
+    rows.append((DealcastError.exit_code, "`DealcastError`", EXIT_CODES[DealcastError.exit_code]))
     return _table(("exit", "error", "what it means"), sorted(rows, key=lambda row: row[0]))
 
 

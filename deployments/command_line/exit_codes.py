@@ -13,8 +13,8 @@ def of_signal(number: int) -> int:
     return 128 + number
 
 
-OF_ERRORS = {
-    1: "anything else",
+EXIT_CODES = {
+    0: "done",
     2: "usage",
     3: "export cannot be read or mapped",
     4: "stopped by the gate",
@@ -22,13 +22,10 @@ OF_ERRORS = {
     6: "platform unreachable or deadline passed",
     7: "stopped by the guard",
     8: "outcome of a submit unknown",
-}
-OF_NO_ERROR = {
-    0: "done",
     DIFFERS: "the collection differs from the export (collections verify)",
     of_signal(signal.SIGHUP): "ended by SIGHUP (its terminal is closed)",
     of_signal(signal.SIGINT): "ended by Ctrl-C",
     of_signal(signal.SIGTERM): "ended by SIGTERM",
+    1: "anything else",
 }
-EXIT_CODES = {code: (OF_ERRORS | OF_NO_ERROR)[code] for code in sorted(OF_ERRORS | OF_NO_ERROR, key=lambda code: (code == 1, code))}
 """Exit code -> meaning, in the order in which people look for them."""

@@ -48,7 +48,7 @@ def verify(collection: str, *, as_json: bool, mode: Literal["append", "override"
     appends left: they are counted, and a difference only with ``mode`` ``override``.
 
     Returns:
-        The exit code: 0 where the collection holds the export's deals, 9 where not.
+        The exit code: 0 where the collection holds the export's deals, :data:`DIFFERS` where not.
 
     Raises:
         ExportError: the export cannot be read or mapped.
