@@ -238,7 +238,7 @@ def platform(request: pytest.FixtureRequest) -> Iterator[Platform]:
         sandbox: OwnSandbox = request.getfixturevalue("own_sandbox")
         if request.param == "restarted":
             sandbox.restart()
-        found = Platform(sandbox.url, sandbox.token, full=True, patience=60.0)
+        found = Platform(sandbox.url, sandbox.token, full=True, patience=HANG)
     else:
         token = request.config.getoption("--token") or os.environ.get("DEALCAST_TOKEN", "")
         found = Platform(url, token, full=request.config.getoption("--full"), patience=LONGEST_WAIT)
