@@ -66,11 +66,6 @@ class RuleResult:
     failed: int
     samples: tuple[Failure, ...] = ()
 
-    @property
-    def shown_standing(self) -> str:
-        """The standing in words of a table: a critical rule that the platform does not have is the user's own."""
-        return self.standing or ("own" if self.severity is Severity.CRITICAL else "")
-
 
 @dataclass(frozen=True)
 class CheckReport:

@@ -86,9 +86,6 @@ NULL_WORDS = frozenset(
 )
 """The words that the platform may read as an empty cell, as pandas does, and that of databases (A)."""
 
-LIST_SEPARATOR = ";"
-"""Joins the entries of ``companyTechnologies`` (S, example)."""
-
 _D, _SIBLING, _A = Standing.DOCUMENTED, Standing.SIBLING, Standing.ASSUMED
 
 COLUMNS: tuple[Column, ...] = (

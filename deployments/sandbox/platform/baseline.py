@@ -11,7 +11,7 @@ A month's revenue = what the open deals are expected to bring in it + what deals
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -54,30 +54,6 @@ def forecast(deals: Iterable[pa.Table], horizon: int, first_month_to_predict: st
         {"month": f"{month // YEAR:04d}-{month % YEAR + 1:02d}-01", "revenue": round(_predict(history, origin, month), 2)}
         for month in range(first, first + horizon)
     ]
-
-
-class Backtest(NamedTuple):
-    """Mean absolute errors of past forecasts, as a share of the revenue that came: the baseline's, and that of a flat mean."""
-
-    baseline: float
-    flat_mean: float
-
-
-def backtest(deals: Iterable[pa.Table], horizon: int = 3, origins: int = 8) -> Backtest:
-    """Repeat ``origins`` past forecasts of ``horizon`` months, each with what was known then, and compare with what came.
-
-    The flat mean predicts the mean monthly won revenue of the year before.
-    """
-    known = pd.concat([_months(table.to_pandas()) for table in deals])
-    end = _last_month(known) + 1
-    rows = []
-    for origin in range(end - horizon - origins + 1, end - horizon + 1):
-        history = _as_of(known, origin)
-        flat = float(_won_by_month(history, origin).tail(YEAR).mean())
-        came = _won_by_month(known, end)
-        rows += [(came[month], _predict(history, origin, month), flat) for month in range(origin, origin + horizon)]
-    came, predicted, flat = np.array(rows).T
-    return Backtest(float(np.abs(predicted - came).sum() / came.sum()), float(np.abs(flat - came).sum() / came.sum()))
 
 
 def _last_month(known: pd.DataFrame) -> int:
