@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
 
+import httpx
 import psutil
 import pytest
 from click.testing import CliRunner, Result
@@ -90,6 +91,14 @@ def wait_for(look: Callable[[], T | None], what: str, said: Sequence[str] = ()) 
             return found
         time.sleep(0.05)
     raise AssertionError(f"waited {HANG:.0f} s for {what}\n{''.join(said)}")
+
+
+def answers(url: str) -> bool:
+    """``True`` where a GET of ``url`` succeeds: a server is up."""
+    try:
+        return httpx.get(url, trust_env=False, timeout=HANG).is_success
+    except httpx.HTTPError:
+        return False
 
 
 def sampled(cases: Iterable[Any], keep: int = 1) -> list[Any]:

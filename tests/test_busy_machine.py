@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 TESTS = Path(__file__).parent
 SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted(TESTS.rglob("*.py"))}
@@ -12,10 +15,12 @@ SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted(TESTS.rglob
 REQUESTS = {f"httpx.{name}" for name in ("get", "post", "put", "patch", "delete", "head", "request", "stream", "Client", "AsyncClient")}
 """Each has a timeout of five seconds of its own."""
 
-UPPER_BOUND = re.compile(r"(monotonic|perf_counter)\(\) - .* <")
+CLOCKS = {"monotonic", "perf_counter", "monotonic_ns", "perf_counter_ns"}
 
 
-def test_no_request_gives_up_by_httpxs_own_timeout() -> None:
+def test_no_call_of_httpx_gives_up_by_its_own_timeout() -> None:
+    imported = [path for path, text in SOURCES.items() if re.search(r"^\s*(from httpx import|import httpx as)", text, re.MULTILINE)]
+    assert not imported, "the search goes by the module's name"
     calls = [(path, node) for path, text in SOURCES.items() for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
     offenders = [
         f"{path.relative_to(TESTS)}:{node.lineno}"
@@ -26,8 +31,52 @@ def test_no_request_gives_up_by_httpxs_own_timeout() -> None:
     assert sum(ast.unparse(node.func) in REQUESTS for _, node in calls) > 20, "the search finds them"
 
 
+@pytest.mark.parametrize(
+    "bound",
+    [
+        "assert time.monotonic() - begun < 5",
+        "assert 5 >= monotonic() - begun",
+        "took = time.perf_counter() - begun\nassert took <= 5, took",
+        "seconds = round(perf_counter() - begun)\nassert found and 0 < seconds < 5",
+    ],
+)
+def test_a_bound_of_what_something_took_is_found(bound: str) -> None:
+    assert _upper_bounds(ast.parse(bound))
+
+
+@pytest.mark.parametrize(
+    "fine", ["assert time.monotonic() - begun >= 0.3", "took = monotonic() - begun\nassert took > 1", "assert monotonic() < end"]
+)
+def test_a_lower_bound_and_an_end_of_waiting_are_none(fine: str) -> None:
+    assert not _upper_bounds(ast.parse(fine))
+
+
 def test_no_assertion_bounds_the_time_that_something_took() -> None:
-    places = [
-        path for path, text in SOURCES.items() if UPPER_BOUND.search(text) and "benchmarks" not in path.parts and path != Path(__file__)
-    ]
+    places = [f"{path.relative_to(TESTS)}:{line}" for path, text in SOURCES.items() for line in _upper_bounds(ast.parse(text))]
     assert not places
+
+
+def _upper_bounds(tree: ast.Module) -> list[int]:
+    """Lines of assertions that a difference of two times, or a name for one, is below something."""
+    nodes = list(ast.walk(tree))
+    durations = [node.targets for node in nodes if isinstance(node, ast.Assign) and _is_duration(node.value, set())]
+    names = {ast.unparse(target) for targets in durations for target in targets}
+    compares = [inner for node in nodes if isinstance(node, ast.Assert) for inner in ast.walk(node.test) if isinstance(inner, ast.Compare)]
+    return [compare.lineno for compare in compares if any(_is_duration(lesser, names) for lesser in _lesser_sides(compare))]
+
+
+def _lesser_sides(compare: ast.Compare) -> Iterator[ast.expr]:
+    sides = [compare.left, *compare.comparators]
+    for left, operator, right in zip(sides, compare.ops, sides[1:], strict=False):
+        if isinstance(operator, ast.Lt | ast.LtE):
+            yield left
+        elif isinstance(operator, ast.Gt | ast.GtE):
+            yield right
+
+
+def _is_duration(side: ast.expr, names: set[str]) -> bool:
+    return any(
+        (isinstance(node, ast.Name) and node.id in names)
+        or (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub) and any(f"{clock}()" in ast.unparse(node) for clock in CLOCKS))
+        for node in ast.walk(side)
+    )

@@ -22,7 +22,7 @@ import pytest
 
 from deployments.sandbox import Sandbox, running
 from tests.chromium import open_page
-from tests.conftest import HANG, free_port, wait_for
+from tests.conftest import HANG, answers, free_port, wait_for
 from tests.prefect_database import home_with_database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,7 +138,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         }
         server = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", url.rsplit(":", 1)[1]]
         with process(server, environment, home / "server.log"):
-            wait_for(lambda: _answers(f"{url}/api/health"), "the Prefect server")
+            wait_for(lambda: answers(f"{url}/api/health"), "the Prefect server")
             yield Stage(url, sandbox, home, environment)
 
 
@@ -156,13 +156,6 @@ def worker(deployed: Stage) -> Iterator[None]:
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "dealcast", "--type", "process"]
     with process(command, deployed.environment, deployed.home / "worker.log"):
         yield
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, trust_env=False, timeout=HANG).is_success
-    except httpx.HTTPError:
-        return False
 
 
 @pytest.fixture

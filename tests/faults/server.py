@@ -10,10 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
 from flows.runtime.prefect_settings import SERVER_SETTINGS
-from tests.conftest import HANG, free_port, wait_for
+from tests.conftest import answers, free_port, wait_for
 from tests.prefect_database import home_with_database
 
 
@@ -38,7 +36,7 @@ class PrefectServer:
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self._port)]
         with self._log.open("a") as log:
             self._process = server = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log, start_new_session=True)
-        wait_for(lambda: server.poll() is not None or _answers(f"{self.url}/health"), "the Prefect server")
+        wait_for(lambda: server.poll() is not None or answers(f"{self.url}/health"), "the Prefect server")
         assert server.poll() is None, self._log.read_text()
 
     def kill(self) -> None:
@@ -73,10 +71,3 @@ def prefect_server(home: Path, **settings: str) -> Iterator[str]:
     """The same where only its API's URL is wanted."""
     with mortal_prefect_server(home, **settings) as server:
         yield server.url
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, trust_env=False, timeout=HANG).is_success
-    except httpx.HTTPError:
-        return False
