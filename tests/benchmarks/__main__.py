@@ -24,9 +24,10 @@ def _write(found: list[tuple[str, list[Row]]]) -> None:
     head, rule, *_ = as_table([]).splitlines()
     rows |= {part: as_table([(part, each)]).splitlines()[2:] for part, each in found}
     lines = [head, rule, *(line for part in PARTS for line in rows[part])]
-    parts = ", ".join(part for part, _ in found)
-    when = f"{datetime.now(UTC):%Y-%m-%d} ({parts}; other parts as they were before, perhaps on another machine)"
-    intro = f"`make bench PART=--write` on {when}. {machine()}"
+    parts = [part for part, _ in found]
+    others = f"{', '.join(parts)}; others as they were before, perhaps on another machine"
+    which = "all parts in one run" if set(parts) == set(PARTS) else others
+    intro = f"`make bench PART=--write` on {datetime.now(UTC):%Y-%m-%d} ({which}). {machine()}"
     text = "\n".join([intro, "", *lines])
     RESULTS.write_text(with_parts(page, {"results": lambda: text}), encoding="utf-8")
 
