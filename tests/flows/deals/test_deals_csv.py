@@ -49,6 +49,12 @@ def test_contents_are_equal_only_where_all_but_the_moment_is(
     assert [[a == b for a in told] for b in told] == [[a == b for a in known] for b in known]
 
 
+@given(ROWS)
+def test_a_row_is_written_alike_whatever_rows_stand_beside_it(rows: list[tuple[str | None, str | None, str | None]]) -> None:
+    """Else a deal would count as changed, and be sent again, because another one was."""
+    assert bytes(CsvRows.of(table(rows)).text) == b"".join(bytes(CsvRows.of(table([row])).text) for row in rows)
+
+
 @pytest.mark.parametrize("cell", ["plain", "a,b", 'a"b', "a\nb", "a\rb"])
 def test_only_rows_that_must_be_are_quoted(tmp_path: Path, cell: str) -> None:
     write_deals_csv([table([("1", "x", None), ("2", cell, None)])], tmp_path / "deals.csv")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, chain, repeat
+from types import SimpleNamespace
 
 import pytest
 
-from flows.delivery.backoff import POLL_JITTER, SEND_JITTER, is_transient, poll_backoff, send_backoff
+from flows.delivery.backoff import POLL_JITTER, SEND_JITTER, honor_retry_after, is_transient, poll_backoff, send_backoff
 from flows.errors import PlatformBusy, StillProcessing, Terminal
 from flows.ledger.store import Sending
 from flows.ledger.usual_time import usual_seconds
@@ -55,6 +56,20 @@ def test_the_delay_is_a_tenth_of_the_time_waited_between_its_limits() -> None:
     assert len(waits) == 50, "prefect takes no more"
     assert set(poll_backoff(Settings(poll_delay=5.0, poll_delay_max=2.0))) == {2.0}
     assert max(poll_backoff(Settings(poll_delay=1.0, poll_delay_max=3.0))) == 3.0
+
+
+@pytest.mark.parametrize(("attempt", "waits"), [(1, [7.0]), (2, [7.0]), (3, [])])
+def test_a_wait_that_is_asked_for_is_kept_before_each_further_attempt(
+    monkeypatch: pytest.MonkeyPatch, attempt: int, waits: list[float]
+) -> None:
+    """Of a task with two retries: the last attempt has none after it."""
+    waited: list[float] = []
+    context = SimpleNamespace(task_run=SimpleNamespace(run_count=attempt), task=SimpleNamespace(retries=2))
+    monkeypatch.setattr("flows.delivery.backoff.TaskRunContext", SimpleNamespace(get=lambda: context))
+    monkeypatch.setattr("flows.delivery.backoff.say", lambda *_: None)
+    monkeypatch.setattr("flows.delivery.backoff.interruptible_sleep", waited.append)
+    honor_retry_after(PlatformBusy("busy", retry_after=7.0))
+    assert waited == waits
 
 
 def took(*seconds: float) -> list[Sending | None]:
