@@ -66,6 +66,12 @@ def test_a_deal_that_breaks_a_rule_stops_the_sync(failing: Failing, write_deals:
     assert str(home / "forecasts") in str(error), "the message says where the rows are named"
 
 
+def test_the_table_of_a_stop_names_each_rule_s_first_three_lines(failing: Failing, write_deals: WriteDeals) -> None:
+    head, row = failing(write_deals(1, BAD, BAD, BAD, BAD)).details
+    assert (head[0], head[2], head[4]) == ("column", "rows", "first lines")
+    assert (row[0], row[2], row[4]) == ("value", "4", "3, 4, 5")
+
+
 def test_every_rule_holds_back_the_deal_that_breaks_it_and_is_told(failing: Failing, write_deals: WriteDeals, home: Path) -> None:
     """One deal for each rule, in one export: whichever rule only warned would leave its deal out of the quarantine."""
     rules = [rule for rule in CRITICAL_RULES if rule.name != NO_NUL]
