@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -58,6 +60,18 @@ def test_nothing_is_sent_once_another_holds_the_lock(
     assert collection in str(error)
     assert asked("POST", "*/append") == 0
     assert ledger.get(collection, HOLDER) == ANOTHER
+
+
+def test_each_run_holds_the_lock_under_a_name_that_no_other_has(
+    sync: Sync, write_deals: WriteDeals, ledger: Ledger, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a run that was paused would take the lock of the next one for its own."""
+    names: list[dict[str, str]] = []
+    monkeypatch.setattr(tasks, "show_progress", lambda *_: names.append(json.loads(ledger.get(collection, HOLDER) or b"{}")))
+    runs = [str(sync(write_deals(rows), forecast="never").state_details.flow_run_id) for rows in (1, 2)]
+    assert {(name["host"], name["pid"]) for name in names} == {(socket.gethostname(), str(os.getpid()))}
+    assert {name["flow_run"] for name in names} == set(runs)
+    assert len({name["token"] for name in names}) == 2
 
 
 @pytest.mark.slow
@@ -216,6 +230,12 @@ def test_a_deadline_passes_though_the_clock_is_set_back_during_the_wait() -> Non
     assert upload.waited >= 3600
     assert InvokedForecast("acme", "f", "i", ahead, begun=time.monotonic() - 3600).waited >= 3600
     assert AcceptedAppend("acme", "f", "r", datetime.now(UTC) - timedelta(days=1)).waited >= 86_400
+
+
+def test_what_is_waited_for_has_a_name() -> None:
+    """Messages begin with it, and it is what a user tells the platform's people."""
+    assert AcceptedAppend("acme", "f", "r1", datetime.now(UTC)).name == "append request r1"
+    assert InvokedForecast("acme", "f", "i1", datetime.now(UTC)).name == "invocation i1"
 
 
 def test_a_ledger_that_is_away_as_the_lock_is_let_go_undoes_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
