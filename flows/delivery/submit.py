@@ -1,7 +1,7 @@
-"""A POST that must not be repeated lightly: written down before it goes out and after it is answered.
+"""The at-least-once delivery of a POST, which is written down before it goes out and after it is answered.
 
-Three outcomes (accepted, refused, unknown) and the policy for the third, the same for uploads and invocations. An upload costs the
-whole file each time, so that one that failed goes out once more in its run, once a run later, and ever more rarely.
+Three outcomes (accepted, refused, unknown) and the policy for the third, the same for uploads and invocations. A repeated upload is
+idempotent, and costs the whole file each time: one that failed goes out once more in its run, once a run later, and ever more rarely.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ Policy = Literal["resend", "stop"]
 
 _FREE = 3
 """Uploads that may fail before a later run waits with the next one."""
+
+_REPEAT = "a repeated upload is idempotent (the platform merges by id), a repeated invocation one more forecast"
 
 _RECORD_DELAYS = (0.5, 1.0, 2.0, 4.0)
 """Seconds after which the record of an acceptance is tried again."""
@@ -217,7 +219,7 @@ def send_once(sending: Sending | None, record: Callable[[Sending], None], post: 
 
     Raises:
         OutcomeUnknown: under ``stop``, this or an earlier POST went out and was not answered.
-        Transient: nothing was accepted for sure, or sending again is harmless: the caller may try again.
+        Transient: nothing was accepted for sure, or the policy is to send again: the caller may try again.
         PlatformRefused: the platform said no.
         FileTrouble: the acceptance could not be recorded; the message has its id.
     """
@@ -233,7 +235,7 @@ def send_once(sending: Sending | None, record: Callable[[Sending], None], post: 
         record(_failed(sending, state="unknown", reason=str(error), doubt=True))
         if policy == "stop":
             raise OutcomeUnknown(_stopped(what, str(error))) from error
-        raise PlatformUnreachable(f"{error} Sending it again, which is harmless (DEALCAST_ON_UNKNOWN=resend).") from error
+        raise PlatformUnreachable(f"{error} Sending it again (DEALCAST_ON_UNKNOWN=resend): {_REPEAT}.") from error
     except PlatformRefused as error:
         doubt = sending.doubt or isinstance(error, UnexpectedAnswer)
         record(sending.model_copy(update={"state": "refused", "reason": str(error), "doubt": doubt}))
@@ -276,7 +278,7 @@ def _record_accepted(sending: Sending, identifier: str, record: Callable[[Sendin
         why = getattr(error, "strerror", None) or type(error).__name__
         raise FileTrouble(
             f"{what}: the platform accepted it as {sending.id}, but the ledger could not be written ({why}). "
-            "Make room there, then run the same again: it is sent once more, which is harmless (DEALCAST_ON_UNKNOWN=resend)."
+            f"Make room there, then run the same with DEALCAST_ON_UNKNOWN=resend, which sends it once more: {_REPEAT}."
         ) from error
     return sending
 
@@ -293,5 +295,5 @@ def _next(sending: Sending | None) -> Sending:
 def _stopped(what: str, why: str) -> str:
     return (
         f"{what}: the outcome is unknown ({why.rstrip('.')}) and DEALCAST_ON_UNKNOWN is `stop`. "
-        "Look at the collection, then run the same sync with DEALCAST_ON_UNKNOWN=resend: a repeat merges by id and harms nothing."
+        f"Look at the collection, then run the same sync with DEALCAST_ON_UNKNOWN=resend: {_REPEAT}."
     )
