@@ -75,7 +75,7 @@ def test_a_rule_of_the_user_s_is_told_as_theirs(judge: Judge) -> None:
     assert report.refusals == "1 of 3 deals would be refused by the platform and 1 break a rule of your own suite (DEALCAST_EXTRA_SUITE)"
     _, report = judge(ROWS[:2], between())
     assert report.refusals == "1 of 2 deals break a rule of your own suite (DEALCAST_EXTRA_SUITE)"
-    assert [rule.standing for rule in report.failed_rules] == [None]
+    assert [(rule.severity, rule.standing) for rule in report.failed_rules] == [(Severity.CRITICAL, None)]
 
 
 def test_a_warning_is_reported_only(judge: Judge) -> None:
